@@ -1,0 +1,182 @@
+//! Frames to messages and back, for one platform. A dialect is one file under `dialect/` and one line in [`Spec`];
+//! adding one touches no other module. Both sides live in it: what a client says, and what the emulated platform
+//! answers.
+//!
+//! A dialect judges single frames. What counts as a turn, which reply belongs to it and when it is late are the
+//! session's rules.
+
+pub mod genesys;
+pub mod json;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::time::At;
+use crate::wire::{Incoming, Outgoing, Wall};
+
+/// One platform's way of speaking; shared by every session, so it holds no conversation's state.
+pub trait Dialect: fmt::Debug + Send + Sync {
+    /// As plans and profiles name it.
+    fn name(&self) -> &'static str;
+
+    /// The client's half of one conversation.
+    fn client(&self, identity: &Identity) -> Box<dyn Client>;
+
+    /// The platform's half of one conversation.
+    fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server>;
+}
+
+/// Who converses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// A UUID of the conversation, drawn from the seed: the guest token where a platform wants one.
+    pub token: String,
+    /// The `deploymentId` of the target's query, where there is one.
+    pub deployment: Option<String>,
+}
+
+/// The client's half of one conversation: it writes frames and says what the platform's frames mean.
+pub trait Client: Send {
+    /// The socket is open: writes what the platform wants before anybody may speak. Returns true when the conversation
+    /// may begin at once, false when a later [`Heard::Ready`] will say so.
+    fn open(&mut self, out: &mut Vec<Outgoing>) -> bool;
+
+    /// Writes the user's message of this turn. Turns count from 1.
+    fn say(&mut self, turn: u32, text: &str, out: &mut Vec<Outgoing>);
+
+    /// What a frame means: pushes nothing for a frame that means nothing to a conversation.
+    fn hear(&mut self, frame: Incoming<'_>, heard: &mut Vec<Heard>);
+
+    /// Writes the protocol's goodbye, sent before the Close frame. Often nothing.
+    fn leave(&mut self, out: &mut Vec<Outgoing>);
+}
+
+/// What a frame from the platform means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The platform is ready; the conversation may begin.
+    Ready,
+    /// The bot spoke first. A [`Heard::Reply`] before the first turn is taken for a greeting too.
+    Greeting {
+        text: String,
+    },
+    /// A whole message of the bot.
+    Reply {
+        text: String,
+        /// The turn that it answers, where the platform says so.
+        turn: Option<u32>,
+        /// Its place in the platform's own order (milliseconds of channel time), where it has one.
+        order: Option<i64>,
+        /// Is the answer complete with it? `None`: this dialect does not say.
+        last: Option<bool>,
+    },
+    /// A piece of a message.
+    Chunk {
+        text: String,
+        turn: Option<u32>,
+    },
+    /// The answer is complete.
+    Done {
+        turn: Option<u32>,
+    },
+    /// Our own message came back, or was acknowledged. Never a reply.
+    Ack {
+        turn: Option<u32>,
+    },
+    Typing,
+    /// A person has taken over.
+    Handoff,
+    /// A limit said no on the open connection.
+    Refused {
+        turn: Option<u32>,
+        retry_after: Option<Duration>,
+        text: String,
+    },
+    /// The platform says the conversation is over, and why.
+    Over {
+        why: String,
+    },
+    /// Answer this at once: a keep-alive.
+    Answer(Outgoing),
+    /// The platform reported an error that ends nothing.
+    Error {
+        text: String,
+    },
+    /// Not a frame of this dialect.
+    Unknown {
+        why: String,
+    },
+}
+
+/// The platform's half of one conversation: it understands the client's frames and writes the bot's.
+pub trait Server: Send {
+    /// True when the conversation begins with the socket; false when a later [`Asked::Begin`] says so.
+    fn begins_at_open(&self) -> bool;
+
+    /// Understands a client's frame. Protocol answers (acknowledgements, session responses) are pushed to `out`.
+    fn hear(&mut self, now: At, frame: Incoming<'_>, out: &mut Vec<Outgoing>) -> Option<Asked>;
+
+    /// Writes what the bot or the platform expresses.
+    fn express(&mut self, now: At, what: &Expression<'_>, out: &mut Vec<Outgoing>);
+}
+
+/// What the client wants of the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The conversation begins: the bot may greet.
+    Begin,
+    /// The user said something; `turn` is the client's own id of the message, for the reply to name.
+    Say { text: String, turn: Option<String> },
+    /// The client says goodbye.
+    Leave,
+}
+
+/// What the bot or the platform expresses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Expression<'a> {
+    Greeting {
+        text: &'a str,
+    },
+    /// `at` is the channel time, which may differ from the moment of sending when replies overtake one another.
+    Reply {
+        text: &'a str,
+        turn: Option<&'a str>,
+        at: At,
+        last: bool,
+        quick_replies: &'a [String],
+    },
+    Chunk {
+        text: &'a str,
+        turn: Option<&'a str>,
+        last: bool,
+    },
+    Typing,
+    Handoff,
+    Refused {
+        turn: Option<&'a str>,
+        retry_after: Duration,
+        limit: &'a str,
+    },
+    Expired,
+    Closed {
+        why: &'a str,
+    },
+}
+
+/// A dialect as plans and profiles state it: `genesys-web-messaging`, or `{json: {...}}`.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spec {
+    Json(json::Declared),
+    GenesysWebMessaging,
+}
+
+impl Spec {
+    /// Errors are sentences, each naming its key.
+    pub fn compile(&self) -> Result<std::sync::Arc<dyn Dialect>, Vec<String>> {
+        match self {
+            Self::Json(declared) => Ok(std::sync::Arc::new(declared.compile()?)),
+            Self::GenesysWebMessaging => Ok(std::sync::Arc::new(genesys::WebMessaging)),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Plimsoll's core. It reads no clock, opens nothing, spawns nothing; time, texts and messages are passed in, and the
+//! same seed gives the same run. The net crate drives it over sockets; [`play`] drives it in virtual time.
+
+// The modules stand in reading order: each may use those above it.
+pub mod admission;
+pub mod dialect;
+pub mod document;
+pub mod draw;
+pub mod fleet;
+pub mod goal;
+pub mod limit;
+pub mod plan;
+pub mod platform;
+pub mod play;
+pub mod predicate;
+pub mod profile;
+pub mod sample;
+pub mod schedule;
+pub mod script;
+pub mod session;
+pub mod summary;
+pub mod text;
+pub mod time;
+pub mod verdict;
+pub mod wire;
+pub mod ws;

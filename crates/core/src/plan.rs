@@ -1,0 +1,239 @@
+//! What to run: groups of load and conversation, data, admission, goals, permission. A `Plan` cannot be wrong once it
+//! is built. [`file`] holds the shape of the YAML and the one conversion from it to here.
+
+pub mod file;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+use url::Url;
+
+use crate::dialect::Dialect;
+use crate::draw::Spread;
+use crate::goal::Goal;
+use crate::predicate::Predicate;
+use crate::profile::Profile;
+use crate::text::Text;
+use crate::time::Rate;
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub name: String,
+    pub platform: Arc<Profile>,
+    /// The name of one of the platform's endpoints.
+    pub endpoint: String,
+    /// The endpoint's, unless the plan declares its own.
+    pub dialect: Arc<dyn Dialect>,
+    pub target: Target,
+    /// Sent with every upgrade, names in lower case. Values may be secrets.
+    pub headers: Vec<(String, Text)>,
+    /// Never empty.
+    pub groups: Vec<Group>,
+    pub data: Option<Data>,
+    /// Names of the plan's own variables, and their values: `vars` of the file, `-e NAME=value`.
+    pub vars: Vec<(String, String)>,
+    /// An answer with one of these in it (letter case ignored) is an apology, and no answer.
+    pub fallback: Vec<String>,
+    pub on_handoff: OnHandoff,
+    pub admission: Admission,
+    /// Empty means the default goals: no conversation failed or was refused.
+    pub goals: Vec<Goal>,
+    pub permission: Option<Permission>,
+    pub seed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The built-in emulator, as a child process.
+    Emulator,
+    /// `ws` or `wss`.
+    Url(Url),
+}
+
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub name: String,
+    pub load: Load,
+    /// Never empty.
+    pub conversation: Vec<Step>,
+}
+
+/// When users or conversations start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Load {
+    Closed(Closed),
+    Open(Open),
+}
+
+/// The closed model, in JMeter's words: so many virtual users, each with one conversation at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closed {
+    pub users: NonZeroU32,
+    /// User n of N (from 0) starts at `start_delay + n * ramp_up / N`.
+    pub ramp_up: Duration,
+    pub start_delay: Duration,
+    pub until: Until,
+}
+
+/// When a virtual user of the closed model is through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// After so many conversations.
+    Loops(NonZeroU32),
+    /// No new conversation begins at or after this moment, counted from the run's begin; open ones are stopped then.
+    Duration(Duration),
+}
+
+/// The open model: conversations arrive whether or not earlier ones have ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Open {
+    /// Never empty.
+    pub stages: Vec<Stage>,
+    pub start_delay: Duration,
+    /// An arrival that would be one more than this many at once is dropped, and counted.
+    pub max_open: Option<NonZeroU32>,
+}
+
+/// A stretch of arrivals: the rate goes in a straight line from `from` to `to`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stage {
+    pub from: Rate,
+    pub to: Rate,
+    /// Not zero.
+    pub lasts: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Waits for a bot that speaks first.
+    Greeting {
+        within: Duration,
+        on_miss: OnMiss,
+    },
+    Say(Say),
+    Think(Spread),
+    Repeat {
+        times: NonZeroU32,
+        steps: Vec<Self>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Say {
+    pub text: Text,
+    /// The turn's name in the summary; a shortened text when the plan gives none.
+    pub name: String,
+    pub expect: Expect,
+    pub on_miss: OnMiss,
+}
+
+/// What is expected of the answer to one message.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// `None`: any answer will do.
+    pub check: Option<Check>,
+    /// From the planned sending to the first reply frame.
+    pub within: Duration,
+    /// From the planned sending to the last reply frame.
+    pub done_within: Option<Duration>,
+    /// The answer is complete once nothing came for this long, where the dialect does not mark its end.
+    pub quiet: Option<Duration>,
+}
+
+/// Texts are compared without regard to letter case, but for `equals` and patterns, which say so themselves.
+#[derive(Clone, Debug)]
+pub enum Check {
+    Contains(Text),
+    /// A text that separates its alternatives with `|` counts as several.
+    AnyOf(Vec<Text>),
+    Equals(Text),
+    Regex(Regex),
+    /// Judged on the frame as it came.
+    Json(Predicate),
+    Not(Box<Self>),
+    All(Vec<Self>),
+}
+
+/// What happens after a turn that missed its expectation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMiss {
+    /// The conversation goes on.
+    #[default]
+    Continue,
+    /// The conversation ends, as failed.
+    End,
+    /// The run ends.
+    Abort,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnHandoff {
+    /// Ends the conversation politely; it counts as completed.
+    #[default]
+    Leave,
+    /// Goes on.
+    Wait,
+    /// Ends the conversation, as failed.
+    Fail,
+}
+
+/// Rows of a CSV file; columns are variables.
+#[derive(Clone, Debug)]
+pub struct Data {
+    pub columns: Vec<String>,
+    /// Never empty; every row has as many fields as there are columns.
+    pub rows: Arc<Vec<Vec<String>>>,
+    pub each: Each,
+    pub when_exhausted: Exhausted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Each {
+    /// The n-th conversation gets row n.
+    Once,
+    /// A row drawn for each conversation.
+    Random,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exhausted {
+    /// Begins again at the first row.
+    Recycle,
+    /// Conversations without a row never start, and are counted.
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Admission {
+    pub pace: Pace,
+    pub on_refusal: OnRefusal,
+}
+
+/// How fast upgrades are let go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// Safely below what the profile says.
+    Limits,
+    Rate(Rate),
+    /// As the load wants them.
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// The conversation is counted as refused.
+    GiveUp,
+}
+
+/// Leave to load a host that is not this machine's or a private one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    pub ticket: String,
+    pub granted_by: Option<String>,
+    /// Host names that it holds for; never empty when it came from a plan. Empty: the target's own.
+    pub hosts: Vec<String>,
+    /// The run must have ended by then.
+    pub until: Option<jiff::Timestamp>,
+}

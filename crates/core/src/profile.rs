@@ -1,0 +1,164 @@
+//! A platform as data: where it is, which dialect it speaks, what it allows, how its bot behaves, and what its owner
+//! says about load tests. A `Profile` cannot be wrong once it is built; [`file`] reads one.
+
+pub mod file;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use regex::Regex;
+
+use crate::dialect::Dialect;
+use crate::draw::Spread;
+use crate::limit::Limit;
+
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub name: String,
+    pub about: String,
+    /// Region to domain: `ap-southeast-1` to `apse1.pure.cloud`.
+    pub regions: BTreeMap<String, String>,
+    /// Never empty; the first is the default.
+    pub endpoints: Vec<Endpoint>,
+    pub limits: Vec<Limit>,
+    pub shedding: Option<Shedding>,
+    pub faults: Vec<Fault>,
+    pub bot: Bot,
+    pub policy: Option<Policy>,
+}
+
+impl Profile {
+    /// The endpoint of that name; the first when no name is given.
+    pub fn endpoint(&self, name: Option<&str>) -> Option<&Endpoint> {
+        match name {
+            None => self.endpoints.first(),
+            Some(name) => self.endpoints.iter().find(|endpoint| endpoint.name == name),
+        }
+    }
+
+    /// The limits that guard an endpoint, in the order they are judged.
+    pub fn limits_of<'a>(&'a self, endpoint: &'a str) -> impl Iterator<Item = &'a Limit> + 'a {
+        self.limits.iter().filter(move |limit| {
+            limit.endpoints.is_empty() || limit.endpoints.iter().any(|name| name == endpoint)
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub name: String,
+    /// Begins with a slash; no query.
+    pub path: String,
+    /// For a region: `wss://webmessaging.{domain}/v1?deploymentId={deployment}`.
+    pub url: Option<String>,
+    pub dialect: Arc<dyn Dialect>,
+}
+
+/// A gateway that, under pressure, drops sockets it had accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shedding {
+    /// After so many refusals one socket dies. At least 1.
+    pub every_refusals: u32,
+    pub victim: Victim,
+    pub how: Cut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    Youngest,
+    Oldest,
+}
+
+/// An end without a Close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    Fin,
+    Reset,
+}
+
+/// Something that goes wrong on purpose, and when. All conditions given must hold; with none it always happens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// Every n-th connection, counted from 1.
+    pub every: Option<u32>,
+    /// With this chance, drawn for each connection: above 0, at most 1.
+    pub chance: Option<f64>,
+    /// Only while more than so many are open.
+    pub open_above: Option<u32>,
+    /// On an open connection: once it is so old. Not for faults of the upgrade.
+    pub at_age: Option<Duration>,
+    /// On an open connection: in place of the answer to its n-th message. Not for faults of the upgrade.
+    pub at_message: Option<u32>,
+    pub what: FaultKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultKind {
+    /// Upgrade: answered with this status.
+    Refuse { status: u16 },
+    /// Upgrade: the answer is late by this much.
+    SlowUpgrade { by: Duration },
+    /// Upgrade: RST or FIN instead of an answer. Open: RST or FIN without a Close frame.
+    Cut(Cut),
+    /// Nothing is answered any more; the connection stays up.
+    Stall,
+    /// Open: a Close frame with this code.
+    Close { code: u16, reason: String },
+}
+
+impl FaultKind {
+    /// Does it strike the upgrade, when neither `at_age` nor `at_message` is given?
+    pub const fn strikes_upgrade_only(&self) -> bool {
+        matches!(self, Self::Refuse { .. } | Self::SlowUpgrade { .. })
+    }
+}
+
+/// The bot behind the platform.
+#[derive(Clone, Debug)]
+pub struct Bot {
+    /// What it says first, and how long after the conversation began.
+    pub greeting: Option<(String, Spread)>,
+    /// The first whose pattern matches answers.
+    pub intents: Vec<Intent>,
+    /// What is answered when none matches.
+    pub otherwise: Intent,
+    /// Above so many open conversations it only says that it is sorry.
+    pub apology: Option<Apology>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// Matches anywhere in what the user said; `None` matches everything.
+    pub when: Option<Regex>,
+    /// One message each. `{{ text }}` is what the user said.
+    pub replies: Vec<String>,
+    /// From the message to the first reply frame.
+    pub delay: Spread,
+    /// Between replies, and between chunks.
+    pub gap: Spread,
+    /// A reply comes in so many pieces; 1 is whole.
+    pub chunks: u32,
+    /// Several replies may overtake one another (their channel times tell the true order).
+    pub shuffled: bool,
+    /// Shows a typing indicator while it thinks.
+    pub typing: bool,
+    /// Buttons under the last reply.
+    pub quick_replies: Vec<String>,
+    /// Then a person takes over.
+    pub handoff: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apology {
+    pub open_above: u32,
+    pub text: String,
+}
+
+/// What the platform's owner publishes about load tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The rule, in our words.
+    pub text: String,
+    pub source: String,
+}

@@ -1,0 +1,182 @@
+//! Texts with `{{ variables }}` in them. A text without any is kept as it is and shared; one with some knows by number
+//! where each variable's value comes from, so that a session needs no map of names.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::{Environment, UndefinedBehavior, Value};
+
+#[derive(Clone)]
+pub enum Text {
+    Static(Arc<str>),
+    Template(Arc<Template>),
+}
+
+pub struct Template {
+    source: String,
+    env: Environment<'static>,
+    slots: Vec<(String, Slot)>,
+}
+
+/// Where a variable's value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// A column of the plan's data.
+    Column(usize),
+    /// One of the plan's own variables.
+    Var(usize),
+    /// `user`: the virtual user's number, from 1.
+    User,
+    /// `loop_index`: which of the user's conversations this is, from 1.
+    Loop,
+    /// `turn`: the number of the message in its conversation, from 1.
+    Turn,
+    /// `say`: in a dialect, what the user says.
+    Say,
+    /// `token`: the conversation's own UUID.
+    Token,
+}
+
+/// Gives the values of slots.
+pub trait Values {
+    fn value(&self, slot: Slot) -> &str;
+}
+
+impl Text {
+    /// Parses a text. `resolve` tells where a name's value comes from; errors name what is wrong, in a sentence.
+    pub fn parse(source: &str, resolve: impl Fn(&str) -> Option<Slot>) -> Result<Self, String> {
+        if !source.contains("{{") && !source.contains("{%") && !source.contains("{#") {
+            return Ok(Self::Static(source.into()));
+        }
+        let mut env = Environment::new();
+        env.set_undefined_behavior(UndefinedBehavior::Strict);
+        env.add_template_owned(NAME, source.to_owned())
+            .map_err(|error| template_error(&error))?;
+        let mut slots = Vec::new();
+        let mut names: Vec<_> = env
+            .get_template(NAME)
+            .map_err(|error| template_error(&error))?
+            .undeclared_variables(false)
+            .into_iter()
+            .collect();
+        names.sort();
+        for name in names {
+            if env.globals().any(|(global, _)| global == name) {
+                continue;
+            }
+            let slot = resolve(&name).ok_or_else(|| format!("no variable is called '{name}'"))?;
+            slots.push((name, slot));
+        }
+        Ok(Self::Template(Arc::new(Template {
+            source: source.to_owned(),
+            env,
+            slots,
+        })))
+    }
+
+    pub fn source(&self) -> &str {
+        match self {
+            Self::Static(text) => text,
+            Self::Template(template) => &template.source,
+        }
+    }
+
+    /// Fills the variables in. A template that fails on these values (a filter that does not fit) gives its error as
+    /// the text, so that it shows up in what was sent and nothing panics.
+    pub fn render(&self, values: &dyn Values) -> Arc<str> {
+        match self {
+            Self::Static(text) => Arc::clone(text),
+            Self::Template(template) => {
+                let context: Value = template
+                    .slots
+                    .iter()
+                    .map(|(name, slot)| (name.as_str(), values.value(*slot)))
+                    .collect();
+                let rendered = template
+                    .env
+                    .get_template(NAME)
+                    .and_then(|template| template.render(context));
+                rendered
+                    .unwrap_or_else(|error| template_error(&error))
+                    .into()
+            }
+        }
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::Static(text.into())
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({:?})", self.source())
+    }
+}
+
+fn template_error(error: &minijinja::Error) -> String {
+    let detail = error
+        .detail()
+        .map_or_else(String::new, |detail| format!(": {detail}"));
+    format!("not a valid text with variables: {}{detail}", error.kind())
+}
+
+/// Every template lives alone in its environment, under this name.
+const NAME: &str = "text";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed;
+
+    impl Values for Fixed {
+        fn value(&self, slot: Slot) -> &str {
+            match slot {
+                Slot::Column(_) => "A-17",
+                _ => "3",
+            }
+        }
+    }
+
+    fn parse(source: &str) -> Result<Text, String> {
+        Text::parse(source, |name| match name {
+            "order" => Some(Slot::Column(0)),
+            "turn" => Some(Slot::Turn),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn variables_are_filled_in() {
+        assert_eq!(
+            &*parse("Where is {{ order }}? ({{ turn }})")
+                .unwrap()
+                .render(&Fixed),
+            "Where is A-17? (3)"
+        );
+        assert_eq!(
+            &*parse("{{ order | lower }}").unwrap().render(&Fixed),
+            "a-17"
+        );
+        assert_eq!(
+            &*parse("plain { text }").unwrap().render(&Fixed),
+            "plain { text }"
+        );
+    }
+
+    #[test]
+    fn an_undefined_name_is_refused_when_parsed() {
+        assert_eq!(
+            parse("{{ ordre }}").unwrap_err(),
+            "no variable is called 'ordre'"
+        );
+        assert!(
+            parse("{{ order")
+                .unwrap_err()
+                .starts_with("not a valid text with variables")
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! Goals, attribution, causes, next steps.

@@ -1,0 +1,192 @@
+//! The values that cross the line between core's machines and whoever drives them: sockets in the net crate, or the
+//! simulated network of [`crate::play`]. Never bytes: DNS, TLS, the HTTP upgrade, the frame codec, FIN and RST lie
+//! below this line.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::time::At;
+
+/// One connection, as one machine and its driver agree to call it. Never used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// A client's request to upgrade, as the platform sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Path and query, as on the request line: `/v1?deploymentId=…`.
+    pub path: String,
+    /// In the order sent; names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub address: IpAddr,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    pub fn path_only(&self) -> &str {
+        self.path
+            .split_once('?')
+            .map_or(self.path.as_str(), |(path, _)| path)
+    }
+
+    /// The value of a query parameter, percent-decoded.
+    pub fn query(&self, name: &str) -> Option<String> {
+        let (_, query) = self.path.split_once('?')?;
+        url::form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+}
+
+/// An HTTP answer to an upgrade that was not 101.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// In the order received; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Capped by whoever read it.
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+}
+
+fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
+}
+
+/// A whole message that arrived on an open connection. Pings and pongs are answered below the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    Text(&'a str),
+    Binary(&'a [u8]),
+}
+
+/// A message to send. Texts that do not vary are encoded once and shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    Text(Arc<str>),
+    Binary(Arc<[u8]>),
+}
+
+impl From<String> for Outgoing {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// When the steps of one upgrade attempt happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpgradeTimes {
+    /// The socket call.
+    pub connect: At,
+    /// TCP, and TLS where it is used, are up; the request is about to be sent. Equal to `connect` when it never came so far.
+    pub ready: At,
+    /// The head of the answer was read, or the attempt failed.
+    pub end: At,
+}
+
+/// Why an upgrade attempt came to no HTTP answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConnectError {
+    /// The name did not resolve.
+    Resolve,
+    /// RST to our SYN: nothing listens there, or a proxy rejects at TCP level.
+    Refused,
+    Unreachable,
+    /// The TLS handshake failed: certificate, protocol or alert.
+    Tls,
+    /// FIN before the head of an answer was complete.
+    Fin,
+    /// RST before the head of an answer was complete.
+    Reset,
+    TimedOut,
+    /// An answer that is not HTTP, or a 101 that breaks RFC 6455 section 4.1.
+    Handshake,
+    /// This machine ran out of files, ports or memory: our own fault.
+    Local,
+    /// The dialer would not go there without a permission.
+    NotPermitted,
+}
+
+impl ConnectError {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "name does not resolve",
+            Self::Refused => "connection refused",
+            Self::Unreachable => "unreachable",
+            Self::Tls => "TLS failed",
+            Self::Fin => "closed before an answer",
+            Self::Reset => "reset before an answer",
+            Self::TimedOut => "timed out",
+            Self::Handshake => "not a WebSocket answer",
+            Self::Local => "out of files, ports or memory here",
+            Self::NotPermitted => "not permitted",
+        }
+    }
+}
+
+/// Who sent the first Close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    Us,
+    Them,
+}
+
+/// How an open connection came to its end, as the socket showed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A Close frame was received. `code` is what the wire said; `None` is an empty payload (1005 in the RFC's terms).
+    Closed { code: Option<u16>, first: Side },
+    /// We sent Close, and the stream ended without theirs.
+    NoEcho,
+    /// FIN without a Close frame. Over TLS: was there a close_notify?
+    Fin { close_notify: Option<bool> },
+    /// RST.
+    Reset,
+    /// The peer broke the WebSocket protocol, and we failed the connection; the name of the rule.
+    Violation(&'static str),
+    /// Nothing came back any more: our Close, or the network, timed out.
+    TimedOut,
+    /// This machine failed the connection.
+    Local,
+}
+
+impl Ended {
+    /// The close code in the RFC's terms: 1005 and 1006 are local conclusions that are never on the wire.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Closed {
+                code: Some(code), ..
+            } => code,
+            Self::Closed { code: None, .. } => 1005,
+            Self::NoEcho
+            | Self::Fin { .. }
+            | Self::Reset
+            | Self::Violation(_)
+            | Self::TimedOut
+            | Self::Local => 1006,
+        }
+    }
+}
+
+/// The wall clock at the moment the run began: for Date headers, epoch resets and windows anchored on the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wall {
+    pub epoch_millis_at_zero: i64,
+}
+
+impl Wall {
+    pub const fn epoch_millis(self, now: At) -> i64 {
+        self.epoch_millis_at_zero + (now.as_nanos() / 1_000_000) as i64
+    }
+}
