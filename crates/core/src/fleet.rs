@@ -17,7 +17,7 @@ pub trait Gatekeeper {
     /// waited for one are granted by the gatekeeper through `Fleet::granted`, on whichever shard they are.
     fn freed(&mut self, now: At, conn: ConnId);
     /// It no longer wants to go.
-    fn withdraw(&mut self, conn: ConnId);
+    fn withdraw(&mut self, now: At, conn: ConnId);
 }
 
 /// What the driver has to do on a connection.
