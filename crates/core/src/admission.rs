@@ -62,7 +62,7 @@ impl Admission {
         (!self.spacing.is_zero()).then(|| 1.0 / self.spacing.as_secs_f64())
     }
 
-    /// A connection that had to wait may go at that moment; call until `None` after every `freed` and `withdraw`.
+    /// A connection that had to wait may go at that moment; call until `None` after every `freed`.
     pub fn poll_grant(&mut self) -> Option<(ConnId, At)> {
         self.granted.pop_front()
     }
@@ -97,12 +97,9 @@ impl Gatekeeper for Admission {
     fn freed(&mut self, now: At, conn: ConnId) {
         if self.inside.remove(&conn) {
             self.fill(now);
+        } else {
+            self.waiting.retain(|waiting| *waiting != conn);
         }
-    }
-
-    fn withdraw(&mut self, now: At, conn: ConnId) {
-        self.waiting.retain(|waiting| *waiting != conn);
-        self.freed(now, conn);
     }
 }
 
@@ -152,7 +149,7 @@ mod tests {
         assert_eq!(admission.ask(At::ZERO, ConnId(1)), Some(At::ZERO));
         assert_eq!(admission.ask(At::ZERO, ConnId(2)), None);
         assert_eq!(admission.ask(At::ZERO, ConnId(3)), None);
-        admission.withdraw(At::from_secs(1), ConnId(2));
+        admission.freed(At::from_secs(1), ConnId(2));
         assert_eq!(admission.poll_grant(), None);
         admission.freed(At::from_secs(2), ConnId(1));
         assert_eq!(admission.poll_grant(), Some((ConnId(3), At::from_secs(2))));
