@@ -8,6 +8,9 @@ mod replies;
 mod turn;
 mod voice;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
