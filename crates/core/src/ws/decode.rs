@@ -65,7 +65,8 @@ impl Decoder {
     /// Takes what was read and calls `on` for every event, in order. Payloads are unmasked in place, so `bytes` is not
     /// worth reading afterwards. A violation is final: every later call returns it again.
     ///
-    /// Bytes after a Close frame are [`Violation::DataAfterClose`]; the Close itself was handed on before.
+    /// Bytes after a Close frame are [`Violation::DataAfterClose`]; the Close itself was handed on before. Whoever has
+    /// heard it may ignore them: some libraries send their Close twice.
     pub fn feed(
         &mut self,
         bytes: &mut [u8],
