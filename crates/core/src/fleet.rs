@@ -1,10 +1,17 @@
 //! The virtual users of one shard: who is due, their sessions and their timers. The driver (sockets, or the simulated
 //! network) calls a method for what happened, and then takes orders until there are none.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::plan::Plan;
-use crate::sample::{Evidence, Sample};
+use crate::draw::{Draw, Purpose};
+use crate::plan::{self, Each, Load, Plan, Until};
+use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who};
+use crate::schedule::Schedule;
+use crate::script;
+use crate::session::{Context, Output, Session, Shared};
 use crate::time::At;
 use crate::wire::{Answer, ConnId, ConnectError, Ended, Incoming, Outgoing, UpgradeTimes};
 
@@ -13,11 +20,9 @@ use crate::wire::{Answer, ConnId, ConnectError, Ended, Incoming, Outgoing, Upgra
 pub trait Gatekeeper {
     /// May this upgrade go? `Some(at)`: at that moment (now or later). `None`: it waits, and `Fleet::granted` will say.
     fn ask(&mut self, now: At, conn: ConnId) -> Option<At>;
-    /// An attempt was refused or came to nothing, or an open connection ended: its place is free. Connections that
-    /// waited for one are granted by the gatekeeper through `Fleet::granted`, on whichever shard they are.
+    /// It is through (refused, failed, ended) or no longer wants to go: its place is free. Connections that waited for
+    /// one are granted by the gatekeeper through `Fleet::granted`, on whichever shard they are.
     fn freed(&mut self, now: At, conn: ConnId);
-    /// It no longer wants to go.
-    fn withdraw(&mut self, conn: ConnId);
 }
 
 /// What the driver has to do on a connection.
@@ -38,115 +43,6 @@ pub enum Order {
 pub struct Open {
     /// Beyond those of the plan's target: names in lower case.
     pub headers: Vec<(String, String)>,
-}
-
-pub struct Fleet {}
-
-/// Which part of the schedule is this fleet's: n = index, index + of, …
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stripe {
-    pub index: u32,
-    pub of: u32,
-}
-
-impl Fleet {
-    /// Connection ids are `stripe.index + k * stripe.of`, so that no two fleets of a run share one.
-    pub fn new(_plan: Arc<Plan>, _stripe: Stripe) -> Self {
-        todo!()
-    }
-
-    /// When `wake` wants to be called next; may change after every call of any other method.
-    pub fn next_wake(&self) -> Option<At> {
-        todo!()
-    }
-
-    /// Starts who is due, and fires timers.
-    pub fn wake(&mut self, _now: At, _gate: &mut dyn Gatekeeper) {
-        todo!()
-    }
-
-    /// The gatekeeper lets a waiting upgrade go at that moment.
-    pub fn granted(&mut self, _conn: ConnId, _at: At) {
-        todo!()
-    }
-
-    pub fn opened(
-        &mut self,
-        _now: At,
-        _conn: ConnId,
-        _times: UpgradeTimes,
-        _gate: &mut dyn Gatekeeper,
-    ) {
-        todo!()
-    }
-
-    pub fn refused(
-        &mut self,
-        _now: At,
-        _conn: ConnId,
-        _times: UpgradeTimes,
-        _answer: Answer,
-        _gate: &mut dyn Gatekeeper,
-    ) {
-        todo!()
-    }
-
-    pub fn failed(
-        &mut self,
-        _now: At,
-        _conn: ConnId,
-        _times: UpgradeTimes,
-        _error: ConnectError,
-        _gate: &mut dyn Gatekeeper,
-    ) {
-        todo!()
-    }
-
-    pub fn frame(
-        &mut self,
-        _now: At,
-        _conn: ConnId,
-        _frame: Incoming<'_>,
-        _gate: &mut dyn Gatekeeper,
-    ) {
-        todo!()
-    }
-
-    pub fn ended(&mut self, _now: At, _conn: ConnId, _how: Ended, _gate: &mut dyn Gatekeeper) {
-        todo!()
-    }
-
-    /// Starts nothing more, and ends open conversations politely.
-    pub fn stop(&mut self, _now: At, _gate: &mut dyn Gatekeeper) {
-        todo!()
-    }
-
-    /// Gives up at once: what is open is counted as open at the end.
-    pub fn abandon(&mut self, _now: At) {
-        todo!()
-    }
-
-    /// Nobody is due, held or open any more.
-    pub fn is_done(&self) -> bool {
-        todo!()
-    }
-
-    /// Did a turn ask for the end of the whole run? The driver stops every fleet then.
-    pub fn wants_abort(&self) -> bool {
-        todo!()
-    }
-
-    pub fn poll_order(&mut self) -> Option<(ConnId, Order)> {
-        todo!()
-    }
-
-    pub fn poll_sample(&mut self) -> Option<Sample> {
-        todo!()
-    }
-
-    pub fn poll_evidence(&mut self) -> Option<Evidence> {
-        todo!()
-    }
 }
 
 /// What happened on one connection, for `try`: only recorded when asked for.
@@ -172,7 +68,7 @@ pub enum TraceEvent {
     Received {
         text: String,
         meaning: String,
-        span: Option<std::time::Duration>,
+        span: Option<Duration>,
     },
     /// A deadline passed with nothing there: `no greeting within 5s`.
     Missed {
@@ -182,13 +78,455 @@ pub enum TraceEvent {
     Ended(Ended),
 }
 
+pub struct Fleet {
+    shared: Arc<Shared>,
+    stripe: Stripe,
+    groups: Vec<Muster>,
+    sessions: BTreeMap<ConnId, Afloat>,
+    /// At most one live entry a session: a later deadline only changes the session's field.
+    timers: BinaryHeap<Reverse<(At, ConnId)>>,
+    /// Users whose next conversation begins then.
+    again: BinaryHeap<Reverse<(At, Who)>>,
+    conns: u64,
+    out: Output,
+}
+
+/// A group's part of the schedule that is this fleet's.
+struct Muster {
+    schedule: Schedule,
+    /// The next of the schedule: its number and when it is due.
+    upcoming: Option<(u64, At)>,
+    loops: Option<u32>,
+    /// No conversation begins at or after this, and open ones are stopped then.
+    ends: At,
+    max_open: u32,
+    afloat: u32,
+}
+
+struct Afloat {
+    session: Session,
+    /// The moment of its live entry among the timers.
+    armed: At,
+}
+
+/// Which part of the schedule is this fleet's: n = index, index + of, …
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stripe {
+    pub index: u32,
+    pub of: u32,
+}
+
 impl Fleet {
+    /// `run_id` stands in every request's User-Agent. Connection ids are `stripe.index + k * stripe.of`, so that no two
+    /// fleets of a run share one.
+    pub fn new(plan: Arc<Plan>, stripe: Stripe, run_id: &str) -> Self {
+        let (scripts, _) = script::compile(&plan.groups);
+        let groups = plan
+            .groups
+            .iter()
+            .map(|group| Muster::new(&group.load, stripe))
+            .collect();
+        let deployment = plan.deployment();
+        let draw = Draw::new(plan.seed);
+        Self {
+            shared: Arc::new(Shared {
+                plan,
+                scripts,
+                draw,
+                run_id: run_id.to_owned(),
+                deployment,
+            }),
+            stripe,
+            groups,
+            sessions: BTreeMap::new(),
+            timers: BinaryHeap::new(),
+            again: BinaryHeap::new(),
+            conns: 0,
+            out: Output::default(),
+        }
+    }
+
+    /// When `wake` wants to be called next; may change after every call of any other method.
+    pub fn next_wake(&self) -> Option<At> {
+        let upcoming = self
+            .groups
+            .iter()
+            .filter_map(|group| Some(group.upcoming?.1))
+            .min();
+        let ends = self
+            .groups
+            .iter()
+            .filter(|group| group.afloat > 0)
+            .map(|group| group.ends)
+            .min();
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let again = self.again.peek().map(|Reverse((at, _))| *at);
+        [upcoming, ends, timer, again]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|at| *at != At::NEVER)
+    }
+
+    /// Starts who is due, and fires timers.
+    pub fn wake(&mut self, now: At, gate: &mut dyn Gatekeeper) {
+        for group in 0..self.groups.len() {
+            if now >= self.groups[group].ends {
+                self.end_group(now, group, gate);
+            }
+        }
+        while let Some((planned, who)) = self.next_due(now) {
+            self.start(now, planned, who, gate);
+        }
+        while let Some(Reverse((at, conn))) = self
+            .timers
+            .peek()
+            .copied()
+            .filter(|Reverse((at, _))| *at <= now)
+        {
+            self.timers.pop();
+            let Some(afloat) = self
+                .sessions
+                .get_mut(&conn)
+                .filter(|afloat| afloat.armed == at)
+            else {
+                continue;
+            };
+            afloat.armed = At::NEVER;
+            if afloat.session.deadline() <= now {
+                self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
+            } else {
+                self.arm(conn);
+            }
+        }
+    }
+
+    /// The gatekeeper lets a waiting upgrade go at that moment.
+    pub fn granted(&mut self, conn: ConnId, at: At) {
+        if let Some(afloat) = self.sessions.get_mut(&conn) {
+            afloat.session.granted(at);
+            self.arm(conn);
+        }
+    }
+
+    pub fn opened(
+        &mut self,
+        now: At,
+        conn: ConnId,
+        times: UpgradeTimes,
+        gate: &mut dyn Gatekeeper,
+    ) {
+        self.on(now, conn, gate, |session, cx| {
+            session.opened(now, times, cx)
+        });
+    }
+
+    pub fn refused(
+        &mut self,
+        now: At,
+        conn: ConnId,
+        times: UpgradeTimes,
+        answer: Answer,
+        gate: &mut dyn Gatekeeper,
+    ) {
+        self.on(now, conn, gate, |session, cx| {
+            session.refused(now, times, answer, cx)
+        });
+    }
+
+    pub fn failed(
+        &mut self,
+        now: At,
+        conn: ConnId,
+        times: UpgradeTimes,
+        error: ConnectError,
+        gate: &mut dyn Gatekeeper,
+    ) {
+        self.on(now, conn, gate, |session, cx| {
+            session.failed(now, times, error, cx)
+        });
+    }
+
+    pub fn frame(&mut self, now: At, conn: ConnId, frame: Incoming<'_>, gate: &mut dyn Gatekeeper) {
+        self.on(now, conn, gate, |session, cx| session.frame(now, frame, cx));
+    }
+
+    pub fn ended(&mut self, now: At, conn: ConnId, how: Ended, gate: &mut dyn Gatekeeper) {
+        self.on(now, conn, gate, |session, cx| session.ended(now, how, cx));
+    }
+
+    /// Starts nothing more, and ends open conversations politely.
+    pub fn stop(&mut self, now: At, gate: &mut dyn Gatekeeper) {
+        for group in 0..self.groups.len() {
+            self.end_group(now, group, gate);
+        }
+    }
+
+    /// Gives up at once: what is open is counted as open at the end.
+    pub fn abandon(&mut self, now: At, gate: &mut dyn Gatekeeper) {
+        self.stop(now, gate);
+        for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.on(now, conn, gate, |session, cx| session.abandon(now, cx));
+        }
+    }
+
+    /// Nobody is due, held or open any more.
+    pub fn is_done(&self) -> bool {
+        self.sessions.is_empty()
+            && self.again.is_empty()
+            && self.groups.iter().all(|group| group.upcoming.is_none())
+    }
+
+    /// Did a turn ask for the end of the whole run? The driver stops every fleet then.
+    pub const fn wants_abort(&self) -> bool {
+        self.out.abort
+    }
+
+    pub fn poll_order(&mut self) -> Option<(ConnId, Order)> {
+        self.out.orders.pop_front()
+    }
+
+    pub fn poll_sample(&mut self) -> Option<Sample> {
+        self.out.samples.pop_front()
+    }
+
+    pub fn poll_evidence(&mut self) -> Option<Evidence> {
+        self.out.evidence.pop_front()
+    }
+
     /// Records every frame from here on; see [`Fleet::poll_trace`].
     pub fn trace(&mut self) {
-        todo!()
+        self.out.traces.get_or_insert_default();
     }
 
     pub fn poll_trace(&mut self) -> Option<Trace> {
-        todo!()
+        self.out.traces.as_mut()?.pop_front()
+    }
+
+    /// The next user or arrival that is due: further conversations of a user before new users of the same moment.
+    fn next_due(&mut self, now: At) -> Option<(At, Who)> {
+        let again = self
+            .again
+            .peek()
+            .map(|Reverse((at, _))| *at)
+            .filter(|at| *at <= now);
+        let upcoming = |(index, group): (usize, &Muster)| {
+            Some((group.upcoming?.1, index)).filter(|(at, _)| *at <= now)
+        };
+        let first = self.groups.iter().enumerate().filter_map(upcoming).min();
+        if again.is_some_and(|again| first.is_none_or(|(at, _)| again <= at)) {
+            let Reverse((at, who)) = self.again.pop()?;
+            return Some((at, who));
+        }
+        let (at, index) = first?;
+        let user = self.groups[index].take(self.stripe)?;
+        Some((
+            at,
+            Who {
+                group: index as u16,
+                user: user as u32,
+                round: 0,
+            },
+        ))
+    }
+
+    /// A conversation comes due: it gets its row of the data and asks for admission.
+    fn start(&mut self, now: At, planned: At, who: Who, gate: &mut dyn Gatekeeper) {
+        self.out.samples.push_back(Sample {
+            at: planned,
+            who,
+            what: What::Due,
+        });
+        let muster = &mut self.groups[usize::from(who.group)];
+        let row = if muster.afloat < muster.max_open {
+            self.row_for(who)
+        } else {
+            Err(Exhausted)
+        };
+        let Ok(row) = row else {
+            let never_reached = self.shared.scripts[usize::from(who.group)].turns;
+            let outcome = SessionOutcome::NotStarted;
+            self.out.samples.push_back(Sample {
+                at: now,
+                who,
+                what: What::Session(End {
+                    outcome,
+                    never_reached,
+                }),
+            });
+            return;
+        };
+        self.groups[usize::from(who.group)].afloat += 1;
+        let conn = ConnId(u64::from(self.stripe.index) + self.conns * u64::from(self.stripe.of));
+        self.conns += 1;
+        let mut session = Session::new(who, conn, planned, row, &self.shared);
+        if let Some(at) = gate.ask(planned, conn) {
+            session.granted(at);
+        }
+        let due = session.deadline() <= now;
+        self.sessions.insert(
+            conn,
+            Afloat {
+                session,
+                armed: At::NEVER,
+            },
+        );
+        if due {
+            self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
+        } else {
+            self.arm(conn);
+        }
+    }
+
+    fn row_for(&self, who: Who) -> Result<Option<u32>, Exhausted> {
+        let Some(data) = &self.shared.plan.data else {
+            return Ok(None);
+        };
+        let rows = data.rows.len() as u64;
+        if data.each == Each::Random {
+            return Ok(Some(
+                self.shared
+                    .draw_of(who)
+                    .purpose(Purpose::DataRow)
+                    .below(rows) as u32,
+            ));
+        }
+        // Conversations are numbered without regard to order: round by round, and groups take turns.
+        let users = self.groups[usize::from(who.group)].schedule.len();
+        let number = (u64::from(who.round) * users + u64::from(who.user))
+            * self.groups.len() as u64
+            + u64::from(who.group);
+        match data.when_exhausted {
+            plan::Exhausted::Stop if number >= rows => Err(Exhausted),
+            _ => Ok(Some((number % rows) as u32)),
+        }
+    }
+
+    /// Lets a session take something in, then sees to its timer and to its end.
+    fn on(
+        &mut self,
+        now: At,
+        conn: ConnId,
+        gate: &mut dyn Gatekeeper,
+        take: impl FnOnce(&mut Session, &mut Context<'_>),
+    ) {
+        let Some(afloat) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        take(
+            &mut afloat.session,
+            &mut Context {
+                shared: &self.shared,
+                out: &mut self.out,
+            },
+        );
+        if !afloat.session.is_over() {
+            return self.arm(conn);
+        }
+        let Some(Afloat { session, .. }) = self.sessions.remove(&conn) else {
+            return;
+        };
+        gate.freed(now, conn);
+        let muster = &mut self.groups[usize::from(session.who.group)];
+        muster.afloat -= 1;
+        let round = session.who.round + 1;
+        let pause = if session.was_open() {
+            Duration::ZERO
+        } else {
+            PAUSE_UNOPENED
+        };
+        if muster.loops.is_some_and(|loops| round < loops)
+            && now + pause < muster.ends
+            && !self.out.abort
+        {
+            self.again.push(Reverse((
+                now + pause,
+                Who {
+                    round,
+                    ..session.who
+                },
+            )));
+        }
+    }
+
+    fn arm(&mut self, conn: ConnId) {
+        let Some(afloat) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        if afloat.session.deadline() < afloat.armed {
+            afloat.armed = afloat.session.deadline();
+            self.timers.push(Reverse((afloat.armed, conn)));
+        }
+    }
+
+    /// Nobody of the group starts any more, and its conversations end politely.
+    fn end_group(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
+        let muster = &mut self.groups[group];
+        (muster.upcoming, muster.loops, muster.ends) = (None, None, At::NEVER);
+        self.again
+            .retain(|Reverse((_, who))| usize::from(who.group) != group);
+        let of_group = |(conn, afloat): (&ConnId, &Afloat)| {
+            (usize::from(afloat.session.who.group) == group).then_some(*conn)
+        };
+        for conn in self
+            .sessions
+            .iter()
+            .filter_map(of_group)
+            .collect::<Vec<_>>()
+        {
+            self.on(now, conn, gate, |session, cx| session.stop(now, cx));
+        }
     }
 }
+
+/// There is no row of data, or no place, for this conversation.
+struct Exhausted;
+
+impl Muster {
+    fn new(load: &Load, stripe: Stripe) -> Self {
+        let schedule = Schedule::new(load);
+        let first = u64::from(stripe.index);
+        let (loops, ends, max_open) = match load {
+            Load::Closed(closed) => match closed.until {
+                Until::Loops(loops) => (Some(loops.get()), At::NEVER, u32::MAX),
+                Until::Duration(span) => (Some(u32::MAX), At::ZERO + span, u32::MAX),
+            },
+            Load::Open(open) => (
+                None,
+                At::NEVER,
+                open.max_open
+                    .map_or(u32::MAX, |max| share(max.get(), stripe)),
+            ),
+        };
+        let upcoming = schedule.due(first).map(|at| (first, at));
+        Self {
+            schedule,
+            upcoming,
+            loops,
+            ends,
+            max_open,
+            afloat: 0,
+        }
+    }
+
+    /// Takes the next of the schedule.
+    fn take(&mut self, stripe: Stripe) -> Option<u64> {
+        let (n, _) = self.upcoming?;
+        let next = n + u64::from(stripe.of);
+        self.upcoming = self
+            .schedule
+            .due(next)
+            .filter(|at| *at < self.ends)
+            .map(|at| (next, at));
+        Some(n)
+    }
+}
+
+/// A fleet's part of a cap for the whole run: the parts of all fleets add up to it.
+const fn share(whole: u32, stripe: Stripe) -> u32 {
+    whole / stripe.of + (stripe.index < whole % stripe.of) as u32
+}
+
+/// A user whose conversation never opened waits this long before its next one: a platform that refuses at once must
+/// not be hammered by a closed load.
+const PAUSE_UNOPENED: Duration = Duration::from_secs(1);

@@ -44,6 +44,38 @@ pub struct Plan {
     pub seed: u64,
 }
 
+impl Plan {
+    /// The deployment that conversations name, where the target's query has one.
+    pub fn deployment(&self) -> Option<String> {
+        let query = match &self.target {
+            Target::Emulator => self.dialect.rehearsal_query()?,
+            Target::Url(url) => url.query()?,
+        };
+        url::form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == "deploymentId")
+            .map(|(_, id)| id.into_owned())
+    }
+
+    /// Path and query of every upgrade.
+    pub fn request_path(&self) -> String {
+        match &self.target {
+            Target::Emulator => {
+                let path = self
+                    .platform
+                    .endpoint(Some(&self.endpoint))
+                    .map_or("/", |endpoint| endpoint.path.as_str());
+                let path = if path == "*" { "/" } else { path };
+                self.dialect
+                    .rehearsal_query()
+                    .map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+            }
+            Target::Url(url) => {
+                url[url::Position::BeforePath..url::Position::AfterQuery].to_owned()
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The built-in emulator, as a child process.

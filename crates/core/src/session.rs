@@ -1,1 +1,778 @@
-//! (being written)
+//! One conversation as a state machine: a program counter over the compiled script, and the turn under way. It is told
+//! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
+//!
+//! `turn` has the rules of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the
+//! values of the texts' variables.
+
+mod replies;
+mod turn;
+mod voice;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::replies::{Belongs, Replies};
+use self::turn::{Rules, Standing, Turn};
+pub(crate) use self::voice::Voice;
+use crate::dialect::{Client, Heard, Identity};
+use crate::draw::{Draw, Purpose};
+use crate::fleet::{Open, Order, Trace, TraceEvent};
+use crate::plan::{OnHandoff, OnMiss, Plan};
+use crate::sample::{
+    Closure, Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade,
+    Upgraded, What, Who,
+};
+use crate::script::{Op, Script};
+use crate::time::{At, span_text};
+use crate::wire::{Answer, ConnId, ConnectError, Ended, Incoming, Outgoing, UpgradeTimes};
+
+/// What all sessions of a fleet share.
+pub(crate) struct Shared {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) scripts: Vec<Script>,
+    pub(crate) draw: Draw,
+    pub(crate) run_id: String,
+    pub(crate) deployment: Option<String>,
+}
+
+impl Shared {
+    pub(crate) const fn draw_of(&self, who: Who) -> Draw {
+        self.draw
+            .of(who.group as u64)
+            .of(who.user as u64)
+            .of(who.round as u64)
+    }
+
+    /// The conversation's own UUID (version 4 in form; drawn from the seed).
+    pub(crate) fn token(&self, who: Who) -> String {
+        let draw = self.draw_of(who).purpose(Purpose::Token);
+        let (a, b) = (draw.of(0).bits(), draw.of(1).bits());
+        let (third, fourth) = (0x4000 | (a & 0x0fff), 0x8000 | (b >> 48 & 0x3fff));
+        format!(
+            "{:08x}-{:04x}-{third:04x}-{fourth:04x}-{:012x}",
+            a >> 32,
+            a >> 16 & 0xffff,
+            b & 0xffff_ffff_ffff
+        )
+    }
+}
+
+/// What sessions give out, in order.
+#[derive(Default)]
+pub(crate) struct Output {
+    pub(crate) orders: VecDeque<(ConnId, Order)>,
+    pub(crate) samples: VecDeque<Sample>,
+    pub(crate) evidence: VecDeque<Evidence>,
+    pub(crate) traces: Option<VecDeque<Trace>>,
+    /// A miss that ends the whole run.
+    pub(crate) abort: bool,
+}
+
+/// What a session is lent for the length of one call.
+pub(crate) struct Context<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) out: &'a mut Output,
+}
+
+pub(crate) struct Session {
+    pub(crate) who: Who,
+    conn: ConnId,
+    phase: Phase,
+    client: Box<dyn Client>,
+    /// Its row of the plan's data.
+    row: Option<u32>,
+    pc: usize,
+    /// Instructions taken, so that every draw has its own key.
+    step: u32,
+    counters: Box<[u32]>,
+    /// Messages sent.
+    said: u32,
+    turn: Option<Box<Turn>>,
+    replies: Replies,
+    /// When the next message is due.
+    due: At,
+    /// When `timeout` is to be called; `At::NEVER` for not at all.
+    deadline: At,
+    planned: At,
+    released: At,
+    opened: At,
+    /// The bot has spoken first.
+    greeted: bool,
+    /// The platform said that the conversation is over.
+    over: bool,
+    /// What it came to, known before its connection has ended.
+    outcome: Option<SessionOutcome>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Admission has not yet said when it may go.
+    Waiting,
+    /// It may go at `released`.
+    Held,
+    Upgrading,
+    /// The platform wants something before anybody may speak.
+    Readying,
+    Greeting,
+    Thinking,
+    Talking,
+    /// Goodbye has been said.
+    Leaving,
+    Over,
+}
+
+impl Session {
+    pub(crate) fn new(
+        who: Who,
+        conn: ConnId,
+        planned: At,
+        row: Option<u32>,
+        shared: &Shared,
+    ) -> Self {
+        let identity = Identity {
+            token: shared.token(who),
+            deployment: shared.deployment.clone(),
+        };
+        Self {
+            who,
+            conn,
+            phase: Phase::Waiting,
+            client: shared.plan.dialect.client(&identity),
+            row,
+            pc: 0,
+            step: 0,
+            counters: vec![0; shared.scripts[usize::from(who.group)].counters].into(),
+            said: 0,
+            turn: None,
+            replies: Replies::default(),
+            due: planned,
+            deadline: At::NEVER,
+            planned,
+            released: planned,
+            opened: At::NEVER,
+            greeted: false,
+            over: false,
+            outcome: None,
+        }
+    }
+
+    pub(crate) const fn deadline(&self) -> At {
+        self.deadline
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// Was its upgrade ever accepted?
+    pub(crate) fn was_open(&self) -> bool {
+        self.opened != At::NEVER
+    }
+
+    /// Admission lets it go at that moment.
+    pub(crate) fn granted(&mut self, at: At) {
+        self.released = at;
+        self.phase = Phase::Held;
+        self.deadline = at;
+    }
+
+    pub(crate) fn opened(&mut self, now: At, times: UpgradeTimes, cx: &mut Context<'_>) {
+        self.upgrade_ended(now, times, Upgraded::Accepted, cx);
+        cx.trace(now, self.conn, || TraceEvent::Opened(times));
+        self.opened = now;
+        let mut frames = Vec::new();
+        let ready = self.client.open(&mut frames);
+        self.send(now, frames, cx);
+        if ready {
+            self.begin(now, cx);
+        } else {
+            self.phase = Phase::Readying;
+            self.deadline = now + READY_WITHIN;
+        }
+    }
+
+    pub(crate) fn refused(
+        &mut self,
+        now: At,
+        times: UpgradeTimes,
+        answer: Answer,
+        cx: &mut Context<'_>,
+    ) {
+        self.upgrade_ended(
+            now,
+            times,
+            Upgraded::Refused {
+                status: answer.status,
+            },
+            cx,
+        );
+        cx.trace(now, self.conn, || TraceEvent::Refused(answer.clone()));
+        cx.out.evidence.push_back(Evidence {
+            at: now,
+            who: self.who,
+            answer,
+        });
+        self.finish(now, SessionOutcome::Refused, cx);
+    }
+
+    pub(crate) fn failed(
+        &mut self,
+        now: At,
+        times: UpgradeTimes,
+        error: ConnectError,
+        cx: &mut Context<'_>,
+    ) {
+        self.upgrade_ended(now, times, Upgraded::Errored(error), cx);
+        cx.trace(now, self.conn, || TraceEvent::Failed(error));
+        self.finish(now, SessionOutcome::Failed(Failure::Connect), cx);
+    }
+
+    pub(crate) fn frame(&mut self, now: At, frame: Incoming<'_>, cx: &mut Context<'_>) {
+        if matches!(
+            self.phase,
+            Phase::Waiting | Phase::Held | Phase::Upgrading | Phase::Over
+        ) {
+            return;
+        }
+        let mut heard = Vec::new();
+        self.client.hear(frame, &mut heard);
+        let raw = match frame {
+            Incoming::Text(text) => text,
+            Incoming::Binary(_) => "",
+        };
+        if heard.is_empty() {
+            cx.received(now, self.conn, frame, "ignored", None);
+        }
+        for heard in heard {
+            // The meaning is traced before what follows from it, so that `try` prints cause before effect.
+            let (meaning, span) = self.meaning(now, &heard);
+            cx.received(now, self.conn, frame, &meaning, span);
+            if self.phase != Phase::Leaving && self.phase != Phase::Over {
+                self.hear(now, heard, raw, cx);
+            }
+        }
+    }
+
+    pub(crate) fn ended(&mut self, now: At, how: Ended, cx: &mut Context<'_>) {
+        cx.trace(now, self.conn, || TraceEvent::Ended(how));
+        let expected = self.phase == Phase::Leaving || self.over;
+        self.cut_turn(now, cx);
+        cx.sample(
+            now,
+            self.who,
+            What::Closure(Closure {
+                opened: self.opened,
+                how,
+                expected,
+            }),
+        );
+        let outcome = self
+            .outcome
+            .unwrap_or(SessionOutcome::Failed(Failure::Closed));
+        self.finish(now, outcome, cx);
+    }
+
+    /// The deadline has come.
+    pub(crate) fn timeout(&mut self, now: At, cx: &mut Context<'_>) {
+        self.deadline = At::NEVER;
+        match self.phase {
+            Phase::Held => self.release(now, cx),
+            Phase::Readying => {
+                cx.missed(now, self.conn, || {
+                    format!("not ready within {}", span_text(READY_WITHIN))
+                });
+                self.leave(now, SessionOutcome::Failed(Failure::Greeting), cx);
+            }
+            Phase::Greeting => self.greeting_missed(now, cx),
+            Phase::Thinking => self.advance(now, cx),
+            Phase::Talking => self.turn_deadline(now, cx),
+            Phase::Waiting | Phase::Upgrading | Phase::Leaving | Phase::Over => {}
+        }
+    }
+
+    /// Ends it from outside, politely where it is open.
+    pub(crate) fn stop(&mut self, now: At, cx: &mut Context<'_>) {
+        match self.phase {
+            Phase::Waiting | Phase::Held => self.finish(now, SessionOutcome::NotStarted, cx),
+            Phase::Upgrading => {
+                cx.out.orders.push_back((self.conn, Order::Reset));
+                self.finish(now, SessionOutcome::Aborted, cx);
+            }
+            Phase::Readying | Phase::Greeting | Phase::Thinking | Phase::Talking => {
+                self.leave(now, SessionOutcome::Aborted, cx);
+            }
+            Phase::Leaving | Phase::Over => {}
+        }
+    }
+
+    /// Gives it up at once.
+    pub(crate) fn abandon(&mut self, now: At, cx: &mut Context<'_>) {
+        if matches!(self.phase, Phase::Waiting | Phase::Held | Phase::Upgrading) {
+            return self.stop(now, cx);
+        }
+        cx.out.orders.push_back((self.conn, Order::Reset));
+        self.cut_turn(now, cx);
+        self.finish(now, SessionOutcome::OpenAtEnd, cx);
+    }
+
+    fn release(&mut self, now: At, cx: &mut Context<'_>) {
+        self.phase = Phase::Upgrading;
+        let Who { group, user, round } = self.who;
+        let agent = format!(
+            "plimsoll/{} (run={}; session={group}.{user}.{round})",
+            env!("CARGO_PKG_VERSION"),
+            cx.shared.run_id
+        );
+        let mut headers = vec![("user-agent".to_owned(), agent)];
+        let voice = self.voice(cx.shared);
+        for (name, value) in &cx.shared.plan.headers {
+            headers.retain(|(present, _)| present != name);
+            headers.push((name.clone(), value.render(&voice).to_string()));
+        }
+        cx.trace(now, self.conn, || TraceEvent::Released);
+        cx.out
+            .orders
+            .push_back((self.conn, Order::Open(Open { headers })));
+    }
+
+    fn upgrade_ended(
+        &mut self,
+        now: At,
+        times: UpgradeTimes,
+        outcome: Upgraded,
+        cx: &mut Context<'_>,
+    ) {
+        let upgrade = Upgrade {
+            planned: self.planned,
+            released: self.released,
+            connected: times.connect,
+            ready: times.ready,
+            ended: times.end,
+            attempt: 1,
+            outcome,
+        };
+        cx.sample(now, self.who, What::Upgrade(upgrade));
+    }
+
+    /// The platform is ready: the first instruction is due.
+    fn begin(&mut self, now: At, cx: &mut Context<'_>) {
+        self.due = now;
+        self.advance(now, cx);
+    }
+
+    /// Takes instructions until one has to wait.
+    fn advance(&mut self, now: At, cx: &mut Context<'_>) {
+        let shared = cx.shared;
+        let script = &shared.scripts[usize::from(self.who.group)];
+        while let Some(op) = script.ops.get(self.pc) {
+            let here = self.pc;
+            self.pc += 1;
+            self.step += 1;
+            match op {
+                Op::Greeting { .. } if self.greeted => {}
+                Op::Greeting { within, .. } => {
+                    self.phase = Phase::Greeting;
+                    self.deadline = self.due + *within;
+                    return;
+                }
+                Op::Think(spread) => {
+                    self.due += spread.sample(
+                        shared
+                            .draw_of(self.who)
+                            .of(u64::from(self.step))
+                            .purpose(Purpose::Think),
+                    );
+                    if self.due > now {
+                        self.phase = Phase::Thinking;
+                        self.deadline = self.due;
+                        return;
+                    }
+                }
+                Op::Say { text, .. } => {
+                    self.said += 1;
+                    let turn = Turn::new(self.said, here, self.due, now);
+                    self.deadline =
+                        turn.awaits_until(&self.rules(here, shared, &self.voice(shared)));
+                    self.turn = Some(Box::new(turn));
+                    self.phase = Phase::Talking;
+                    let text = text.render(&self.voice(shared));
+                    let mut frames = Vec::new();
+                    self.client.say(self.said, &text, &mut frames);
+                    return self.send(now, frames, cx);
+                }
+                Op::Repeat { counter, times } => self.counters[*counter] = *times,
+                Op::Again { counter, to } => {
+                    self.counters[*counter] -= 1;
+                    if self.counters[*counter] > 0 {
+                        self.pc = *to;
+                    }
+                }
+            }
+        }
+        self.leave(now, SessionOutcome::Completed, cx);
+    }
+
+    fn hear(&mut self, now: At, heard: Heard, raw: &str, cx: &mut Context<'_>) {
+        match heard {
+            Heard::Ready if self.phase == Phase::Readying => self.begin(now, cx),
+            Heard::Greeting { .. } => self.on_greeting(now, cx),
+            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
+                self.on_greeting(now, cx)
+            }
+            Heard::Reply {
+                text,
+                turn,
+                order,
+                last,
+            } => {
+                self.on_answer(now, turn, last != Some(false), cx, |pending, rules| {
+                    pending.on_reply(now, text, order, last, raw, rules)
+                });
+            }
+            Heard::Chunk { text, turn } => {
+                self.on_answer(now, turn, false, cx, |pending, rules| {
+                    pending.on_chunk(now, &text, raw, rules)
+                });
+            }
+            Heard::Done { turn } => {
+                self.on_answer(now, turn, true, cx, |pending, rules| {
+                    pending.on_done(now, raw, rules)
+                });
+            }
+            Heard::Handoff => self.on_handoff(now, cx),
+            Heard::Refused { turn, .. } => {
+                cx.sample(now, self.who, What::Throttled);
+                if self
+                    .turn
+                    .as_ref()
+                    .is_some_and(|pending| turn.is_none_or(|turn| turn == pending.number))
+                {
+                    self.finish_turn(now, TurnOutcome::Throttled, cx);
+                }
+            }
+            Heard::Over { .. } => {
+                self.over = true;
+                let complete = self.pc >= cx.shared.scripts[usize::from(self.who.group)].ops.len()
+                    && self.turn.is_none();
+                let outcome = if complete {
+                    SessionOutcome::Completed
+                } else {
+                    SessionOutcome::Failed(Failure::Closed)
+                };
+                self.leave(now, outcome, cx);
+            }
+            Heard::Answer(frame) => self.send(now, vec![frame], cx),
+            Heard::Ready
+            | Heard::Ack { .. }
+            | Heard::Typing
+            | Heard::Error { .. }
+            | Heard::Unknown { .. } => {}
+        }
+    }
+
+    fn on_greeting(&mut self, now: At, cx: &mut Context<'_>) {
+        self.greeted = true;
+        if self.phase == Phase::Greeting {
+            self.begin(now, cx);
+        }
+    }
+
+    fn greeting_missed(&mut self, now: At, cx: &mut Context<'_>) {
+        let Some(Op::Greeting { within, on_miss }) = cx.shared.scripts[usize::from(self.who.group)]
+            .ops
+            .get(self.pc - 1)
+        else {
+            unreachable!("the greeting phase stands behind a greeting instruction");
+        };
+        cx.missed(now, self.conn, || {
+            format!("no greeting within {}", span_text(*within))
+        });
+        self.after_miss(now, *on_miss, Failure::Greeting, cx);
+    }
+
+    /// A frame of an answer: to the turn under way, or to one that was given up.
+    fn on_answer(
+        &mut self,
+        now: At,
+        answers: Option<u32>,
+        ends: bool,
+        cx: &mut Context<'_>,
+        hear: impl FnOnce(&mut Turn, &Rules<'_>) -> Standing,
+    ) {
+        let pending = self.turn.as_ref().map(|turn| turn.number);
+        match self.replies.judge(answers, pending, ends) {
+            Belongs::Late => cx.sample(now, self.who, What::LateReply),
+            Belongs::Extra => {}
+            Belongs::ToTurn => {
+                let Some(mut turn) = self.turn.take() else {
+                    return;
+                };
+                let op = turn.op;
+                let standing = hear(
+                    &mut turn,
+                    &self.rules(op, cx.shared, &self.voice(cx.shared)),
+                );
+                self.turn = Some(turn);
+                self.stand(now, standing, cx);
+            }
+        }
+    }
+
+    fn turn_deadline(&mut self, now: At, cx: &mut Context<'_>) {
+        let Some(mut turn) = self.turn.take() else {
+            return;
+        };
+        let op = turn.op;
+        let standing = turn.on_deadline(now, &self.rules(op, cx.shared, &self.voice(cx.shared)));
+        self.turn = Some(turn);
+        self.stand(now, standing, cx);
+    }
+
+    fn stand(&mut self, now: At, standing: Standing, cx: &mut Context<'_>) {
+        match standing {
+            Standing::Open(until) => self.deadline = until,
+            Standing::Complete(outcome) => self.finish_turn(now, outcome, cx),
+        }
+    }
+
+    /// The turn has come to its end: what the script does next follows from how.
+    fn finish_turn(&mut self, now: At, outcome: TurnOutcome, cx: &mut Context<'_>) {
+        let Some((turn, on_miss)) = self.close_turn(now, outcome, cx) else {
+            return;
+        };
+        if outcome == TurnOutcome::TimedOut {
+            self.replies.timed_out(turn);
+        }
+        self.due = now;
+        if outcome == TurnOutcome::Answered {
+            return self.advance(now, cx);
+        }
+        cx.missed(now, self.conn, || {
+            format!("turn {turn}: {}", outcome.name())
+        });
+        self.after_miss(now, on_miss, Failure::Missed, cx);
+    }
+
+    fn after_miss(&mut self, now: At, on_miss: OnMiss, failure: Failure, cx: &mut Context<'_>) {
+        match on_miss {
+            OnMiss::Continue => self.begin(now, cx),
+            OnMiss::End => self.leave(now, SessionOutcome::Failed(failure), cx),
+            OnMiss::Abort => {
+                cx.out.abort = true;
+                self.leave(now, SessionOutcome::Failed(failure), cx);
+            }
+        }
+    }
+
+    /// Books the turn under way, if there is one; gives its number and what a miss means for it.
+    fn close_turn(
+        &mut self,
+        now: At,
+        outcome: TurnOutcome,
+        cx: &mut Context<'_>,
+    ) -> Option<(u32, OnMiss)> {
+        let turn = self.turn.take()?;
+        self.deadline = At::NEVER;
+        let Op::Say { label, on_miss, .. } =
+            &cx.shared.scripts[usize::from(self.who.group)].ops[turn.op]
+        else {
+            unreachable!("a turn stands at a say instruction");
+        };
+        let answered = matches!(
+            outcome,
+            TurnOutcome::Answered
+                | TurnOutcome::Mismatched
+                | TurnOutcome::Fallback
+                | TurnOutcome::TimedOut
+        );
+        let sample = crate::sample::Turn {
+            label: *label,
+            due: turn.due,
+            sent: turn.sent,
+            first: turn.first.unwrap_or(if answered { turn.last } else { now }),
+            last: if answered { turn.last } else { now },
+            outcome,
+        };
+        cx.sample(now, self.who, What::Turn(sample));
+        Some((turn.number, *on_miss))
+    }
+
+    fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {
+        let _ = self.close_turn(now, TurnOutcome::Cut, cx);
+    }
+
+    /// A person has taken over: that answers the turn under way, whatever was expected of it.
+    fn on_handoff(&mut self, now: At, cx: &mut Context<'_>) {
+        cx.sample(now, self.who, What::Handoff);
+        let outcome = match cx.shared.plan.on_handoff {
+            OnHandoff::Wait => return,
+            OnHandoff::Leave => SessionOutcome::Completed,
+            OnHandoff::Fail => SessionOutcome::Failed(Failure::Handoff),
+        };
+        if let Some(turn) = &mut self.turn {
+            turn.first.get_or_insert(now);
+            turn.last = now;
+            let _ = self.close_turn(now, TurnOutcome::Answered, cx);
+        }
+        self.leave(now, outcome, cx);
+    }
+
+    /// Says goodbye; the outcome is booked once the connection has ended.
+    fn leave(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
+        self.cut_turn(now, cx);
+        self.outcome = Some(outcome);
+        self.phase = Phase::Leaving;
+        self.deadline = At::NEVER;
+        let mut frames = Vec::new();
+        if !self.over {
+            self.client.leave(&mut frames);
+        }
+        self.send(now, frames, cx);
+        cx.trace(now, self.conn, || TraceEvent::Closing);
+        cx.out
+            .orders
+            .push_back((self.conn, Order::Close { code: 1000 }));
+    }
+
+    fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
+        self.phase = Phase::Over;
+        self.deadline = At::NEVER;
+        let planned = cx.shared.scripts[usize::from(self.who.group)].turns;
+        let never_reached = planned.saturating_sub(self.said);
+        cx.sample(
+            now,
+            self.who,
+            What::Session(End {
+                outcome,
+                never_reached,
+            }),
+        );
+    }
+
+    fn send(&self, now: At, frames: Vec<Outgoing>, cx: &mut Context<'_>) {
+        for frame in frames {
+            cx.trace(now, self.conn, || TraceEvent::Sent {
+                text: text_of(&frame),
+            });
+            cx.out.orders.push_back((self.conn, Order::Send(frame)));
+        }
+    }
+
+    fn rules<'a>(&self, op: usize, shared: &'a Shared, voice: &'a Voice<'a>) -> Rules<'a> {
+        let Op::Say { expect, .. } = &shared.scripts[usize::from(self.who.group)].ops[op] else {
+            unreachable!("a turn stands at a say instruction");
+        };
+        Rules {
+            expect,
+            fallback: &shared.plan.fallback,
+            values: voice,
+        }
+    }
+
+    const fn voice<'a>(&self, shared: &'a Shared) -> Voice<'a> {
+        Voice::new(shared, self.who, self.row, self.said)
+    }
+
+    /// What a frame is taken for, in the words of `try`, and the latency that it closes.
+    fn meaning(&self, now: At, heard: &Heard) -> (String, Option<Duration>) {
+        let pending = self.turn.as_deref();
+        let since_due = || pending.map(|turn| now.since(turn.due));
+        let answer = |turn: &Option<u32>, word: &str| match (turn, pending) {
+            (Some(turn), Some(pending)) if *turn != pending.number => ("late".to_owned(), None),
+            (_, None) => ("late".to_owned(), None),
+            (_, Some(pending)) if pending.first.is_none() => {
+                (format!("{word}, first frame"), since_due())
+            }
+            _ => (word.to_owned(), since_due()),
+        };
+        match heard {
+            Heard::Ready => ("ready".to_owned(), None),
+            Heard::Greeting { .. } => ("greeting".to_owned(), Some(now.since(self.opened))),
+            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
+                ("greeting".to_owned(), Some(now.since(self.opened)))
+            }
+            Heard::Reply { turn, .. } => answer(turn, "reply"),
+            Heard::Chunk { turn, .. } => answer(turn, "piece"),
+            Heard::Done { turn } => answer(turn, "end"),
+            Heard::Ack { .. } => ("echo".to_owned(), None),
+            Heard::Typing => ("typing".to_owned(), None),
+            Heard::Handoff => ("hand-off".to_owned(), None),
+            Heard::Refused { retry_after, .. } => {
+                let after = retry_after.map_or_else(String::new, |span| {
+                    format!(", retry after {}", span_text(span))
+                });
+                (format!("refused{after}"), None)
+            }
+            Heard::Over { why } => (format!("over: {why}"), None),
+            Heard::Answer(_) => ("keep-alive".to_owned(), None),
+            Heard::Error { text } => (format!("error: {text}"), None),
+            Heard::Unknown { why } => (format!("not understood: {why}"), None),
+        }
+    }
+}
+
+impl TurnOutcome {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Mismatched => "not the expected answer",
+            Self::Fallback => "an apology instead of an answer",
+            Self::TimedOut => "no complete answer in time",
+            Self::Throttled => "refused by a limit",
+            Self::Cut => "cut off before the answer was complete",
+        }
+    }
+}
+
+impl Context<'_> {
+    fn sample(&mut self, at: At, who: Who, what: What) {
+        self.out.samples.push_back(Sample { at, who, what });
+    }
+
+    fn trace(&mut self, at: At, conn: ConnId, event: impl FnOnce() -> TraceEvent) {
+        if let Some(traces) = &mut self.out.traces {
+            traces.push_back(Trace {
+                at,
+                conn,
+                event: event(),
+            });
+        }
+    }
+
+    fn missed(&mut self, at: At, conn: ConnId, what: impl FnOnce() -> String) {
+        self.trace(at, conn, || TraceEvent::Missed { what: what() });
+    }
+
+    fn received(
+        &mut self,
+        at: At,
+        conn: ConnId,
+        frame: Incoming<'_>,
+        meaning: &str,
+        span: Option<Duration>,
+    ) {
+        self.trace(at, conn, || {
+            let text = match frame {
+                Incoming::Text(text) => text.to_owned(),
+                Incoming::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
+            };
+            TraceEvent::Received {
+                text,
+                meaning: meaning.to_owned(),
+                span,
+            }
+        });
+    }
+}
+
+fn text_of(frame: &Outgoing) -> String {
+    match frame {
+        Outgoing::Text(text) => text.to_string(),
+        Outgoing::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
+    }
+}
+
+/// How long a platform may take between 101 and being ready: far above any sane handshake, so that only a platform
+/// that never answers meets it.
+const READY_WITHIN: Duration = Duration::from_secs(30);

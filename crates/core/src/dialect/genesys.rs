@@ -11,6 +11,10 @@ impl Dialect for WebMessaging {
         "genesys-web-messaging"
     }
 
+    fn rehearsal_query(&self) -> Option<&'static str> {
+        Some("deploymentId=rehearsal")
+    }
+
     fn client(&self, _identity: &Identity) -> Box<dyn Client> {
         todo!()
     }

@@ -1,0 +1,91 @@
+//! Which turn a reply belongs to. A reply that comes after its turn timed out is late, and is never taken for the next
+//! answer: by the dialect's correlation id where it has one, else by counting the answers that are still owed.
+
+/// The turns that timed out and whose answers may still come.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    /// Ids of turns that timed out, for dialects that say which turn a reply answers.
+    owed: Vec<u32>,
+    /// Frames of an owed answer are coming in: the next one without an id belongs to it as well.
+    streaming: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Belongs {
+    ToTurn,
+    /// The first frame of an answer that was given up.
+    Late,
+    /// A further frame of one, or of an answer that was already complete.
+    Extra,
+}
+
+impl Replies {
+    pub(super) fn timed_out(&mut self, turn: u32) {
+        self.owed.push(turn);
+        self.streaming = false;
+    }
+
+    /// Judges a reply or a piece of one. `ends`: the answer is complete with it, as far as the dialect says.
+    pub(super) fn judge(
+        &mut self,
+        answers: Option<u32>,
+        pending: Option<u32>,
+        ends: bool,
+    ) -> Belongs {
+        match answers {
+            Some(turn) if Some(turn) == pending => Belongs::ToTurn,
+            Some(turn) => match self.owed.iter().position(|owed| *owed == turn) {
+                Some(index) => {
+                    self.owed.remove(index);
+                    Belongs::Late
+                }
+                None => Belongs::Extra,
+            },
+            None if self.streaming => {
+                self.streaming = !ends;
+                Belongs::Extra
+            }
+            None if !self.owed.is_empty() => {
+                self.owed.remove(0);
+                self.streaming = !ends;
+                Belongs::Late
+            }
+            None if pending.is_some() => Belongs::ToTurn,
+            None => Belongs::Extra,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_reply_is_never_taken_for_the_next_answer() {
+        let mut replies = Replies::default();
+        assert_eq!(replies.judge(None, Some(1), true), Belongs::ToTurn);
+        replies.timed_out(2);
+        assert_eq!(replies.judge(None, Some(3), true), Belongs::Late);
+        assert_eq!(replies.judge(None, Some(3), true), Belongs::ToTurn);
+        assert_eq!(replies.judge(None, None, true), Belongs::Extra);
+    }
+
+    #[test]
+    fn an_id_decides_where_there_is_one() {
+        let mut replies = Replies::default();
+        replies.timed_out(2);
+        assert_eq!(replies.judge(Some(3), Some(3), true), Belongs::ToTurn);
+        assert_eq!(replies.judge(Some(2), Some(3), true), Belongs::Late);
+        assert_eq!(replies.judge(Some(2), Some(3), true), Belongs::Extra);
+    }
+
+    #[test]
+    fn the_pieces_of_a_late_answer_stay_together() {
+        let mut replies = Replies::default();
+        replies.timed_out(1);
+        assert_eq!(replies.judge(None, Some(2), false), Belongs::Late);
+        assert_eq!(replies.judge(None, Some(2), false), Belongs::Extra);
+        assert_eq!(replies.judge(None, Some(2), true), Belongs::Extra);
+        assert_eq!(replies.judge(None, Some(2), false), Belongs::ToTurn);
+    }
+}

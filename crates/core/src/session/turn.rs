@@ -1,0 +1,263 @@
+//! What counts as a turn: when an answer has begun, when it is complete, and whether it is the one that was expected.
+//! Which frames belong to it is decided in [`super::replies`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::plan::{Check, Expect};
+use crate::sample::TurnOutcome;
+use crate::text::Values;
+use crate::time::At;
+
+/// A message that was sent and whose answer is not complete.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// From 1.
+    pub(super) number: u32,
+    /// Where its instruction stands in the script.
+    pub(super) op: usize,
+    pub(super) due: At,
+    pub(super) sent: At,
+    pub(super) first: Option<At>,
+    pub(super) last: At,
+    /// The dialect marks the end of an answer, and has not yet done so.
+    unfinished: bool,
+    parts: Vec<Part>,
+    /// The frames as they came; only kept for an expectation about JSON.
+    frames: Vec<Value>,
+}
+
+#[derive(Debug)]
+struct Part {
+    order: Option<i64>,
+    text: String,
+    /// More of it may come.
+    growing: bool,
+}
+
+/// How an answer stands after a frame or a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Incomplete until this moment at most.
+    Open(At),
+    Complete(TurnOutcome),
+}
+
+/// What a turn is judged by.
+pub(super) struct Rules<'a> {
+    pub(super) expect: &'a Expect,
+    pub(super) fallback: &'a [String],
+    pub(super) values: &'a dyn Values,
+}
+
+impl Turn {
+    pub(super) const fn new(number: u32, op: usize, due: At, sent: At) -> Self {
+        Self {
+            number,
+            op,
+            due,
+            sent,
+            first: None,
+            last: sent,
+            unfinished: false,
+            parts: Vec::new(),
+            frames: Vec::new(),
+        }
+    }
+
+    /// Until when the first frame is awaited.
+    pub(super) fn awaits_until(&self, rules: &Rules<'_>) -> At {
+        self.due + rules.expect.within
+    }
+
+    /// A whole message of the answer. `last` as in [`crate::dialect::Heard::Reply`].
+    pub(super) fn on_reply(
+        &mut self,
+        now: At,
+        text: String,
+        order: Option<i64>,
+        last: Option<bool>,
+        frame: &str,
+        rules: &Rules<'_>,
+    ) -> Standing {
+        self.touch(now, frame, rules);
+        self.parts.push(Part {
+            order,
+            text,
+            growing: false,
+        });
+        match last {
+            Some(true) => self.complete(rules),
+            Some(false) => self.await_end(now, rules),
+            None if self.unfinished => self.await_end(now, rules),
+            None => self.judge_so_far(now, rules),
+        }
+    }
+
+    /// A piece of a message.
+    pub(super) fn on_chunk(
+        &mut self,
+        now: At,
+        text: &str,
+        frame: &str,
+        rules: &Rules<'_>,
+    ) -> Standing {
+        self.touch(now, frame, rules);
+        match self.parts.last_mut() {
+            Some(part) if part.growing => part.text.push_str(text),
+            _ => self.parts.push(Part {
+                order: None,
+                text: text.to_owned(),
+                growing: true,
+            }),
+        }
+        match rules.expect.quiet {
+            Some(quiet) => Standing::Open(self.cut_off(now + quiet, rules)),
+            None => self.await_end(now, rules),
+        }
+    }
+
+    /// The dialect says that the answer is complete.
+    pub(super) fn on_done(&mut self, now: At, frame: &str, rules: &Rules<'_>) -> Standing {
+        self.touch(now, frame, rules);
+        self.complete(rules)
+    }
+
+    /// The moment that `Standing::Open` named has come.
+    pub(super) fn on_deadline(&mut self, now: At, rules: &Rules<'_>) -> Standing {
+        let overdue = rules
+            .expect
+            .done_within
+            .is_some_and(|span| now >= self.due + span);
+        match self.first {
+            None => self.give_up(now),
+            Some(_) if self.unfinished && (overdue || rules.expect.quiet.is_none()) => {
+                self.give_up(now)
+            }
+            // Quiet for long enough, or no better message came in time.
+            Some(_) => self.complete(rules),
+        }
+    }
+
+    fn touch(&mut self, now: At, frame: &str, rules: &Rules<'_>) {
+        self.first.get_or_insert(now);
+        self.last = now;
+        if rules.expect.check.as_ref().is_some_and(Check::reads_json) {
+            self.frames.extend(serde_json::from_str::<Value>(frame));
+        }
+    }
+
+    fn give_up(&mut self, now: At) -> Standing {
+        self.last = now;
+        Standing::Complete(TurnOutcome::TimedOut)
+    }
+
+    /// The dialect will mark the end. Without `done_within`, each frame has to come `within` the one before.
+    fn await_end(&mut self, now: At, rules: &Rules<'_>) -> Standing {
+        self.unfinished = true;
+        Standing::Open(
+            rules
+                .expect
+                .done_within
+                .map_or(now + rules.expect.within, |span| self.due + span),
+        )
+    }
+
+    /// The dialect does not mark the end: silence does, or the expected message itself.
+    fn judge_so_far(&self, now: At, rules: &Rules<'_>) -> Standing {
+        if let Some(quiet) = rules.expect.quiet {
+            return Standing::Open(self.cut_off(now + quiet, rules));
+        }
+        match (self.outcome(rules), rules.expect.done_within) {
+            (TurnOutcome::Mismatched, Some(span)) if now < self.due + span => {
+                Standing::Open(self.due + span)
+            }
+            (outcome, _) => Standing::Complete(outcome),
+        }
+    }
+
+    fn cut_off(&self, at: At, rules: &Rules<'_>) -> At {
+        rules
+            .expect
+            .done_within
+            .map_or(at, |span| at.min(self.due + span))
+    }
+
+    fn complete(&self, rules: &Rules<'_>) -> Standing {
+        let late = rules
+            .expect
+            .done_within
+            .is_some_and(|span: Duration| self.last > self.due + span);
+        Standing::Complete(if late {
+            TurnOutcome::TimedOut
+        } else {
+            self.outcome(rules)
+        })
+    }
+
+    fn outcome(&self, rules: &Rules<'_>) -> TurnOutcome {
+        let text = self.text();
+        let lower = text.to_lowercase();
+        if rules
+            .fallback
+            .iter()
+            .any(|apology| lower.contains(&apology.to_lowercase()))
+        {
+            return TurnOutcome::Fallback;
+        }
+        match &rules.expect.check {
+            Some(check) if !check.holds(&text, &lower, &self.frames, rules.values) => {
+                TurnOutcome::Mismatched
+            }
+            _ => TurnOutcome::Answered,
+        }
+    }
+
+    /// The answer's messages in the platform's own order where it gives one, a line each.
+    fn text(&self) -> String {
+        let mut parts: Vec<_> = self.parts.iter().collect();
+        if parts.iter().all(|part| part.order.is_some()) {
+            parts.sort_by_key(|part| part.order);
+        }
+        parts
+            .iter()
+            .map(|part| part.text.as_str())
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+impl Check {
+    fn reads_json(&self) -> bool {
+        match self {
+            Self::Json(_) => true,
+            Self::Not(inner) => inner.reads_json(),
+            Self::All(all) => all.iter().any(Self::reads_json),
+            Self::Contains(_) | Self::AnyOf(_) | Self::Equals(_) | Self::Regex(_) => false,
+        }
+    }
+
+    fn holds(&self, text: &str, lower: &str, frames: &[Value], values: &dyn Values) -> bool {
+        let contains = |wanted: &Arc<str>| lower.contains(&wanted.to_lowercase());
+        match self {
+            Self::Contains(wanted) => contains(&wanted.render(values)),
+            Self::AnyOf(several) => several.iter().any(|wanted| {
+                let wanted = wanted.render(values);
+                wanted
+                    .split('|')
+                    .map(str::trim)
+                    .filter(|one| !one.is_empty())
+                    .any(|one| contains(&one.into()))
+            }),
+            Self::Equals(wanted) => text.trim() == wanted.render(values).trim(),
+            Self::Regex(pattern) => pattern.is_match(text),
+            Self::Json(predicate) => frames.iter().any(|frame| predicate.holds(frame)),
+            Self::Not(inner) => !inner.holds(text, lower, frames, values),
+            Self::All(all) => all
+                .iter()
+                .all(|check| check.holds(text, lower, frames, values)),
+        }
+    }
+}

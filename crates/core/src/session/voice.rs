@@ -1,0 +1,51 @@
+//! The values of the variables in one conversation's texts, made when a text asks for them.
+
+use std::cell::OnceCell;
+
+use super::Shared;
+use crate::sample::Who;
+use crate::text::{Slot, Values};
+
+pub(crate) struct Voice<'a> {
+    shared: &'a Shared,
+    who: Who,
+    row: Option<u32>,
+    turn: u32,
+    made: [OnceCell<String>; 4],
+}
+
+impl<'a> Voice<'a> {
+    pub(crate) const fn new(shared: &'a Shared, who: Who, row: Option<u32>, turn: u32) -> Self {
+        Self {
+            shared,
+            who,
+            row,
+            turn,
+            made: [const { OnceCell::new() }; 4],
+        }
+    }
+}
+
+impl Values for Voice<'_> {
+    fn value(&self, slot: Slot) -> &str {
+        match slot {
+            Slot::Column(index) => {
+                let data = self.shared.plan.data.as_ref().zip(self.row);
+                data.and_then(|(data, row)| data.rows.get(row as usize)?.get(index))
+                    .map_or("", String::as_str)
+            }
+            Slot::Var(index) => self
+                .shared
+                .plan
+                .vars
+                .get(index)
+                .map_or("", |(_, value)| value.as_str()),
+            Slot::User => self.made[0].get_or_init(|| (self.who.user + 1).to_string()),
+            Slot::Loop => self.made[1].get_or_init(|| (self.who.round + 1).to_string()),
+            Slot::Turn => self.made[2].get_or_init(|| self.turn.to_string()),
+            Slot::Token => self.made[3].get_or_init(|| self.shared.token(self.who)),
+            // Only a dialect's own frames have it, and the dialect fills it in.
+            Slot::Say => "",
+        }
+    }
+}
