@@ -1,14 +1,89 @@
-//! Samples added up; merges exactly.
+//! Samples added up; merges exactly. What the figures mean for the plan's goals is in [`crate::verdict`].
 
-use crate::sample::{Evidence, Sample};
+mod moment;
+mod spread;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::sample::{
+    Closure, Evidence, Failure, Sample, Session, SessionOutcome, Turn, TurnOutcome, Upgrade,
+    Upgraded, What, Who,
+};
 use crate::time::At;
+use crate::wire::{ConnectError, Ended};
+
+pub use moment::{Close, Countdown, Event, Moment, SaidBy};
+pub use spread::Percentiles;
+
+use moment::Earliest;
+use spread::Spans;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
-pub struct Recorder {}
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    labels: Vec<String>,
+    sessions: SessionCounts,
+    upgrades: UpgradeCounts,
+    turns: TurnFigures,
+    /// One for each label up to the cap, then one for all others.
+    by_label: Vec<TurnFigures>,
+    late: u64,
+    throttle_notices: u64,
+    closures: ClosureCounts,
+    lateness: Spans,
+    local_failures: u64,
+    moments: Earliest<Moment>,
+    countdowns: Earliest<Countdown>,
+    evidence: Earliest<Evidence>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct SessionCounts {
+    due: u64,
+    /// Came to their end without having been open.
+    never_open: u64,
+    by_outcome: BTreeMap<SessionOutcome, u64>,
+    never_reached: u64,
+    handoffs: u64,
+}
+
+#[derive(Clone, Debug)]
+struct UpgradeCounts {
+    accepted: u64,
+    retried: u64,
+    by_status: BTreeMap<u16, u64>,
+    by_error: BTreeMap<ConnectError, u64>,
+    first_refusal: Option<(At, Who, u16)>,
+    first_planned: Option<At>,
+    last_accepted: Option<At>,
+    hold: Spans,
+    connect: Spans,
+    response: Spans,
+    service: Spans,
+    refusal: Spans,
+}
+
+#[derive(Clone, Debug)]
+struct TurnFigures {
+    by_outcome: BTreeMap<TurnOutcome, u64>,
+    latency: Spans,
+    first_frame: Spans,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ClosureCounts {
+    clean: u64,
+    abnormal: u64,
+    by_code: BTreeMap<u16, u64>,
+}
 
 /// What the progress display shows; cheap to take at any moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
+    /// Always `None` here: only the plan knows.
     pub planned: Option<u64>,
     pub due: u64,
     /// Due and waiting for admission or for the answer to their upgrade.
@@ -19,48 +94,424 @@ pub struct Progress {
     pub dropped: u64,
     pub completed: u64,
     pub turns_answered: u64,
+    /// Always `None` here: only the plan knows.
     pub turns_planned: Option<u64>,
     pub p95_ms: Option<f64>,
 }
 
 impl Recorder {
     /// `labels` are the plan's turn names; a sample's `label` is an index into it.
-    pub fn new(_labels: Vec<String>) -> Self {
-        todo!()
+    pub fn new(labels: Vec<String>) -> Self {
+        let apart = labels.len().min(MOST_LABELS);
+        let others = usize::from(labels.len() > MOST_LABELS);
+        Self {
+            by_label: vec![TurnFigures::new(LABEL_DIGITS); apart + others],
+            labels,
+            sessions: SessionCounts::default(),
+            upgrades: UpgradeCounts::new(),
+            turns: TurnFigures::new(DIGITS),
+            late: 0,
+            throttle_notices: 0,
+            closures: ClosureCounts::default(),
+            lateness: Spans::new(DIGITS),
+            local_failures: 0,
+            moments: Earliest::new(MOST_MOMENTS),
+            countdowns: Earliest::new(MOST_COUNTDOWNS),
+            evidence: Earliest::new(MOST_EVIDENCE),
+        }
     }
 
-    pub fn record(&mut self, _sample: &Sample) {
-        todo!()
+    pub fn record(&mut self, sample: &Sample) {
+        match sample.what {
+            What::Due => self.sessions.due += 1,
+            What::Upgrade(upgrade) => self.upgrade(sample.who, &upgrade),
+            What::Turn(turn) => self.turn(&turn),
+            What::LateReply => self.late += 1,
+            What::Handoff => self.sessions.handoffs += 1,
+            What::Throttled => self.throttle_notices += 1,
+            What::Closure(closure) => self.closure(sample, &closure),
+            What::Session(session) => self.sessions.ended(&session),
+        }
     }
 
     /// Keeps what a refusal said; caps how much it keeps, and counts the rest.
-    pub fn keep(&mut self, _evidence: Evidence) {
-        todo!()
+    pub fn keep(&mut self, evidence: Evidence) {
+        if let Some(countdown) = Countdown::read(&evidence) {
+            self.countdowns.push(countdown);
+        }
+        self.evidence.push(evidence);
     }
 
-    pub fn merge(&mut self, _other: Self) {
-        todo!()
+    /// Adds what another recorder of the same run counted, as if this one had counted it.
+    pub fn merge(&mut self, other: Self) {
+        debug_assert_eq!(self.labels, other.labels, "recorders of one run");
+        self.sessions.merge(other.sessions);
+        self.upgrades.merge(other.upgrades);
+        self.turns.merge(&other.turns);
+        for (ours, theirs) in self.by_label.iter_mut().zip(&other.by_label) {
+            ours.merge(theirs);
+        }
+        self.late += other.late;
+        self.throttle_notices += other.throttle_notices;
+        self.closures.clean += other.closures.clean;
+        self.closures.abnormal += other.closures.abnormal;
+        add_all(&mut self.closures.by_code, other.closures.by_code);
+        self.lateness.merge(&other.lateness);
+        self.local_failures += other.local_failures;
+        self.moments.merge(other.moments);
+        self.countdowns.merge(other.countdowns);
+        self.evidence.merge(other.evidence);
     }
 
     pub fn progress(&self) -> Progress {
-        todo!()
+        let SessionCounts {
+            due, never_open, ..
+        } = self.sessions;
+        let accepted = self.upgrades.accepted;
+        Progress {
+            planned: None,
+            due,
+            held: due.saturating_sub(accepted + never_open),
+            open: accepted.saturating_sub(self.closures.clean + self.closures.abnormal),
+            refused: self.upgrades.refused(),
+            dropped: self.closures.abnormal,
+            completed: self.sessions.count(SessionOutcome::Completed),
+            turns_answered: self.turns.count(TurnOutcome::Answered),
+            turns_planned: None,
+            p95_ms: self.turns.latency.quantile(0.95),
+        }
     }
 
     /// Closes the books.
-    pub fn finish(self, _facts: &Facts) -> Summary {
-        todo!()
+    pub fn finish(self, facts: &Facts) -> Summary {
+        let (moments, moments_left_out) = self.moments.finish();
+        let (countdowns, _) = self.countdowns.finish();
+        let (evidence, evidence_left_out) = self.evidence.finish();
+        let accepted = self.upgrades.accepted;
+        let sessions = self
+            .sessions
+            .finish(facts.asked, accepted, peak_open(&moments));
+        Summary {
+            arrivals: self.upgrades.arrivals(facts, self.sessions.due),
+            upgrades: self.upgrades.finish(),
+            turns: Turns {
+                late: self.late,
+                throttle_notices: self.throttle_notices,
+                planned: self.turns.sent() + self.sessions.never_reached,
+                never_reached: self.sessions.never_reached,
+                by_name: by_name(&self.labels, &self.by_label),
+                counts: self.turns.counts(),
+            },
+            closures: Closures {
+                clean: self.closures.clean,
+                abnormal: self.closures.abnormal,
+                by_code: self.closures.by_code,
+            },
+            generator: Generator {
+                lateness: self.lateness.percentiles(),
+                cpu_s: facts.cpu_s,
+                rss_peak_bytes: facts.rss_peak_bytes,
+                exhausted: facts.exhausted || self.local_failures > 0,
+                moments_left_out,
+            },
+            sessions,
+            moments,
+            countdowns,
+            evidence,
+            evidence_left_out,
+            facts: facts.clone(),
+        }
+    }
+
+    fn upgrade(&mut self, who: Who, upgrade: &Upgrade) {
+        self.lateness
+            .record(upgrade.connected.since(upgrade.released));
+        if upgrade.outcome == Upgraded::Errored(ConnectError::Local) {
+            self.local_failures += 1;
+        }
+        self.upgrades.record(who, upgrade);
+        self.moments.push(Moment {
+            at: upgrade.ended,
+            event: match upgrade.outcome {
+                Upgraded::Accepted => Event::Opened,
+                Upgraded::Refused { status } => Event::Refused { status },
+                Upgraded::Errored(_) => Event::Errored,
+            },
+            from: upgrade.connected,
+            who,
+        });
+    }
+
+    fn turn(&mut self, turn: &Turn) {
+        self.lateness.record(turn.sent.since(turn.due));
+        self.turns.record(turn);
+        let last = self.by_label.len().saturating_sub(1);
+        if let Some(figures) = self.by_label.get_mut(usize::from(turn.label).min(last)) {
+            figures.record(turn);
+        }
+    }
+
+    fn closure(&mut self, sample: &Sample, closure: &Closure) {
+        if closure.expected {
+            self.closures.clean += 1;
+        } else {
+            self.closures.abnormal += 1;
+        }
+        if closure.how == Ended::Local {
+            self.local_failures += 1;
+        }
+        *self.closures.by_code.entry(closure.how.code()).or_default() += 1;
+        self.moments.push(Moment {
+            at: sample.at,
+            event: Event::Closed(Close::of(closure.how, closure.expected)),
+            from: closure.opened,
+            who: sample.who,
+        });
+    }
+}
+
+impl SessionCounts {
+    fn ended(&mut self, session: &Session) {
+        *self.by_outcome.entry(session.outcome).or_default() += 1;
+        self.never_reached += u64::from(session.never_reached);
+        if matches!(
+            session.outcome,
+            SessionOutcome::Refused
+                | SessionOutcome::NotStarted
+                | SessionOutcome::Failed(Failure::Connect)
+        ) {
+            self.never_open += 1;
+        }
+    }
+
+    fn count(&self, outcome: SessionOutcome) -> u64 {
+        self.by_outcome.get(&outcome).copied().unwrap_or_default()
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.due += other.due;
+        self.never_open += other.never_open;
+        add_all(&mut self.by_outcome, other.by_outcome);
+        self.never_reached += other.never_reached;
+        self.handoffs += other.handoffs;
+    }
+
+    fn finish(&self, asked: Option<u64>, opened: u64, peak_open: u64) -> Sessions {
+        let by_failure: BTreeMap<_, _> = self
+            .by_outcome
+            .iter()
+            .filter_map(|(outcome, count)| match outcome {
+                SessionOutcome::Failed(failure) => Some((failure_name(*failure), *count)),
+                _ => None,
+            })
+            .collect();
+        let ended: u64 = self.by_outcome.values().sum();
+        let due = self.due.max(ended);
+        Sessions {
+            planned: asked.map(|asked| asked.max(due)),
+            due,
+            opened,
+            completed: self.count(SessionOutcome::Completed),
+            refused: self.count(SessionOutcome::Refused),
+            failed: by_failure.values().sum(),
+            aborted: self.count(SessionOutcome::Aborted),
+            // A run that ends early leaves conversations that the plan had for later.
+            not_started: self.count(SessionOutcome::NotStarted)
+                + asked.map_or(0, |asked| asked.saturating_sub(due)),
+            // Somebody stopped listening before they ended.
+            open_at_end: self.count(SessionOutcome::OpenAtEnd) + (due - ended),
+            peak_open,
+            handoffs: self.handoffs,
+            by_failure,
+        }
+    }
+}
+
+impl UpgradeCounts {
+    fn new() -> Self {
+        let spans = || Spans::new(DIGITS);
+        Self {
+            accepted: 0,
+            retried: 0,
+            by_status: BTreeMap::new(),
+            by_error: BTreeMap::new(),
+            first_refusal: None,
+            first_planned: None,
+            last_accepted: None,
+            hold: spans(),
+            connect: spans(),
+            response: spans(),
+            service: spans(),
+            refusal: spans(),
+        }
+    }
+
+    fn record(&mut self, who: Who, upgrade: &Upgrade) {
+        self.retried += u64::from(upgrade.attempt > 1);
+        self.first_planned = least(self.first_planned, Some(upgrade.planned));
+        match upgrade.outcome {
+            Upgraded::Accepted => {
+                self.accepted += 1;
+                *self.by_status.entry(101).or_default() += 1;
+                self.last_accepted = self.last_accepted.max(Some(upgrade.connected));
+                self.hold.record(upgrade.released.since(upgrade.planned));
+                self.connect.record(upgrade.ready.since(upgrade.connected));
+                self.response.record(upgrade.ended.since(upgrade.planned));
+                self.service.record(upgrade.ended.since(upgrade.released));
+            }
+            Upgraded::Refused { status } => {
+                *self.by_status.entry(status).or_default() += 1;
+                let refusal = Some((upgrade.connected, who, status));
+                self.first_refusal = least(self.first_refusal, refusal);
+                // Apart from the accepted: a fast refusal must not improve their percentiles.
+                self.refusal.record(upgrade.ended.since(upgrade.planned));
+            }
+            Upgraded::Errored(error) => *self.by_error.entry(error).or_default() += 1,
+        }
+    }
+
+    fn refused(&self) -> u64 {
+        self.by_status.values().sum::<u64>() - self.accepted
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.retried += other.retried;
+        add_all(&mut self.by_status, other.by_status);
+        add_all(&mut self.by_error, other.by_error);
+        self.first_refusal = least(self.first_refusal, other.first_refusal);
+        self.first_planned = least(self.first_planned, other.first_planned);
+        self.last_accepted = self.last_accepted.max(other.last_accepted);
+        self.hold.merge(&other.hold);
+        self.connect.merge(&other.connect);
+        self.response.merge(&other.response);
+        self.service.merge(&other.service);
+        self.refusal.merge(&other.refusal);
+    }
+
+    fn arrivals(&self, facts: &Facts, due: u64) -> Arrivals {
+        let asked = facts.asked.unwrap_or(due);
+        let span = match (self.first_planned, self.last_accepted) {
+            (Some(first), Some(last)) => last.since(first),
+            _ => Duration::ZERO,
+        };
+        Arrivals {
+            asked,
+            asked_per_s: per_second(asked, facts.asked_over),
+            delivered: self.accepted,
+            // n arrivals at one rate have n - 1 gaps between them.
+            delivered_per_s: per_second(self.accepted.saturating_sub(1), span),
+        }
+    }
+
+    fn finish(self) -> Upgrades {
+        let refused = self.refused();
+        let errored = self.by_error.values().sum();
+        Upgrades {
+            attempted: self.accepted + refused + errored,
+            accepted: self.accepted,
+            refused,
+            errored,
+            retried: self.retried,
+            by_status: self.by_status,
+            by_error: self
+                .by_error
+                .into_iter()
+                .map(|(error, count)| (error.name(), count))
+                .collect(),
+            first_refusal: self.first_refusal.map(|(at, who, status)| FirstRefusal {
+                at_s: at.as_secs_f64(),
+                user: u64::from(who.user) + 1,
+                status,
+            }),
+            hold: self.hold.percentiles(),
+            connect: self.connect.percentiles(),
+            response: self.response.percentiles(),
+            service: self.service.percentiles(),
+            refusal: self.refusal.percentiles(),
+        }
+    }
+}
+
+impl TurnFigures {
+    fn new(digits: u8) -> Self {
+        Self {
+            by_outcome: BTreeMap::new(),
+            latency: Spans::new(digits),
+            first_frame: Spans::new(digits),
+        }
+    }
+
+    /// Only answers enter the percentiles, and waits that were given up. A fast apology, a wrong answer or a message
+    /// that a limit refused must not improve them.
+    fn record(&mut self, turn: &Turn) {
+        *self.by_outcome.entry(turn.outcome).or_default() += 1;
+        let (first, last) = (turn.first.since(turn.due), turn.last.since(turn.due));
+        match turn.outcome {
+            TurnOutcome::Answered => {
+                self.first_frame.record(first);
+                self.latency.record(last);
+            }
+            TurnOutcome::TimedOut => {
+                if turn.first > turn.sent {
+                    self.first_frame.record(first);
+                } else {
+                    self.first_frame.record_given_up(last);
+                }
+                self.latency.record_given_up(last);
+            }
+            TurnOutcome::Mismatched
+            | TurnOutcome::Fallback
+            | TurnOutcome::Throttled
+            | TurnOutcome::Cut => {}
+        }
+    }
+
+    fn count(&self, outcome: TurnOutcome) -> u64 {
+        self.by_outcome.get(&outcome).copied().unwrap_or_default()
+    }
+
+    fn sent(&self) -> u64 {
+        self.by_outcome.values().sum()
+    }
+
+    fn merge(&mut self, other: &Self) {
+        add_all(&mut self.by_outcome, other.by_outcome.clone());
+        self.latency.merge(&other.latency);
+        self.first_frame.merge(&other.first_frame);
+    }
+
+    fn counts(&self) -> TurnCounts {
+        TurnCounts {
+            sent: self.sent(),
+            answered: self.count(TurnOutcome::Answered),
+            timed_out: self.count(TurnOutcome::TimedOut),
+            mismatched: self.count(TurnOutcome::Mismatched),
+            fallback: self.count(TurnOutcome::Fallback),
+            throttled: self.count(TurnOutcome::Throttled),
+            unfinished: self.count(TurnOutcome::Cut),
+            latency: self.latency.percentiles(),
+            first_frame: self.first_frame.percentiles(),
+        }
     }
 }
 
 /// What only the caller knows about a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     pub run_id: String,
+    /// The plan's name and seed.
+    pub plan: String,
+    pub seed: u64,
     /// RFC 3339.
     pub started_at: String,
     pub elapsed: At,
     /// `emulator`, or the target's URL without its query.
     pub target: String,
+    /// How many conversations the plan wants; `None` when a duration ends the run, and what came due is all there is.
+    pub asked: Option<u64>,
+    /// The span over which the plan wants them to start: the ramp-up, the stages.
+    pub asked_over: Duration,
     pub interrupted: bool,
     /// CPU time and peak memory of this process; zero where nothing was measured (virtual time).
     pub cpu_s: f64,
@@ -69,6 +520,187 @@ pub struct Facts {
     pub exhausted: bool,
 }
 
-/// A run, as other programs read it: the contract of `--summary`.
-#[derive(Clone, Debug)]
-pub struct Summary {}
+/// A run in figures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    pub facts: Facts,
+    pub arrivals: Arrivals,
+    pub sessions: Sessions,
+    pub upgrades: Upgrades,
+    pub turns: Turns,
+    pub closures: Closures,
+    pub generator: Generator,
+    /// In order; `generator.moments_left_out` says how many later ones are missing.
+    pub moments: Vec<Moment>,
+    pub countdowns: Vec<Countdown>,
+    /// The first refusals, with all that they said.
+    pub evidence: Vec<Evidence>,
+    pub evidence_left_out: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Arrivals {
+    pub asked: u64,
+    pub asked_per_s: Option<f64>,
+    pub delivered: u64,
+    /// From the first planned to the last accepted upgrade.
+    pub delivered_per_s: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Sessions {
+    pub planned: Option<u64>,
+    pub due: u64,
+    pub opened: u64,
+    pub completed: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub aborted: u64,
+    pub not_started: u64,
+    pub open_at_end: u64,
+    pub peak_open: u64,
+    pub handoffs: u64,
+    pub by_failure: BTreeMap<&'static str, u64>,
+}
+
+/// Spans are of accepted upgrades; `refusal` is the refused ones' own response.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Upgrades {
+    pub attempted: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub errored: u64,
+    pub retried: u64,
+    pub by_status: BTreeMap<u16, u64>,
+    pub by_error: BTreeMap<&'static str, u64>,
+    pub first_refusal: Option<FirstRefusal>,
+    /// From the plan's moment to the release by admission.
+    pub hold: Percentiles,
+    /// From the socket call until TCP, and TLS where used, were up.
+    pub connect: Percentiles,
+    /// From the plan's moment to the answer.
+    pub response: Percentiles,
+    /// From the release to the answer: the response without the hold.
+    pub service: Percentiles,
+    pub refusal: Percentiles,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct FirstRefusal {
+    pub at_s: f64,
+    /// From 1, as people count.
+    pub user: u64,
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Turns {
+    /// Those sent and those never reached.
+    pub planned: u64,
+    pub never_reached: u64,
+    /// Replies to turns that had timed out.
+    pub late: u64,
+    /// How often a limit said no on an open connection.
+    pub throttle_notices: u64,
+    #[serde(flatten)]
+    pub counts: TurnCounts,
+    pub by_name: BTreeMap<String, TurnCounts>,
+}
+
+/// Every turn that was sent is counted under exactly one of the outcomes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TurnCounts {
+    pub sent: u64,
+    pub answered: u64,
+    pub timed_out: u64,
+    pub mismatched: u64,
+    pub fallback: u64,
+    pub throttled: u64,
+    pub unfinished: u64,
+    pub latency: Percentiles,
+    pub first_frame: Percentiles,
+}
+
+/// Abnormal are those that nobody wanted, with a Close frame or without.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Closures {
+    pub clean: u64,
+    pub abnormal: u64,
+    pub by_code: BTreeMap<u16, u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Generator {
+    pub lateness: Percentiles,
+    pub cpu_s: f64,
+    pub rss_peak_bytes: u64,
+    pub exhausted: bool,
+    /// So many moments came after the cap: the peak and the attribution are of those before.
+    pub moments_left_out: u64,
+}
+
+fn by_name(labels: &[String], figures: &[TurnFigures]) -> BTreeMap<String, TurnCounts> {
+    let names = labels
+        .iter()
+        .take(MOST_LABELS)
+        .map(String::as_str)
+        .chain([OTHER]);
+    names
+        .zip(figures)
+        .map(|(name, figures)| (name.to_owned(), figures.counts()))
+        .collect()
+}
+
+fn peak_open(moments: &[Moment]) -> u64 {
+    // Signed: a conversation that ends in the instant of its opening is closed first.
+    let (mut open, mut peak) = (0_i64, 0);
+    for moment in moments {
+        match moment.event {
+            Event::Opened => open += 1,
+            Event::Closed(_) => open -= 1,
+            Event::Refused { .. } | Event::Errored => {}
+        }
+        peak = peak.max(open);
+    }
+    peak.unsigned_abs()
+}
+
+fn per_second(count: u64, span: Duration) -> Option<f64> {
+    (!span.is_zero()).then(|| count as f64 / span.as_secs_f64())
+}
+
+fn add_all<K: Ord>(ours: &mut BTreeMap<K, u64>, theirs: BTreeMap<K, u64>) {
+    for (key, count) in theirs {
+        *ours.entry(key).or_default() += count;
+    }
+}
+
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
+}
+
+const fn failure_name(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Connect => "connect",
+        Failure::Closed => "closed",
+        Failure::Greeting => "greeting",
+        Failure::Missed => "missed",
+        Failure::Handoff => "handoff",
+    }
+}
+
+/// Significant digits of the summary's few histograms, and of each label's.
+const DIGITS: u8 = 3;
+const LABEL_DIGITS: u8 = 2;
+/// So many turn names are counted apart: two histograms of some 15 kB each.
+const MOST_LABELS: usize = 200;
+/// What the rest is counted under.
+const OTHER: &str = "other";
+/// Half a million conversations, in some 50 MB.
+const MOST_MOMENTS: usize = 1 << 20;
+const MOST_COUNTDOWNS: usize = 1 << 16;
+/// Heads and bodies for the report; the driver caps each.
+const MOST_EVIDENCE: usize = 64;
+
+#[cfg(test)]
+mod tests;
