@@ -37,7 +37,9 @@ impl Clock {
 pub(crate) fn epoch_millis() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+        .map_or(0, |span| {
+            i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+        })
 }
 
 /// Wakes one task at a moment that anybody on its thread may move forward.

@@ -4,7 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use plimsoll_core::draw::Draw;
@@ -12,13 +13,14 @@ use plimsoll_core::profile::Cut;
 use plimsoll_core::wire::{Ended, Incoming, Outgoing, Side};
 use plimsoll_core::ws::{self, Decoder, Event, Limits, Role};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, timeout};
 
 use crate::stream::Stream;
 
 /// Where others on the same thread leave what a connection has to do.
 pub(crate) struct Mailbox {
     role: Role,
+    masks: Rc<Masks>,
     state: RefCell<State>,
 }
 
@@ -41,24 +43,32 @@ pub(crate) enum End {
 }
 
 impl Mailbox {
-    pub(crate) fn new(role: Role) -> Self {
+    pub(crate) fn new(role: Role, masks: Rc<Masks>) -> Self {
         Self {
             role,
+            masks,
             state: RefCell::default(),
         }
     }
 
-    pub(crate) fn send(&self, message: &Outgoing, masks: &Masks) {
+    pub(crate) fn send(&self, message: &Outgoing) {
+        let (role, mask) = (self.role, self.masks.next());
         self.put(|out| match message {
-            Outgoing::Text(text) => ws::encode_text(out, self.role, masks.next(), text),
-            Outgoing::Binary(bytes) => ws::encode_binary(out, self.role, masks.next(), bytes),
+            Outgoing::Text(text) => ws::encode_text(out, role, mask, text),
+            Outgoing::Binary(bytes) => ws::encode_binary(out, role, mask, bytes),
         });
     }
 
-    /// Begins the closing handshake, unless it has begun.
-    pub(crate) fn close(&self, code: Option<u16>, reason: &str, masks: &Masks) {
-        self.put(|out| ws::encode_close(out, self.role, masks.next(), code, reason));
+    /// Begins the closing handshake, or completes it; once is enough.
+    pub(crate) fn close(&self, code: Option<u16>, reason: &str) {
+        let (role, mask) = (self.role, self.masks.next());
+        self.put(|out| ws::encode_close(out, role, mask, code, reason));
         self.state.borrow_mut().close_sent = true;
+    }
+
+    fn pong(&self, payload: &[u8]) {
+        let (role, mask) = (self.role, self.masks.next());
+        self.put(|out| ws::encode_pong(out, role, mask, payload));
     }
 
     /// Bytes that are not frames: an answer to the upgrade.
@@ -73,10 +83,19 @@ impl Mailbox {
         wake(&mut state);
     }
 
-    /// What it was told to do, if anything was.
-    pub(crate) fn poll_end(&self, cx: &Context<'_>) -> Poll<End> {
+    /// How it was told to end, if it was.
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.state.borrow().end
+    }
+
+    /// Waits for that.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<End> {
         self.register(cx);
-        self.state.borrow().end.map_or(Poll::Pending, Poll::Ready)
+        self.ended().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn close_sent(&self) -> bool {
+        self.state.borrow().close_sent
     }
 
     fn put(&self, encode: impl FnOnce(&mut Vec<u8>)) {
@@ -159,13 +178,13 @@ impl Masks {
         }
     }
 
-    pub(crate) fn bits(&self) -> u64 {
+    fn bits(&self) -> u64 {
         let n = self.count.get();
         self.count.set(n.wrapping_add(1));
         self.seed.of(n).bits()
     }
 
-    pub(crate) fn next(&self) -> [u8; 4] {
+    fn next(&self) -> [u8; 4] {
         let [a, b, c, d, ..] = self.bits().to_le_bytes();
         [a, b, c, d]
     }
@@ -181,21 +200,28 @@ impl Masks {
 
 pub(crate) struct Connection {
     stream: Stream,
-    decoder: Decoder,
-    /// The peer's Close frame, and who was first.
-    closed: Option<(Option<u16>, Side)>,
+    inbound: Inbound,
     /// Set once a Close frame was sent or received.
     deadline: Option<Pin<Box<Sleep>>>,
     /// The first error of writing. The truth about the end is on the reading side, but for a reset.
     write_error: Option<io::ErrorKind>,
 }
 
+/// What has been heard.
+struct Inbound {
+    decoder: Decoder,
+    /// The peer's Close frame, and who was first.
+    closed: Option<(Option<u16>, Side)>,
+}
+
 impl Connection {
     pub(crate) fn new(stream: Stream, role: Role) -> Self {
         Self {
             stream,
-            decoder: Decoder::new(role, LIMITS),
-            closed: None,
+            inbound: Inbound {
+                decoder: Decoder::new(role, LIMITS),
+                closed: None,
+            },
             deadline: None,
             write_error: None,
         }
@@ -206,33 +232,38 @@ impl Connection {
         &mut self,
         mut early: Vec<u8>,
         mailbox: &Mailbox,
-        masks: &Masks,
         on: &mut dyn FnMut(Incoming<'_>),
     ) -> Option<Ended> {
-        if !early.is_empty()
-            && let Err(ended) = self.take(&mut early, mailbox, masks, on)
-        {
-            return Some(self.goodbye(ended, mailbox).await);
-        }
+        let heard = self.inbound.take(&mut early, mailbox, on);
         drop(early);
-        let ended = std::future::poll_fn(|cx| self.poll(cx, mailbox, masks, on)).await?;
-        Some(self.goodbye(ended, mailbox).await)
+        let ended = match heard {
+            Ok(()) => std::future::poll_fn(|cx| self.poll(cx, mailbox, on)).await?,
+            Err(ended) => ended,
+        };
+        if !matches!(ended, Ended::Reset | Ended::Local) && self.write_error.is_none() {
+            goodbye(&mut self.stream, mailbox).await;
+        }
+        Some(ended)
+    }
+
+    /// For [`linger`], where the last words matter.
+    pub(crate) fn into_stream(self) -> Stream {
+        self.stream
     }
 
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         mailbox: &Mailbox,
-        masks: &Masks,
         on: &mut dyn FnMut(Incoming<'_>),
     ) -> Poll<Option<Ended>> {
         mailbox.register(cx);
         for turn in 0.. {
-            if let Some(End::Cut(how)) = mailbox.state.borrow().end {
+            self.write(cx, mailbox);
+            if let Some(End::Cut(how)) = mailbox.ended() {
                 self.stream.cut(how);
                 return Poll::Ready(None);
             }
-            self.write(cx, mailbox);
             // A peer that does not read what we answer is not read either.
             if mailbox.unsent() > MOST_UNSENT {
                 break;
@@ -241,9 +272,16 @@ impl Connection {
                 cx.waker().wake_by_ref();
                 break;
             }
-            match self.poll_read(cx, mailbox, masks, on) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(ended)) => return Poll::Ready(Some(ended)),
+            let inbound = &mut self.inbound;
+            match poll_chunk(&mut self.stream, cx, |bytes| {
+                inbound.take(bytes, mailbox, on)
+            }) {
+                Poll::Ready(Ok(Some(Ok(())))) => {}
+                Poll::Ready(Ok(Some(Err(ended)))) => return Poll::Ready(Some(ended)),
+                Poll::Ready(end) => {
+                    let ended = self.end_of_stream(&end.map(|_| ()), mailbox);
+                    return Poll::Ready(Some(ended));
+                }
                 Poll::Pending => break,
             }
         }
@@ -264,59 +302,39 @@ impl Connection {
 
     /// The server closes TCP first (RFC 6455 section 7.1.1); neither side waits for ever.
     fn poll_closing(&mut self, cx: &mut Context<'_>, mailbox: &Mailbox) -> Poll<Option<Ended>> {
-        if let Some((code, first)) = self.closed
+        let closed = self.inbound.closed;
+        if let Some((code, first)) = closed
             && mailbox.role == Role::Server
             && mailbox.is_empty()
         {
             return Poll::Ready(Some(Ended::Closed { code, first }));
         }
-        if self.deadline.is_none() {
-            if !mailbox.state.borrow().close_sent {
-                return Poll::Pending;
-            }
-            let patience = if self.closed.is_some() {
-                FIN_PATIENCE
-            } else {
-                CLOSE_PATIENCE
-            };
-            self.deadline = Some(Box::pin(tokio::time::sleep(patience)));
+        if !mailbox.close_sent() {
+            return Poll::Pending;
         }
-        match self.deadline.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Some(self.closed.map_or(
-                Ended::TimedOut,
-                |(code, first)| Ended::Closed { code, first },
-            ))),
-            _ => Poll::Pending,
-        }
-    }
-
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        mailbox: &Mailbox,
-        masks: &Masks,
-        on: &mut dyn FnMut(Incoming<'_>),
-    ) -> Poll<Result<(), Ended>> {
-        BUFFER.with_borrow_mut(|buffer| {
-            let mut read = ReadBuf::new(buffer);
-            let end = match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) if !read.filled().is_empty() => {
-                    return Poll::Ready(self.take(read.filled_mut(), mailbox, masks, on));
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_PATIENCE)));
+        let ended = match closed {
+            None => Ended::TimedOut,
+            Some((code, first)) => {
+                let soon = Instant::now() + FIN_PATIENCE;
+                if deadline.deadline() > soon {
+                    deadline.as_mut().reset(soon);
                 }
-                Poll::Ready(end) => end,
-            };
-            Poll::Ready(Err(self.end_of_stream(&end, mailbox)))
-        })
+                Ended::Closed { code, first }
+            }
+        };
+        deadline.as_mut().poll(cx).map(|()| Some(ended))
     }
 
     fn end_of_stream(&self, end: &io::Result<()>, mailbox: &Mailbox) -> Ended {
-        if let Some((code, first)) = self.closed {
+        if let Some((code, first)) = self.inbound.closed {
             return Ended::Closed { code, first };
         }
         let ended = self.stream.ended(end);
         match ended {
-            Ended::Fin { .. } | Ended::Reset if mailbox.state.borrow().close_sent => Ended::NoEcho,
+            Ended::Fin { .. } | Ended::Reset if mailbox.close_sent() => Ended::NoEcho,
             // Writing met the RST first and took the socket's error away with it.
             Ended::Fin { .. } if self.write_error == Some(io::ErrorKind::ConnectionReset) => {
                 Ended::Reset
@@ -325,96 +343,94 @@ impl Connection {
         }
     }
 
-    /// Decodes what was read.
+    /// The heap memory that it holds while nothing happens.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self, mailbox: &Mailbox) -> usize {
+        self.inbound.decoder.held_bytes() + mailbox.state.borrow().outbox.capacity()
+    }
+}
+
+impl Inbound {
     fn take(
         &mut self,
         bytes: &mut [u8],
         mailbox: &Mailbox,
-        masks: &Masks,
         on: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), Ended> {
-        let stalled = mailbox.state.borrow().end == Some(End::Stall);
-        if self.closed.is_some() || stalled {
+        // What follows a Close frame is not worth a complaint, and who stalls does not listen.
+        if self.closed.is_some() || mailbox.ended() == Some(End::Stall) {
             return Ok(());
         }
-        let mut closed = None;
+        let closed = &mut self.closed;
         let fed = self.decoder.feed(bytes, &mut |event| match event {
             Event::Text(text) => on(Incoming::Text(text)),
             Event::Binary(bytes) => on(Incoming::Binary(bytes)),
-            Event::Ping(payload) => {
-                mailbox.put(|out| ws::encode_pong(out, mailbox.role, masks.next(), payload));
-            }
+            Event::Ping(payload) => mailbox.pong(payload),
             Event::Pong(_) => {}
             Event::Close(close) => {
-                let first = if mailbox.state.borrow().close_sent {
+                let first = if mailbox.close_sent() {
                     Side::Us
                 } else {
                     Side::Them
                 };
-                mailbox.close(close.code, "", masks);
-                closed = Some((close.code, first));
+                *closed = Some((close.code, first));
+                mailbox.close(close.code, "");
             }
         });
-        if closed.is_some() {
-            self.closed = closed;
-            self.deadline = None;
-            // What follows a Close frame is not worth a complaint.
-            return Ok(());
+        match fed {
+            Err(violation) if self.closed.is_none() => {
+                mailbox.close(Some(violation.close_code()), "");
+                Err(Ended::Violation(violation.name()))
+            }
+            _ => Ok(()),
         }
-        fed.map_err(|violation| {
-            mailbox.close(Some(violation.close_code()), "", masks);
-            Ended::Violation(violation.name())
-        })
-    }
-
-    /// Says goodbye as far as that goes without waiting for a peer that may not read.
-    async fn goodbye(&mut self, ended: Ended, mailbox: &Mailbox) -> Ended {
-        if !matches!(ended, Ended::Reset | Ended::Local) && self.write_error.is_none() {
-            std::future::poll_fn(|cx| {
-                let _ = mailbox.poll_flush(cx, &mut self.stream);
-                let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
-                Poll::Ready(())
-            })
-            .await;
-        }
-        ended
-    }
-
-    /// Reads on for a moment without looking: closing a socket with unread bytes would send an RST, which can destroy
-    /// what we said last.
-    pub(crate) async fn linger(self) {
-        linger(self.stream).await;
-    }
-
-    /// The heap memory that it holds while nothing happens.
-    #[cfg(test)]
-    pub(crate) fn held_bytes(&self, mailbox: &Mailbox) -> usize {
-        self.decoder.held_bytes() + mailbox.state.borrow().outbox.capacity()
     }
 }
 
-/// See [`Connection::linger`].
+/// Sends what is left and ends our direction in order, but waits only so long for a peer that does not read.
+pub(crate) async fn goodbye(stream: &mut Stream, mailbox: &Mailbox) {
+    let flush = std::future::poll_fn(|cx| {
+        if ready!(mailbox.poll_flush(cx, stream)).is_ok() {
+            // An error means that nobody is there to say goodbye to.
+            let _ = ready!(Pin::new(&mut *stream).poll_shutdown(cx));
+        }
+        Poll::Ready(())
+    });
+    let _ = timeout(FIN_PATIENCE, flush).await;
+}
+
+/// Reads on for a moment without looking: closing a socket with unread bytes would send an RST, which can destroy what we
+/// said last.
 pub(crate) async fn linger(mut stream: Stream) {
     let drain = std::future::poll_fn(|cx| {
-        BUFFER.with_borrow_mut(|buffer| {
-            for _ in 0..READS_A_TURN {
-                let mut read = ReadBuf::new(buffer);
-                match Pin::new(&mut stream).poll_read(cx, &mut read) {
-                    Poll::Ready(Ok(())) if !read.filled().is_empty() => {}
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
+        for _ in 0..READS_A_TURN {
+            match ready!(poll_chunk(&mut stream, cx, |_| ())) {
+                Ok(Some(())) => {}
+                Ok(None) | Err(_) => return Poll::Ready(()),
             }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     });
-    // In time or not, there is nothing left to do.
-    let _ = tokio::time::timeout(FIN_PATIENCE, drain).await;
+    let _ = timeout(FIN_PATIENCE, drain).await;
+}
+
+/// Reads what is there into the thread's one buffer and hands it to `take`; `None` at the end of the stream.
+pub(crate) fn poll_chunk<T>(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    take: impl FnOnce(&mut [u8]) -> T,
+) -> Poll<io::Result<Option<T>>> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut read = ReadBuf::new(buffer);
+        ready!(Pin::new(stream).poll_read(cx, &mut read))?;
+        let bytes = read.filled_mut();
+        Poll::Ready(Ok((!bytes.is_empty()).then(|| take(bytes))))
+    })
 }
 
 thread_local! {
-    /// One for all connections of a thread: nothing is awaited while it is in use.
+    /// Nothing is awaited while it is in use.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; 64 * 1024].into_boxed_slice());
 }
 
@@ -431,3 +447,6 @@ const LIMITS: Limits = Limits {
     max_frame: 4 << 20,
     max_message: 4 << 20,
 };
+
+#[cfg(test)]
+mod tests;

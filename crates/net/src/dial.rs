@@ -27,6 +27,7 @@ impl Failure {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Dialer {
     host: String,
     port: u16,
@@ -36,7 +37,7 @@ pub(crate) struct Dialer {
     preferred: Cell<usize>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Found {
     addresses: Vec<SocketAddr>,
     until: Option<Instant>,

@@ -3,10 +3,16 @@
 
 // The modules stand in reading order: each may use those above it.
 mod clock;
+mod connection;
+mod dial;
+mod run;
+mod serve;
+mod shard;
 mod stream;
 mod tls;
-mod dial;
 mod upgrade;
-mod connection;
+mod target;
 
-pub use tls::{ClientTls, ServerTls};
+pub use run::{Control, Finished, RunError, RunOptions, default_shards, open_files_limit, run};
+pub use serve::{Ready, ServeError, ServeOptions, serve};
+pub use tls::{ClientTls, ServerTls, TlsError};

@@ -124,7 +124,11 @@ impl Acceptor {
             ServerTls::Plain => return Ok(None),
             ServerTls::Generated => {
                 let (cert, key) = generate(listen)?;
-                (certificates(cert.as_bytes())?, private_key(&key)?, Some(cert))
+                (
+                    certificates(cert.as_bytes())?,
+                    private_key(&key)?,
+                    Some(cert),
+                )
             }
             ServerTls::Files { cert, key } => (certificates(cert)?, private_key(key)?, None),
         };

@@ -15,12 +15,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use plimsoll_core::wire::{Answer, ConnectError};
 use sha1::{Digest as _, Sha1};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::clock::Clock;
 use crate::dial::{Failure, is_shortage};
 use crate::stream::Stream;
-use plimsoll_core::time::At;
 
 /// Where the request goes.
 pub(crate) struct Resource {
@@ -66,7 +65,7 @@ impl Resource {
         for (name, value) in own {
             let bad = |_| {
                 Failure::new(
-                    ConnectError::Local,
+                    ConnectError::Handshake,
                     format!("header `{name}` holds what no HTTP header can hold"),
                 )
             };
@@ -110,14 +109,14 @@ pub(crate) enum Upgraded {
     Refused(Answer),
 }
 
-/// Sends the request and reads the answer. The moment at which the answer's head was complete is set in `head_at`.
+/// Sends the request and reads the answer, whose head must be there by `deadline`; `on_head` is called when it is.
 pub(crate) async fn upgrade(
     stream: Stream,
     resource: &Resource,
     own_headers: &[(String, String)],
     key: [u8; 16],
-    clock: Clock,
-    head_at: &mut At,
+    deadline: Instant,
+    on_head: impl FnOnce(),
 ) -> Result<Upgraded, Failure> {
     let key = STANDARD.encode(key);
     let request = resource.request(own_headers, &key)?;
@@ -134,7 +133,17 @@ pub(crate) async fn upgrade(
         connection: pin!(connection.with_upgrades()),
         ended: None,
     };
-    let response = match connection.alongside(sender.send_request(request)).await {
+    let answer = connection.alongside(sender.send_request(request));
+    let response = match timeout_at(deadline, answer).await {
+        Err(_) => {
+            return Err(Failure::new(
+                ConnectError::TimedOut,
+                "no answer to the upgrade in time",
+            ));
+        }
+        Ok(answer) => answer,
+    };
+    let response = match response {
         Ok(response) => response,
         // The sender only says "closed" where the connection itself knows why.
         Err(error) if error.is_canceled() || error.is_closed() => {
@@ -143,7 +152,7 @@ pub(crate) async fn upgrade(
         }
         Err(error) => return Err(failure(&error)),
     };
-    *head_at = clock.now();
+    on_head();
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Upgraded::Refused(refusal(response, connection).await));
     }
