@@ -172,7 +172,7 @@ pub enum Expression<'a> {
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spec {
-    Json(json::Declared),
+    Json(Box<json::Declared>),
     /// Plain text both ways.
     Text,
     GenesysWebMessaging,

@@ -25,8 +25,8 @@ pub(super) enum Node {
     Alone(Slot),
     Text(Text),
     /// Keys are encoded, with their colon.
-    Object(Vec<(String, Node)>),
-    Array(Vec<Node>),
+    Object(Vec<(String, Self)>),
+    Array(Vec<Self>),
 }
 
 /// A variable of a frame: its name, where its value comes from, and what it becomes when a string is nothing else.

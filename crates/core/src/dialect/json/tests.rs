@@ -2,11 +2,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dialect::{Asked, Expression, Heard, Spec};
+use crate::document::{Complaints, Document};
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing};
 
+fn read<T: serde::de::DeserializeOwned>(yaml: &str) -> Result<T, Complaints> {
+    let document = Document::parse("plan.yaml", yaml)?;
+    let value = document.read();
+    document.finish(value)
+}
+
 fn declared(yaml: &str) -> Declared {
-    serde_saphyr::from_str(yaml).unwrap()
+    read(yaml).unwrap()
 }
 
 fn identity() -> Identity {
@@ -216,10 +223,10 @@ fn a_spec_is_a_name_or_a_declaration() {
             "json",
         ),
     ] {
-        let spec: Spec = serde_saphyr::from_str(yaml).unwrap();
+        let spec: Spec = read(yaml).unwrap();
         assert_eq!(spec.compile().unwrap().name(), name, "{yaml}");
     }
-    let error = serde_saphyr::from_str::<Spec>("{json: {reply: {txt: $.t}}}").unwrap_err();
+    let error = read::<Spec>("{json: {reply: {txt: $.t}}}").unwrap_err();
     assert!(error.to_string().contains("txt"), "{error}");
 }
 
