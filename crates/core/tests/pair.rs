@@ -127,12 +127,12 @@ proptest! {
     ) {
         let law = match law {
             0 => format!("{{concurrency: {{quota: {quota}}}}}"),
-            1 => format!("{{fixed_window: {{quota: {quota}, window: 10s, anchor: clock}}}}"),
-            _ => format!("{{fixed_window: {{quota: {quota}, window: 10s, anchor: first_request}}}}"),
+            1 => format!("{{fixed-window: {{quota: {quota}, window: 10s, anchor: clock}}}}"),
+            _ => format!("{{fixed-window: {{quota: {quota}, window: 10s, anchor: first-request}}}}"),
         };
         let limit = format!("{{name: l, on: upgrade, law: {law}, refusal: {{http: {{status: 503}}}}, source: {{label: fiction, from: a test}}}}");
         let fault = ["", "{every: 3, what: {cut: reset}}", "{every: 4, at_message: 2, what: stall}", "{chance: 0.3, at_age: 7s, what: {close: {code: 1011}}}",
-            "{open_above: 5, what: {slow_upgrade: {by: 3s}}}", "{every: 5, what: {refuse: {status: 500}}}"][usize::from(fault)];
+            "{open_above: 5, what: {slow-upgrade: {by: 3s}}}", "{every: 5, what: {refuse: {status: 500}}}"][usize::from(fault)];
         let platform = profile(&limit, fault);
         let plan = read(SINGAPORE, &[
             ("load.users", &users.to_string()),
@@ -185,19 +185,18 @@ fn read(yaml: &str, set: &[(&str, &str)]) -> Arc<Plan> {
 }
 
 fn profile(limit: &str, fault: &str) -> Arc<Profile> {
-    let fault = if fault.is_empty() { String::new() } else { format!("  - {fault}\n") };
+    let fault = if fault.is_empty() { String::new() } else { format!("faults:\n  - {fault}\n") };
     let yaml = format!(
         "version: 1
 name: made
 about: Made by a test.
 endpoints:
-  bot: {{path: /api/v2/interactions, dialect: {{json: {{}}}}}}
+  - {{name: bot, path: /api/v2/interactions, dialect: {{json: {{}}}}}}
 limits:
   - {limit}
-faults:
 {fault}bot:
   greeting: {{text: Welcome, delay: 300ms}}
-  otherwise: {{replies: [your order is on its way], delay: {{lognormal: {{median: 400ms, p95: 900ms}}}}}}
+  otherwise: {{reply: your order is on its way, delay: {{lognormal: {{median: 400ms, p95: 900ms}}}}}}
 "
     );
     match profile::file::read("made.yaml", &yaml) {
