@@ -306,3 +306,6 @@ impl PartialEq for Timer {
 }
 
 impl Eq for Timer {}
+
+#[cfg(test)]
+mod tests;

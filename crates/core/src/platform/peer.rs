@@ -228,10 +228,7 @@ impl Peer {
                 }
             }
             (Due::Say(utterance), Stage::Open) => {
-                if *utterance == Utterance::Handoff {
-                    self.stage = Stage::Unattended;
-                }
-                self.express(now, &utterance.expression(), deeds);
+                self.utter(now, &utterance, deeds);
             }
             _ => {}
         }
@@ -264,8 +261,9 @@ impl Peer {
             open,
         };
         for (due, utterance) in shared.bot.answer(now, &said) {
-            if due <= now {
-                self.express(now, &utterance.expression(), deeds);
+            // What is due this moment waits its turn if something before it may still be waiting for its own.
+            if due <= now && self.spoken < now {
+                self.utter(now, &utterance, deeds);
             } else {
                 self.say_at(due, utterance, deeds);
             }
@@ -275,6 +273,13 @@ impl Peer {
     fn say_at(&mut self, due: At, utterance: Utterance, deeds: &mut Vec<Deed>) {
         self.spoken = self.spoken.max(due);
         deeds.push(Deed::Later(due, Due::Say(Box::new(utterance))));
+    }
+
+    fn utter(&mut self, now: At, utterance: &Utterance, deeds: &mut Vec<Deed>) {
+        if *utterance == Utterance::Handoff {
+            self.stage = Stage::Unattended;
+        }
+        self.express(now, &utterance.expression(), deeds);
     }
 
     fn express(&mut self, now: At, what: &Expression<'_>, deeds: &mut Vec<Deed>) {

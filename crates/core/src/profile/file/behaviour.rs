@@ -110,7 +110,7 @@ pub(super) fn bot(raw: raw::Bot, here: Place, document: &Document) -> Option<Bot
         })
         .collect();
     let otherwise = required(raw.otherwise, "otherwise", here, document)
-        .and_then(|(raw, place)| answer(raw, None, place, document));
+        .and_then(|(raw, place)| answer(raw, place, document));
     let apology = raw.apology.and_then(|raw| apology(raw, document));
     Some(Bot {
         greeting,
@@ -143,8 +143,12 @@ fn intent(raw: raw::Intent, here: Place, document: &Document) -> Option<Intent> 
             .map_err(|error| document.complain(place, bad_pattern(&error)))
             .ok()
     });
-    let (answer, place) = required(raw.answer, "answer", here, document)?;
-    self::answer(answer, Some(when?), place, document)
+    let answer = required(raw.answer, "answer", here, document)
+        .and_then(|(raw, place)| answer(raw, place, document));
+    Some(Intent {
+        when: Some(when?),
+        ..answer?
+    })
 }
 
 /// The library draws its complaint over several lines; the last says what is wrong.
@@ -158,12 +162,7 @@ fn bad_pattern(error: &regex::Error) -> Wrong {
     )
 }
 
-fn answer(
-    raw: raw::Answer,
-    when: Option<Regex>,
-    here: Place,
-    document: &Document,
-) -> Option<Intent> {
+fn answer(raw: raw::Answer, here: Place, document: &Document) -> Option<Intent> {
     let handoff = optional(raw.handoff).unwrap_or(false);
     let place = raw.reply.as_ref().map_or(here, |field| field.place);
     let replies = match raw.reply {
@@ -205,7 +204,7 @@ fn answer(
         );
     }
     Some(Intent {
-        when,
+        when: None,
         replies,
         delay: spread(raw.delay),
         gap: spread(raw.gap),
