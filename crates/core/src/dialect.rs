@@ -19,11 +19,6 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// As plans and profiles name it.
     fn name(&self) -> &'static str;
 
-    /// The query of an upgrade to the built-in emulator, where the protocol wants one.
-    fn rehearsal_query(&self) -> Option<&'static str> {
-        None
-    }
-
     /// The client's half of one conversation.
     fn client(&self, identity: &Identity) -> Box<dyn Client>;
 
@@ -168,11 +163,13 @@ pub enum Expression<'a> {
     },
 }
 
-/// A dialect as plans and profiles state it: `genesys-web-messaging`, or `{json: {...}}`.
+/// A dialect as plans and profiles state it: `text`, `genesys-web-messaging`, or `{json: {...}}`.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spec {
-    Json(json::Declared),
+    Json(Box<json::Declared>),
+    /// Plain text both ways.
+    Text,
     GenesysWebMessaging,
 }
 
@@ -181,6 +178,7 @@ impl Spec {
     pub fn compile(&self) -> Result<std::sync::Arc<dyn Dialect>, Vec<String>> {
         match self {
             Self::Json(declared) => Ok(std::sync::Arc::new(declared.compile()?)),
+            Self::Text => Ok(std::sync::Arc::new(json::Declared::text().compile()?)),
             Self::GenesysWebMessaging => Ok(std::sync::Arc::new(genesys::WebMessaging)),
         }
     }

@@ -1,1 +1,480 @@
-//! (being written)
+//! The pair in virtual time: a plan is played against a platform over a simulated network, from the first user to the
+//! last Close, and hours take milliseconds. The machines are those that the net crate drives over sockets; what is
+//! simulated is only what lies below the line of [`crate::wire`].
+//!
+//! Events of the same moment are taken by (time, connection, sequence), so the same seed gives the same run.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admission::Admission;
+use crate::draw::{Draw, Purpose, Spread};
+use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
+use crate::plan::Plan;
+use crate::platform::{Order as PlatformOrder, Platform};
+use crate::profile::{Cut, Profile};
+use crate::sample::Sample;
+use crate::schedule;
+use crate::script;
+use crate::summary::{Facts, Recorder, Summary};
+use crate::time::At;
+use crate::wire::{
+    Answer, ConnId, ConnectError, Ended, Incoming, Outgoing, Request, Side, UpgradeTimes, Wall,
+};
+
+/// What lies between client and platform.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Network {
+    /// One way.
+    pub latency: Duration,
+    /// On top of it, drawn for each message; messages of one direction of a connection never overtake one another.
+    pub jitter: Spread,
+    /// The chance that an open connection goes dead, at a moment within its first minute: nothing arrives any more, and
+    /// neither side is told.
+    pub lost: f64,
+    pub wall: Wall,
+}
+
+impl Default for Network {
+    /// A loopback that takes 50 µs each way.
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_micros(50),
+            jitter: Spread::Constant(Duration::ZERO),
+            lost: 0.0,
+            wall: Wall::default(),
+        }
+    }
+}
+
+/// A run, played to its end.
+pub struct Played {
+    pub recorder: Recorder,
+    pub elapsed: At,
+}
+
+impl Played {
+    /// The run's summary. What only a run over sockets has (processor time, memory) is zero.
+    pub fn summary(self, plan: &Plan) -> Summary {
+        let asked = schedule::asked(plan);
+        let facts = Facts {
+            run_id: RUN_ID.to_owned(),
+            plan: plan.name.clone(),
+            seed: plan.seed,
+            elapsed: self.elapsed,
+            target: "virtual".to_owned(),
+            asked: asked.conversations,
+            asked_over: asked.over.unwrap_or(self.elapsed.since(At::ZERO)),
+            ..Facts::default()
+        };
+        self.recorder.finish(&facts)
+    }
+}
+
+/// Plays the plan against the platform.
+pub fn play(plan: &Arc<Plan>, platform: &Arc<Profile>, network: &Network) -> Played {
+    play_watched(plan, platform, network, &mut |_| {})
+}
+
+/// Plays the plan against the platform, and shows every sample as it is booked.
+pub fn play_watched(
+    plan: &Arc<Plan>,
+    platform: &Arc<Profile>,
+    network: &Network,
+    watch: &mut dyn FnMut(&Sample),
+) -> Played {
+    let mut game = Game::new(plan, platform, *network);
+    while let Some(now) = game.next() {
+        game.now = now;
+        game.step(watch);
+    }
+    Played { recorder: game.recorder, elapsed: game.ended_at }
+}
+
+struct Game {
+    network: Network,
+    draw: Draw,
+    path: String,
+    fleet: Fleet,
+    admission: Admission,
+    platform: Platform,
+    recorder: Recorder,
+    cables: BTreeMap<ConnId, Cable>,
+    under_way: BinaryHeap<Reverse<(At, ConnId, u64)>>,
+    parcels: BTreeMap<u64, Parcel>,
+    sequence: u64,
+    now: At,
+    ended_at: At,
+}
+
+/// One connection of the simulated network.
+struct Cable {
+    connect: At,
+    /// Nothing arrives that was sent from then on.
+    dead: At,
+    /// The last arrivals at the client and at the platform: nothing overtakes.
+    last: [At; 2],
+    client_open: bool,
+    platform_open: bool,
+    /// The client has the answer to its upgrade.
+    answered: bool,
+}
+
+/// Something on its way.
+enum Parcel {
+    Upgrade(Request),
+    ToPlatform(Outgoing),
+    /// The client's Close frame.
+    ClientClose(u16),
+    /// The client's end is gone: its Close was answered, or it reset.
+    ClientGone,
+    Accepted,
+    Refused(Answer),
+    CutBeforeAnswer(Cut),
+    ToClient(Outgoing),
+    Ended(Ended),
+    PlatformGone,
+    /// The client waited in vain for an answer to its upgrade, or to its Close.
+    ConnectTimeout,
+    CloseTimeout,
+}
+
+#[derive(Clone, Copy)]
+enum Toward {
+    Client = 0,
+    Platform = 1,
+}
+
+impl Game {
+    fn new(plan: &Arc<Plan>, platform: &Arc<Profile>, network: Network) -> Self {
+        let (_, labels) = script::compile(&plan.groups);
+        Self {
+            network,
+            draw: Draw::new(plan.seed).purpose(Purpose::Network),
+            path: plan.request_path(),
+            fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID),
+            admission: Admission::new(plan.admission.pace, plan.platform.limits_of(&plan.endpoint)),
+            platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),
+            recorder: Recorder::new(labels),
+            cables: BTreeMap::new(),
+            under_way: BinaryHeap::new(),
+            parcels: BTreeMap::new(),
+            sequence: 0,
+            now: At::ZERO,
+            ended_at: At::ZERO,
+        }
+    }
+
+    /// The next moment at which anything happens; `None` once every user is through.
+    fn next(&self) -> Option<At> {
+        if self.fleet.is_done() {
+            return None;
+        }
+        let arrival = self.under_way.peek().map(|Reverse((at, ..))| *at);
+        [arrival, self.fleet.next_wake(), self.platform.next_wake()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(self.now))
+    }
+
+    fn step(&mut self, watch: &mut dyn FnMut(&Sample)) {
+        if let Some(Reverse((_, conn, sequence))) = self
+            .under_way
+            .peek()
+            .copied()
+            .filter(|Reverse((at, ..))| *at <= self.now)
+        {
+            self.under_way.pop();
+            if let Some(parcel) = self.parcels.remove(&sequence) {
+                self.arrive(conn, parcel);
+            }
+        }
+        if self.platform.next_wake().is_some_and(|at| at <= self.now) {
+            self.platform.wake(self.now);
+        }
+        if self.fleet.next_wake().is_some_and(|at| at <= self.now) {
+            self.fleet.wake(self.now, &mut self.admission);
+        }
+        self.settle(watch);
+    }
+
+    /// Carries out every order, and books every sample, until nobody wants anything of this moment any more.
+    fn settle(&mut self, watch: &mut dyn FnMut(&Sample)) {
+        loop {
+            while let Some((conn, at)) = self.admission.poll_grant() {
+                self.fleet.granted(conn, at);
+            }
+            if self.fleet.wants_abort() {
+                self.fleet.stop(self.now, &mut self.admission);
+            }
+            if let Some((conn, order)) = self.fleet.poll_order() {
+                self.on_client_order(conn, order);
+            } else if let Some((conn, order)) = self.platform.poll_order() {
+                self.on_platform_order(conn, order);
+            } else {
+                break;
+            }
+        }
+        while let Some(sample) = self.fleet.poll_sample() {
+            self.ended_at = self.ended_at.max(sample.at);
+            self.recorder.record(&sample);
+            watch(&sample);
+        }
+        while let Some(evidence) = self.fleet.poll_evidence() {
+            self.recorder.keep(evidence);
+        }
+    }
+
+    fn on_client_order(&mut self, conn: ConnId, order: ClientOrder) {
+        match order {
+            ClientOrder::Open(open) => {
+                let draw = self.draw.purpose(Purpose::Loss).of(conn.0);
+                let minute = Duration::from_secs(60);
+                let dead = if draw.unit() < self.network.lost {
+                    self.now + minute.mul_f64(draw.of(1).unit())
+                } else {
+                    At::NEVER
+                };
+                let cable = Cable {
+                    connect: self.now,
+                    dead,
+                    last: [At::ZERO; 2],
+                    client_open: true,
+                    platform_open: false,
+                    answered: false,
+                };
+                self.cables.insert(conn, cable);
+                let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                let request = Request {
+                    path: self.path.clone(),
+                    headers: open.headers,
+                    address,
+                };
+                // SYN and SYN-ACK take a round trip before the request can leave.
+                self.ship(
+                    conn,
+                    Toward::Platform,
+                    self.network.latency * 2,
+                    Parcel::Upgrade(request),
+                );
+                self.later(conn, CONNECT_TIMEOUT, Parcel::ConnectTimeout);
+            }
+            ClientOrder::Send(frame) => self.ship(
+                conn,
+                Toward::Platform,
+                Duration::ZERO,
+                Parcel::ToPlatform(frame),
+            ),
+            ClientOrder::Close { code } => {
+                self.ship(
+                    conn,
+                    Toward::Platform,
+                    Duration::ZERO,
+                    Parcel::ClientClose(code),
+                );
+                self.later(conn, CLOSE_TIMEOUT, Parcel::CloseTimeout);
+            }
+            ClientOrder::Reset => self.give_up(conn),
+        }
+    }
+
+    fn on_platform_order(&mut self, conn: ConnId, order: PlatformOrder) {
+        match order {
+            PlatformOrder::Accept => {
+                if let Some(cable) = self.cables.get_mut(&conn) {
+                    cable.platform_open = true;
+                }
+                self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Accepted);
+            }
+            PlatformOrder::Refuse(answer) => {
+                self.ship(
+                    conn,
+                    Toward::Client,
+                    Duration::ZERO,
+                    Parcel::Refused(answer),
+                );
+                self.platform.ended(self.now, conn);
+            }
+            PlatformOrder::Send(frame) => self.ship(
+                conn,
+                Toward::Client,
+                Duration::ZERO,
+                Parcel::ToClient(frame),
+            ),
+            PlatformOrder::Close { code, .. } => {
+                let ended = Ended::Closed {
+                    code: Some(code),
+                    first: Side::Them,
+                };
+                self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Ended(ended));
+                self.later(conn, self.network.latency * 2, Parcel::PlatformGone);
+            }
+            PlatformOrder::Cut(cut) => {
+                let open = self
+                    .cables
+                    .get(&conn)
+                    .is_some_and(|cable| cable.platform_open);
+                let ended = match cut {
+                    Cut::Fin => Ended::Fin { close_notify: None },
+                    Cut::Reset => Ended::Reset,
+                };
+                let parcel = if open {
+                    Parcel::Ended(ended)
+                } else {
+                    Parcel::CutBeforeAnswer(cut)
+                };
+                self.ship(conn, Toward::Client, Duration::ZERO, parcel);
+                self.end_platform(conn);
+            }
+            // The platform itself answers nothing any more; there is nothing to do for the network.
+            PlatformOrder::Stall => {}
+        }
+    }
+
+    fn arrive(&mut self, conn: ConnId, parcel: Parcel) {
+        let Some(cable) = self.cables.get_mut(&conn) else {
+            return;
+        };
+        let times = UpgradeTimes {
+            connect: cable.connect,
+            ready: cable.connect + self.network.latency * 2,
+            end: self.now,
+        };
+        let (client_open, platform_open, answered) =
+            (cable.client_open, cable.platform_open, cable.answered);
+        cable.answered |= matches!(parcel, Parcel::Accepted);
+        let (now, gate) = (self.now, &mut self.admission);
+        match parcel {
+            Parcel::Upgrade(request) => self.platform.upgrade(now, conn, &request),
+            Parcel::ToPlatform(frame) if platform_open => {
+                self.platform.frame(now, conn, incoming(&frame))
+            }
+            Parcel::ClientClose(code) if platform_open => {
+                self.end_platform(conn);
+                let ended = Ended::Closed {
+                    code: Some(code),
+                    first: Side::Us,
+                };
+                self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Ended(ended));
+            }
+            Parcel::ClientGone | Parcel::PlatformGone => self.end_platform(conn),
+            Parcel::Accepted if client_open => self.fleet.opened(now, conn, times, gate),
+            Parcel::Refused(answer) if client_open => {
+                self.fleet.refused(now, conn, times, answer, gate);
+                self.cables.remove(&conn);
+            }
+            Parcel::CutBeforeAnswer(cut) if client_open => {
+                let error = if cut == Cut::Fin {
+                    ConnectError::Fin
+                } else {
+                    ConnectError::Reset
+                };
+                self.fleet.failed(now, conn, times, error, gate);
+                self.cables.remove(&conn);
+            }
+            Parcel::ToClient(frame) if client_open => {
+                self.fleet.frame(now, conn, incoming(&frame), gate)
+            }
+            Parcel::Ended(how) if client_open => {
+                self.fleet.ended(now, conn, how, gate);
+                self.hang_up(conn);
+            }
+            Parcel::ConnectTimeout if client_open && !answered => {
+                self.fleet.failed(
+                    now,
+                    conn,
+                    UpgradeTimes { end: now, ..times },
+                    ConnectError::TimedOut,
+                    gate,
+                );
+                self.give_up(conn);
+            }
+            Parcel::CloseTimeout if client_open => {
+                self.fleet.ended(now, conn, Ended::TimedOut, gate);
+                self.give_up(conn);
+            }
+            // It arrived where nobody is any more.
+            _ => {}
+        }
+    }
+
+    /// The client's end is no more, and the platform knows.
+    fn hang_up(&mut self, conn: ConnId) {
+        if let Some(cable) = self.cables.get_mut(&conn) {
+            cable.client_open = false;
+        }
+        self.tidy(conn);
+    }
+
+    /// The client's end is no more, and the platform will be told.
+    fn give_up(&mut self, conn: ConnId) {
+        if let Some(cable) = self.cables.get_mut(&conn) {
+            cable.client_open = false;
+        }
+        self.ship(conn, Toward::Platform, Duration::ZERO, Parcel::ClientGone);
+    }
+
+    fn tidy(&mut self, conn: ConnId) {
+        if self
+            .cables
+            .get(&conn)
+            .is_some_and(|cable| !cable.client_open && !cable.platform_open)
+        {
+            self.cables.remove(&conn);
+        }
+    }
+
+    /// The platform's end is no more.
+    fn end_platform(&mut self, conn: ConnId) {
+        if let Some(cable) = self.cables.get_mut(&conn) {
+            cable.platform_open = false;
+        }
+        self.platform.ended(self.now, conn);
+        self.tidy(conn);
+    }
+
+    /// Sends a parcel over the network, behind what was sent the same way before.
+    fn ship(&mut self, conn: ConnId, toward: Toward, extra: Duration, parcel: Parcel) {
+        let jitter = self
+            .network
+            .jitter
+            .sample(self.draw.of(conn.0).of(self.sequence));
+        let Some(cable) = self.cables.get_mut(&conn) else {
+            return;
+        };
+        if self.now >= cable.dead {
+            return;
+        }
+        let last = &mut cable.last[toward as usize];
+        let at = (self.now + extra + self.network.latency + jitter).max(*last);
+        *last = at;
+        self.queue(at, conn, parcel);
+    }
+
+    /// Something that a side does by itself after a while.
+    fn later(&mut self, conn: ConnId, span: Duration, parcel: Parcel) {
+        self.queue(self.now + span, conn, parcel);
+    }
+
+    fn queue(&mut self, at: At, conn: ConnId, parcel: Parcel) {
+        self.under_way.push(Reverse((at, conn, self.sequence)));
+        self.parcels.insert(self.sequence, parcel);
+        self.sequence += 1;
+    }
+}
+
+fn incoming(frame: &Outgoing) -> Incoming<'_> {
+    match frame {
+        Outgoing::Text(text) => Incoming::Text(text),
+        Outgoing::Binary(bytes) => Incoming::Binary(bytes),
+    }
+}
+
+const RUN_ID: &str = "virtual";
+/// As the net crate's defaults.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,603 @@
+//! Conversations as text: what happens, and what the session does about it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admission::Admission as Gate;
+use crate::dialect::{Client, Dialect, Heard, Identity, Server};
+use crate::draw::Spread;
+use crate::fleet::{Fleet, Order, Stripe};
+use crate::limit;
+use crate::plan::{
+    Admission, Check, Closed, Expect, Group, Load, OnHandoff, OnMiss, OnRefusal, Pace, Plan, Say,
+    Step, Target, Until,
+};
+use crate::profile::{Bot, Endpoint, Intent, Profile};
+use crate::sample::What;
+use crate::time::At;
+use crate::wire::{ConnId, ConnectError, Ended, Incoming, Outgoing, Side, UpgradeTimes, Wall};
+
+#[test]
+fn a_conversation_goes_by_its_script() {
+    check(
+        plan("greet 5; say hi; think 5; say bye"),
+        "0 open
+         0.5 < greeting
+         1.5 < reply hello
+         6.5 wake
+         7 < reply ciao
+         7.1 closed 1000",
+        "0.5 > hi
+         1.5 turn answered in 1.0
+         6.5 > bye
+         7.0 turn answered in 0.5
+         7.0 close 1000
+         7.1 closure 1000 expected
+         7.1 session Completed, 0 never reached",
+    );
+}
+
+#[test]
+fn echoes_acknowledgements_and_typing_are_never_replies() {
+    check(
+        plan("say hi"),
+        "0 open
+         0.1 < ack 1
+         0.2 < typing
+         0.9 < reply hello",
+        "0.0 > hi
+         0.9 turn answered in 0.9
+         0.9 close 1000",
+    );
+}
+
+#[test]
+fn thinking_does_not_stop_the_reader() {
+    check(
+        plan("say hi; think 5; say bye"),
+        "0 open
+         1 < reply hello
+         2 < reply anything else?
+         3 < ping
+         6 wake",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         3.0 > pong
+         6.0 > bye",
+    );
+}
+
+#[test]
+fn a_reply_after_its_timeout_is_late_and_never_the_next_answer() {
+    check(
+        plan("say one; say two"),
+        "0 open
+         10 wake
+         11 < reply to one
+         12 < reply to two",
+        "0.0 > one
+         10.0 turn timed out after 10.0
+         10.0 > two
+         11.0 late
+         12.0 turn answered in 2.0
+         12.0 close 1000",
+    );
+}
+
+#[test]
+fn an_id_tells_whose_reply_it_is() {
+    check(
+        plan("say one; say two"),
+        "0 open
+         10 wake
+         12 < reply#2 to two
+         12.1 < reply#1 to one",
+        "0.0 > one
+         10.0 turn timed out after 10.0
+         10.0 > two
+         12.0 turn answered in 2.0
+         12.0 close 1000",
+    );
+}
+
+#[test]
+fn latency_ends_at_the_last_frame_and_not_after_the_quiet() {
+    let mut plan = plan("say hi");
+    expect(&mut plan).quiet = Some(Duration::from_secs(1));
+    check(
+        plan,
+        "0 open
+         0.5 < reply one moment
+         1.2 < reply here it is
+         2.2 wake",
+        "0.0 > hi
+         2.2 turn answered in 1.2, first 0.5
+         2.2 close 1000",
+    );
+}
+
+#[test]
+fn a_streamed_answer_ends_where_the_dialect_says() {
+    let mut plan = plan("say hi");
+    expect(&mut plan).check = Some(Check::Contains("order 17".into()));
+    expect(&mut plan).done_within = Some(Duration::from_secs(8));
+    check(
+        plan,
+        "0 open
+         0.5 < chunk your ord
+         0.7 < chunk er 17
+         2 < done",
+        "0.0 > hi
+         2.0 turn answered in 2.0, first 0.5
+         2.0 close 1000",
+    );
+}
+
+#[test]
+fn an_answer_that_never_ends_times_out() {
+    let mut plan = plan("say hi");
+    expect(&mut plan).done_within = Some(Duration::from_secs(8));
+    check(
+        plan,
+        "0 open
+         0.5 < chunk your ord
+         8 wake",
+        "0.0 > hi
+         8.0 turn timed out after 8.0, first 0.5
+         8.0 close 1000",
+    );
+}
+
+#[test]
+fn with_time_left_a_better_message_is_awaited() {
+    let mut plan = plan("say hi");
+    expect(&mut plan).check = Some(Check::Contains("order".into()));
+    expect(&mut plan).done_within = Some(Duration::from_secs(8));
+    check(
+        plan,
+        "0 open
+         0.5 < reply one moment
+         3 < reply your Order is here",
+        "0.0 > hi
+         3.0 turn answered in 3.0, first 0.5
+         3.0 close 1000",
+    );
+}
+
+#[test]
+fn an_apology_is_not_an_answer_and_a_miss_can_end_the_conversation() {
+    let mut plan = plan("say hi; say more");
+    let Step::Say(say) = &mut Arc::get_mut(&mut plan).unwrap().groups[0].conversation[0] else {
+        unreachable!()
+    };
+    say.on_miss = OnMiss::End;
+    check(
+        plan,
+        "0 open
+         1 < reply Sorry, something went wrong.
+         1.1 closed 1000",
+        "0.0 > hi
+         1.0 turn fallback in 1.0
+         1.0 close 1000
+         1.1 closure 1000 expected
+         1.1 session Failed(Missed), 1 never reached",
+    );
+}
+
+#[test]
+fn a_socket_that_dies_fails_the_conversation_and_cuts_the_turn() {
+    check(
+        plan("say hi; say more"),
+        "0 open
+         1 reset",
+        "0.0 > hi
+         1.0 turn cut
+         1.0 closure 1006 abnormal
+         1.0 session Failed(Closed), 1 never reached",
+    );
+}
+
+#[test]
+fn a_refusal_in_band_ends_the_turn_and_leaves_the_socket_open() {
+    check(
+        plan("say hi; say more"),
+        "0 open
+         1 < refused
+         2 < reply hello",
+        "0.0 > hi
+         1.0 throttled
+         1.0 turn throttled
+         1.0 > more
+         2.0 turn answered in 1.0
+         2.0 close 1000",
+    );
+}
+
+#[test]
+fn a_person_who_takes_over_ends_the_conversation_politely() {
+    check(
+        plan("say hi; say more"),
+        "0 open
+         1 < handoff",
+        "0.0 > hi
+         1.0 handoff
+         1.0 turn answered in 1.0
+         1.0 close 1000",
+    );
+}
+
+#[test]
+fn a_greeting_that_never_comes_is_missed_and_the_conversation_goes_on() {
+    check(
+        plan("greet 5; say hi"),
+        "0 open
+         5 wake
+         6 < reply hello",
+        "5.0 > hi
+         6.0 turn answered in 1.0
+         6.0 close 1000",
+    );
+}
+
+#[test]
+fn ctrl_c_ends_an_open_conversation_politely() {
+    check(
+        plan("say hi; say more"),
+        "0 open
+         1 stop
+         1.1 closed 1000",
+        "0.0 > hi
+         1.0 turn cut
+         1.0 close 1000
+         1.1 closure 1000 expected
+         1.1 session Aborted, 1 never reached",
+    );
+}
+
+#[test]
+fn a_loop_repeats_its_steps() {
+    check(
+        plan("repeat 2 (say a; repeat 2 (say b))"),
+        "0 open
+         1 < reply x
+         2 < reply x
+         3 < reply x
+         4 < reply x
+         5 < reply x
+         6 < reply x",
+        "0.0 > a
+         1.0 turn answered in 1.0
+         1.0 > b
+         2.0 turn answered in 1.0
+         2.0 > b
+         3.0 turn answered in 1.0
+         3.0 > a
+         4.0 turn answered in 1.0
+         4.0 > b
+         5.0 turn answered in 1.0
+         5.0 > b
+         6.0 turn answered in 1.0
+         6.0 close 1000",
+    );
+}
+
+#[test]
+fn a_refused_upgrade_is_counted_and_given_up() {
+    check(
+        plan("say hi"),
+        "0.2 refused 429",
+        "0.2 upgrade Refused { status: 429 }
+         0.2 session Refused, 1 never reached",
+    );
+    check(
+        plan("say hi"),
+        "0.2 failed",
+        "0.2 upgrade Errored(Refused)
+         0.2 session Failed(Connect), 1 never reached",
+    );
+}
+
+/// Plays the moves on the only session of the plan, and compares what it does, a line each.
+#[track_caller]
+fn check(plan: Arc<Plan>, moves: &str, expected: &str) {
+    let mut fleet = Fleet::new(plan, Stripe { index: 0, of: 1 }, "test");
+    let mut gate = Gate::new(Pace::Off, std::iter::empty::<&limit::Limit>());
+    let mut log = String::new();
+    let conn = ConnId(0);
+    fleet.wake(At::ZERO, &mut gate);
+    assert!(matches!(fleet.poll_order(), Some((_, Order::Open(_)))));
+    for line in moves.lines().map(str::trim) {
+        let (at, what) = line.split_once(' ').unwrap();
+        let now = At::from_secs_f64(at.parse().unwrap());
+        let times = UpgradeTimes {
+            end: now,
+            ..UpgradeTimes::default()
+        };
+        let (word, rest) = what.split_once(' ').unwrap_or((what, ""));
+        match word {
+            "open" => fleet.opened(now, conn, times, &mut gate),
+            "refused" => {
+                let answer = crate::wire::Answer {
+                    status: rest.parse().unwrap(),
+                    headers: vec![],
+                    body: String::new(),
+                };
+                fleet.refused(now, conn, times, answer, &mut gate);
+            }
+            "failed" => fleet.failed(now, conn, times, ConnectError::Refused, &mut gate),
+            "<" => fleet.frame(now, conn, Incoming::Text(rest), &mut gate),
+            "wake" => {
+                // A deadline that moved on leaves its old entry among the timers: a wake-up for nothing.
+                while let Some(early) = fleet.next_wake().filter(|at| *at < now) {
+                    fleet.wake(early, &mut gate);
+                    assert_eq!(fleet.poll_order(), None);
+                }
+                assert_eq!(fleet.next_wake(), Some(now), "woken when it wants to be");
+                fleet.wake(now, &mut gate);
+            }
+            "stop" => fleet.stop(now, &mut gate),
+            "reset" => fleet.ended(now, conn, Ended::Reset, &mut gate),
+            "closed" => {
+                let how = Ended::Closed {
+                    code: Some(rest.parse().unwrap()),
+                    first: Side::Us,
+                };
+                fleet.ended(now, conn, how, &mut gate);
+            }
+            _ => panic!("no such move: {line}"),
+        }
+        write_log(&mut fleet, now, &mut log);
+    }
+    let expected: String = expected
+        .lines()
+        .map(|line| format!("{}\n", line.trim()))
+        .collect();
+    assert_eq!(log, expected);
+}
+
+/// Samples before orders: what came to an end, then what is done next.
+fn write_log(fleet: &mut Fleet, now: At, log: &mut String) {
+    while let Some(sample) = fleet.poll_sample() {
+        let what = match sample.what {
+            What::Due
+            | What::Upgrade(crate::sample::Upgrade {
+                outcome: crate::sample::Upgraded::Accepted,
+                ..
+            }) => continue,
+            What::Upgrade(upgrade) => format!("upgrade {:?}", upgrade.outcome),
+            What::Turn(turn) => turn_text(&turn),
+            What::LateReply => "late".to_owned(),
+            What::Handoff => "handoff".to_owned(),
+            What::Throttled => "throttled".to_owned(),
+            What::Closure(closure) => {
+                format!(
+                    "closure {} {}",
+                    closure.how.code(),
+                    if closure.expected {
+                        "expected"
+                    } else {
+                        "abnormal"
+                    }
+                )
+            }
+            What::Session(end) => format!(
+                "session {:?}, {} never reached",
+                end.outcome, end.never_reached
+            ),
+        };
+        let _ = writeln!(log, "{:.1} {what}", now.as_secs_f64());
+    }
+    while let Some((_, order)) = fleet.poll_order() {
+        let what = match order {
+            Order::Open(_) => "open".to_owned(),
+            Order::Send(Outgoing::Text(text)) => format!("> {text}"),
+            Order::Send(Outgoing::Binary(_)) => "> binary".to_owned(),
+            Order::Close { code } => format!("close {code}"),
+            Order::Reset => "reset".to_owned(),
+        };
+        let _ = writeln!(log, "{:.1} {what}", now.as_secs_f64());
+    }
+}
+
+fn turn_text(turn: &crate::sample::Turn) -> String {
+    use crate::sample::TurnOutcome::{Answered, Cut, Fallback, Mismatched, Throttled, TimedOut};
+    let latency = turn.last.since(turn.due).as_secs_f64();
+    let first = turn.first.since(turn.due).as_secs_f64();
+    let first = if turn.first == turn.last {
+        String::new()
+    } else {
+        format!(", first {first:.1}")
+    };
+    match turn.outcome {
+        Answered => format!("turn answered in {latency:.1}{first}"),
+        Mismatched => format!("turn mismatched in {latency:.1}{first}"),
+        Fallback => format!("turn fallback in {latency:.1}{first}"),
+        TimedOut => format!("turn timed out after {latency:.1}{first}"),
+        Throttled => "turn throttled".to_owned(),
+        Cut => "turn cut".to_owned(),
+    }
+}
+
+/// `greet 5; say hi; think 5; repeat 2 (…)`; every turn is expected within 10 s.
+fn plan(script: &str) -> Arc<Plan> {
+    let group = Group {
+        name: "main".to_owned(),
+        load: Load::Closed(Closed {
+            users: NonZeroU32::MIN,
+            ramp_up: Duration::ZERO,
+            start_delay: Duration::ZERO,
+            until: Until::Loops(NonZeroU32::MIN),
+        }),
+        conversation: steps(script),
+    };
+    Arc::new(Plan {
+        name: "test".to_owned(),
+        platform: Arc::new(nowhere()),
+        endpoint: "bot".to_owned(),
+        dialect: Arc::new(Words),
+        target: Target::Emulator,
+        headers: vec![],
+        groups: vec![group],
+        data: None,
+        vars: vec![],
+        fallback: vec!["something went wrong".to_owned()],
+        on_handoff: OnHandoff::Leave,
+        admission: Admission {
+            pace: Pace::Off,
+            on_refusal: OnRefusal::GiveUp,
+        },
+        goals: vec![],
+        permission: None,
+        seed: 1,
+    })
+}
+
+fn expect(plan: &mut Arc<Plan>) -> &mut Expect {
+    let Step::Say(say) = &mut Arc::get_mut(plan).unwrap().groups[0].conversation[0] else {
+        unreachable!()
+    };
+    &mut say.expect
+}
+
+fn steps(script: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut rest = script.trim();
+    while !rest.is_empty() {
+        if let Some(inner) = rest.strip_prefix("repeat ") {
+            let (times, inner) = inner.split_once(" (").unwrap();
+            let inner = inner.strip_suffix(')').unwrap();
+            steps.push(Step::Repeat {
+                times: times.parse().unwrap(),
+                steps: self::steps(inner),
+            });
+            break;
+        }
+        let (step, after) = rest.split_once(';').unwrap_or((rest, ""));
+        rest = after.trim();
+        let (word, argument) = step.split_once(' ').unwrap();
+        let span = || Duration::from_secs(argument.parse().unwrap());
+        steps.push(match word {
+            "greet" => Step::Greeting {
+                within: span(),
+                on_miss: OnMiss::Continue,
+            },
+            "think" => Step::Think(Spread::Constant(span())),
+            "say" => Step::Say(Say {
+                text: argument.into(),
+                name: argument.to_owned(),
+                expect: Expect {
+                    check: None,
+                    within: Duration::from_secs(10),
+                    done_within: None,
+                    quiet: None,
+                },
+                on_miss: OnMiss::Continue,
+            }),
+            _ => panic!("no such step: {step}"),
+        });
+    }
+    steps
+}
+
+fn nowhere() -> Profile {
+    let otherwise = Intent {
+        when: None,
+        replies: vec![],
+        delay: Spread::Constant(Duration::ZERO),
+        gap: Spread::Constant(Duration::ZERO),
+        chunks: 1,
+        shuffled: false,
+        typing: false,
+        quick_replies: vec![],
+        handoff: false,
+    };
+    Profile {
+        name: "nowhere".to_owned(),
+        about: String::new(),
+        regions: BTreeMap::new(),
+        endpoints: vec![Endpoint {
+            name: "bot".to_owned(),
+            path: "/".to_owned(),
+            required_query: vec![],
+            url: None,
+            dialect: Arc::new(Words),
+        }],
+        limits: vec![],
+        shedding: None,
+        faults: vec![],
+        bot: Bot {
+            greeting: None,
+            intents: vec![],
+            otherwise,
+            apology: None,
+        },
+        policy: None,
+    }
+}
+
+/// A dialect whose frames say in words what they mean: `reply hello`, `reply#2 hello`, `chunk …`, `done`, `ack 1`.
+#[derive(Debug)]
+struct Words;
+
+impl Dialect for Words {
+    fn name(&self) -> &'static str {
+        "words"
+    }
+
+    fn client(&self, _: &Identity) -> Box<dyn Client> {
+        Box::new(Self)
+    }
+
+    fn server(&self, _: &Identity, _: Wall) -> Box<dyn Server> {
+        unreachable!("these tests play the platform themselves")
+    }
+}
+
+impl Client for Words {
+    fn open(&mut self, _: &mut Vec<Outgoing>) -> bool {
+        true
+    }
+
+    fn say(&mut self, _: u32, text: &str, out: &mut Vec<Outgoing>) {
+        out.push(text.to_owned().into());
+    }
+
+    fn hear(&mut self, frame: Incoming<'_>, heard: &mut Vec<Heard>) {
+        let Incoming::Text(frame) = frame else { return };
+        let (word, rest) = frame.split_once(' ').unwrap_or((frame, ""));
+        let (word, turn) = word
+            .split_once('#')
+            .map_or((word, None), |(word, turn)| (word, turn.parse().ok()));
+        let text = rest.to_owned();
+        heard.push(match word {
+            "greeting" => Heard::Greeting { text },
+            "reply" => Heard::Reply {
+                text,
+                turn,
+                order: None,
+                last: None,
+            },
+            "chunk" => Heard::Chunk { text, turn },
+            "done" => Heard::Done { turn },
+            "ack" => Heard::Ack {
+                turn: rest.parse().ok(),
+            },
+            "typing" => Heard::Typing,
+            "handoff" => Heard::Handoff,
+            "refused" => Heard::Refused {
+                turn,
+                retry_after: None,
+                text,
+            },
+            "ping" => Heard::Answer("pong".to_owned().into()),
+            _ => Heard::Unknown {
+                why: frame.to_owned(),
+            },
+        });
+    }
+
+    fn leave(&mut self, _: &mut Vec<Outgoing>) {}
+}
