@@ -44,7 +44,7 @@ fn singapore_paced_completes_all_five_hundred() {
     let summary = played.summary(&plan);
     assert_eq!(summary.sessions.completed, 500);
     assert_eq!(summary.upgrades.refused, 0);
-    assert_eq!(summary.turns.answered, 3_500);
+    assert_eq!(summary.turns.counts.answered, 3_500);
     assert!((140.0..150.0).contains(&elapsed), "{elapsed}");
     identities(&summary);
 }
@@ -89,7 +89,7 @@ fn a_lost_connection_ends_its_conversation_and_the_run_goes_on() {
     let plan = read(SINGAPORE, &[]);
     let network = Network { lost: 0.5, ..Network::default() };
     let summary = play(&plan, &plan.platform, &network).summary(&plan);
-    assert!(summary.turns.timed_out > 100, "{}", summary.turns.timed_out);
+    assert!(summary.turns.counts.timed_out > 100, "{}", summary.turns.counts.timed_out);
     identities(&summary);
 }
 
@@ -165,8 +165,8 @@ fn identities(summary: &Summary) {
     }
     let u = &summary.upgrades;
     assert_eq!(u.attempted, u.accepted + u.refused + u.errored, "upgrades");
-    let t = &summary.turns;
-    assert_eq!(t.planned, Some(t.sent + t.never_reached), "turns");
+    let (turns, t) = (&summary.turns, &summary.turns.counts);
+    assert_eq!(turns.planned, t.sent + turns.never_reached, "turns");
     assert_eq!(t.sent, t.answered + t.timed_out + t.mismatched + t.fallback + t.throttled + t.unfinished, "turns sent");
     assert_eq!(summary.closures.clean + summary.closures.abnormal, u.accepted - s.open_at_end, "closures");
 }
