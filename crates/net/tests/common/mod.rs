@@ -17,14 +17,14 @@ use plimsoll_net::{
 use tokio::sync::oneshot;
 
 /// The emulator, served on a free port until it is dropped.
-pub struct Emulator {
-    pub ready: Ready,
+pub(crate) struct Emulator {
+    pub(crate) ready: Ready,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), ServeError>>>,
 }
 
 impl Emulator {
-    pub fn new(profile: &Arc<Profile>, tls: ServerTls) -> Self {
+    pub(crate) fn new(profile: &Arc<Profile>, tls: ServerTls) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (says, hears) = mpsc::channel();
         let profile = Arc::clone(profile);
@@ -46,7 +46,7 @@ impl Emulator {
         }
     }
 
-    pub fn url(&self, rest: &str) -> String {
+    pub(crate) fn url(&self, rest: &str) -> String {
         let scheme = match self.ready.certificate_pem {
             Some(_) => "wss",
             None => "ws",
@@ -54,7 +54,7 @@ impl Emulator {
         format!("{scheme}://{}{rest}", self.ready.address)
     }
 
-    pub fn options(&self) -> RunOptions {
+    pub(crate) fn options(&self) -> RunOptions {
         RunOptions {
             tls: ClientTls {
                 ca_file: self.ready.certificate_pem.clone().map(String::into_bytes),
@@ -76,7 +76,7 @@ impl Drop for Emulator {
     }
 }
 
-pub fn options(url: &str) -> RunOptions {
+pub(crate) fn options(url: &str) -> RunOptions {
     RunOptions {
         url: url.parse().unwrap(),
         tls: ClientTls::default(),
@@ -90,7 +90,7 @@ pub fn options(url: &str) -> RunOptions {
 }
 
 /// A platform with a greeting and a quick bot; `more` are further keys of its YAML.
-pub fn platform(more: &str) -> Arc<Profile> {
+pub(crate) fn platform(more: &str) -> Arc<Profile> {
     let yaml = format!(
         "version: 1
 name: made
@@ -109,8 +109,9 @@ bot:
 }
 
 /// A plan for that platform.
-pub fn plan(platform: &Arc<Profile>, yaml: &str) -> Arc<Plan> {
-    let yaml = format!("version: 1\nname: made\nplatform: generic\ntarget: ws://127.0.0.1/bot\n{yaml}");
+pub(crate) fn plan(platform: &Arc<Profile>, yaml: &str) -> Arc<Plan> {
+    let yaml =
+        format!("version: 1\nname: made\nplatform: generic\ntarget: ws://127.0.0.1/bot\n{yaml}");
     match file::read("plan.yaml", &yaml, &Overrides::default(), &Nothing) {
         Ok(plan) => Arc::new(Plan {
             platform: Arc::clone(platform),
@@ -134,12 +135,12 @@ impl Sources for Nothing {
     }
 }
 
-pub fn finish(plan: &Arc<Plan>, options: RunOptions) -> Result<Summary, RunError> {
+pub(crate) fn finish(plan: &Arc<Plan>, options: RunOptions) -> Result<Summary, RunError> {
     run(Arc::clone(plan), options, &Control::new()).map(|finished| summary(plan, finished))
 }
 
 /// Closes the books, and checks what is always true of them.
-pub fn summary(plan: &Plan, finished: Finished) -> Summary {
+pub(crate) fn summary(plan: &Plan, finished: Finished) -> Summary {
     let asked = schedule::asked(plan);
     let summary = finished.recorder.finish(&Facts {
         elapsed: finished.elapsed,
