@@ -1,1 +1,18 @@
+//! Drives Plimsoll's core over real sockets, and serves its emulated platform on a port. What a conversation says, what
+//! counts as an answer and what a limit is are core's business; nothing here prints, exits or reads the environment.
 
+// The modules stand in reading order: each may use those above it.
+mod clock;
+mod connection;
+mod dial;
+mod run;
+mod serve;
+mod shard;
+mod stream;
+mod tls;
+mod upgrade;
+mod target;
+
+pub use run::{Control, Finished, RunError, RunOptions, default_shards, open_files_limit, run};
+pub use serve::{Ready, ServeError, ServeOptions, serve};
+pub use tls::{ClientTls, ServerTls, TlsError};

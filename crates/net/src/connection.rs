@@ -1,0 +1,452 @@
+//! One open WebSocket connection, of either side: bytes in and out, pings, the closing handshake, and how it ended. What
+//! the messages mean is not its business. While it idles it holds no buffer.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use plimsoll_core::draw::Draw;
+use plimsoll_core::profile::Cut;
+use plimsoll_core::wire::{Ended, Incoming, Outgoing, Side};
+use plimsoll_core::ws::{self, Decoder, Event, Limits, Role};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::time::{Instant, Sleep, timeout};
+
+use crate::stream::Stream;
+
+/// Where others on the same thread leave what a connection has to do.
+pub(crate) struct Mailbox {
+    role: Role,
+    masks: Rc<Masks>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    outbox: Vec<u8>,
+    /// How much of the outbox is on its way.
+    written: usize,
+    close_sent: bool,
+    end: Option<End>,
+    waker: Option<Waker>,
+}
+
+/// An end, or something like it, that did not come from the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Cut(Cut),
+    /// Nothing is answered any more.
+    Stall,
+}
+
+impl Mailbox {
+    pub(crate) fn new(role: Role, masks: Rc<Masks>) -> Self {
+        Self {
+            role,
+            masks,
+            state: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn send(&self, message: &Outgoing) {
+        let (role, mask) = (self.role, self.masks.next());
+        self.put(|out| match message {
+            Outgoing::Text(text) => ws::encode_text(out, role, mask, text),
+            Outgoing::Binary(bytes) => ws::encode_binary(out, role, mask, bytes),
+        });
+    }
+
+    /// Begins the closing handshake, or completes it; once is enough.
+    pub(crate) fn close(&self, code: Option<u16>, reason: &str) {
+        let (role, mask) = (self.role, self.masks.next());
+        self.put(|out| ws::encode_close(out, role, mask, code, reason));
+        self.state.borrow_mut().close_sent = true;
+    }
+
+    fn pong(&self, payload: &[u8]) {
+        let (role, mask) = (self.role, self.masks.next());
+        self.put(|out| ws::encode_pong(out, role, mask, payload));
+    }
+
+    /// Bytes that are not frames: an answer to the upgrade.
+    pub(crate) fn raw(&self, bytes: &[u8]) {
+        self.put(|out| out.extend_from_slice(bytes));
+    }
+
+    /// Ends it at once; what is still to be sent is not.
+    pub(crate) fn end(&self, end: End) {
+        let mut state = self.state.borrow_mut();
+        state.end.get_or_insert(end);
+        wake(&mut state);
+    }
+
+    /// How it was told to end, if it was.
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.state.borrow().end
+    }
+
+    /// Waits for that.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<End> {
+        self.register(cx);
+        self.ended().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn close_sent(&self) -> bool {
+        self.state.borrow().close_sent
+    }
+
+    fn put(&self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state.borrow_mut();
+        // Nothing may follow a Close frame.
+        if !state.close_sent && state.end.is_none() {
+            encode(&mut state.outbox);
+            wake(&mut state);
+        }
+    }
+
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        let mut state = self.state.borrow_mut();
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.borrow().outbox.is_empty()
+    }
+
+    /// Writes what is there. `Ready(Ok)` when all of it is with the kernel.
+    pub(crate) fn poll_flush(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        while state.written < state.outbox.len() {
+            let rest = &state.outbox[state.written..];
+            match Pin::new(&mut *stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => state.written += n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        // TLS may still hold some of it.
+        let flushed = Pin::new(stream).poll_flush(cx);
+        if let Poll::Ready(Ok(())) = flushed {
+            state.outbox = Vec::new();
+            state.written = 0;
+        }
+        flushed
+    }
+
+    fn discard(&self) {
+        let mut state = self.state.borrow_mut();
+        state.outbox = Vec::new();
+        state.written = 0;
+    }
+
+    fn unsent(&self) -> usize {
+        let state = self.state.borrow();
+        state.outbox.len() - state.written
+    }
+}
+
+fn wake(state: &mut State) {
+    if let Some(waker) = &state.waker {
+        waker.wake_by_ref();
+    }
+}
+
+/// Mask keys: they only have to be hard for a proxy between us to guess (RFC 6455 section 10.3), so a hash of a counter
+/// does.
+pub(crate) struct Masks {
+    seed: Draw,
+    count: Cell<u64>,
+}
+
+impl Masks {
+    pub(crate) const fn new(seed: Draw) -> Self {
+        Self {
+            seed,
+            count: Cell::new(0),
+        }
+    }
+
+    fn bits(&self) -> u64 {
+        let n = self.count.get();
+        self.count.set(n.wrapping_add(1));
+        self.seed.of(n).bits()
+    }
+
+    fn next(&self) -> [u8; 4] {
+        let [a, b, c, d, ..] = self.bits().to_le_bytes();
+        [a, b, c, d]
+    }
+
+    /// A `Sec-WebSocket-Key` before its base64.
+    pub(crate) fn key(&self) -> [u8; 16] {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&self.bits().to_le_bytes());
+        key[8..].copy_from_slice(&self.bits().to_le_bytes());
+        key
+    }
+}
+
+pub(crate) struct Connection {
+    stream: Stream,
+    inbound: Inbound,
+    /// Set once a Close frame was sent or received.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// The first error of writing. The truth about the end is on the reading side, but for a reset.
+    write_error: Option<io::ErrorKind>,
+}
+
+/// What has been heard.
+struct Inbound {
+    decoder: Decoder,
+    /// The peer's Close frame, and who was first.
+    closed: Option<(Option<u16>, Side)>,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream, role: Role) -> Self {
+        Self {
+            stream,
+            inbound: Inbound {
+                decoder: Decoder::new(role, LIMITS),
+                closed: None,
+            },
+            deadline: None,
+            write_error: None,
+        }
+    }
+
+    /// Runs it to its end: `None` when the mailbox told it to be cut. `early` are bytes that came behind the upgrade.
+    pub(crate) async fn run(
+        &mut self,
+        mut early: Vec<u8>,
+        mailbox: &Mailbox,
+        on: &mut dyn FnMut(Incoming<'_>),
+    ) -> Option<Ended> {
+        let heard = self.inbound.take(&mut early, mailbox, on);
+        drop(early);
+        let ended = match heard {
+            Ok(()) => std::future::poll_fn(|cx| self.poll(cx, mailbox, on)).await?,
+            Err(ended) => ended,
+        };
+        if !matches!(ended, Ended::Reset | Ended::Local) && self.write_error.is_none() {
+            goodbye(&mut self.stream, mailbox).await;
+        }
+        Some(ended)
+    }
+
+    /// For [`linger`], where the last words matter.
+    pub(crate) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mailbox: &Mailbox,
+        on: &mut dyn FnMut(Incoming<'_>),
+    ) -> Poll<Option<Ended>> {
+        mailbox.register(cx);
+        for turn in 0.. {
+            self.write(cx, mailbox);
+            if let Some(End::Cut(how)) = mailbox.ended() {
+                self.stream.cut(how);
+                return Poll::Ready(None);
+            }
+            // A peer that does not read what we answer is not read either.
+            if mailbox.unsent() > MOST_UNSENT {
+                break;
+            }
+            if turn == READS_A_TURN {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            let inbound = &mut self.inbound;
+            match poll_chunk(&mut self.stream, cx, |bytes| {
+                inbound.take(bytes, mailbox, on)
+            }) {
+                Poll::Ready(Ok(Some(Ok(())))) => {}
+                Poll::Ready(Ok(Some(Err(ended)))) => return Poll::Ready(Some(ended)),
+                Poll::Ready(end) => {
+                    let ended = self.end_of_stream(&end.map(|_| ()), mailbox);
+                    return Poll::Ready(Some(ended));
+                }
+                Poll::Pending => break,
+            }
+        }
+        self.poll_closing(cx, mailbox)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, mailbox: &Mailbox) {
+        if self.write_error.is_none()
+            && !mailbox.is_empty()
+            && let Poll::Ready(Err(error)) = mailbox.poll_flush(cx, &mut self.stream)
+        {
+            self.write_error = Some(error.kind());
+        }
+        if self.write_error.is_some() {
+            mailbox.discard();
+        }
+    }
+
+    /// The server closes TCP first (RFC 6455 section 7.1.1); neither side waits for ever.
+    fn poll_closing(&mut self, cx: &mut Context<'_>, mailbox: &Mailbox) -> Poll<Option<Ended>> {
+        let closed = self.inbound.closed;
+        if let Some((code, first)) = closed
+            && mailbox.role == Role::Server
+            && mailbox.is_empty()
+        {
+            return Poll::Ready(Some(Ended::Closed { code, first }));
+        }
+        if !mailbox.close_sent() {
+            return Poll::Pending;
+        }
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(CLOSE_PATIENCE)));
+        let ended = match closed {
+            None => Ended::TimedOut,
+            Some((code, first)) => {
+                let soon = Instant::now() + FIN_PATIENCE;
+                if deadline.deadline() > soon {
+                    deadline.as_mut().reset(soon);
+                }
+                Ended::Closed { code, first }
+            }
+        };
+        deadline.as_mut().poll(cx).map(|()| Some(ended))
+    }
+
+    fn end_of_stream(&self, end: &io::Result<()>, mailbox: &Mailbox) -> Ended {
+        if let Some((code, first)) = self.inbound.closed {
+            return Ended::Closed { code, first };
+        }
+        let ended = self.stream.ended(end);
+        match ended {
+            Ended::Fin { .. } | Ended::Reset if mailbox.close_sent() => Ended::NoEcho,
+            // Writing met the RST first and took the socket's error away with it.
+            Ended::Fin { .. } if self.write_error == Some(io::ErrorKind::ConnectionReset) => {
+                Ended::Reset
+            }
+            _ => ended,
+        }
+    }
+
+    /// The heap memory that it holds while nothing happens.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self, mailbox: &Mailbox) -> usize {
+        self.inbound.decoder.held_bytes() + mailbox.state.borrow().outbox.capacity()
+    }
+}
+
+impl Inbound {
+    fn take(
+        &mut self,
+        bytes: &mut [u8],
+        mailbox: &Mailbox,
+        on: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), Ended> {
+        // What follows a Close frame is not worth a complaint, and who stalls does not listen.
+        if self.closed.is_some() || mailbox.ended() == Some(End::Stall) {
+            return Ok(());
+        }
+        let closed = &mut self.closed;
+        let fed = self.decoder.feed(bytes, &mut |event| match event {
+            Event::Text(text) => on(Incoming::Text(text)),
+            Event::Binary(bytes) => on(Incoming::Binary(bytes)),
+            Event::Ping(payload) => mailbox.pong(payload),
+            Event::Pong(_) => {}
+            Event::Close(close) => {
+                let first = if mailbox.close_sent() {
+                    Side::Us
+                } else {
+                    Side::Them
+                };
+                *closed = Some((close.code, first));
+                mailbox.close(close.code, "");
+            }
+        });
+        match fed {
+            Err(violation) if self.closed.is_none() => {
+                mailbox.close(Some(violation.close_code()), "");
+                Err(Ended::Violation(violation.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Sends what is left and ends our direction in order, but waits only so long for a peer that does not read.
+pub(crate) async fn goodbye(stream: &mut Stream, mailbox: &Mailbox) {
+    let flush = std::future::poll_fn(|cx| {
+        if ready!(mailbox.poll_flush(cx, stream)).is_ok() {
+            // An error means that nobody is there to say goodbye to.
+            let _ = ready!(Pin::new(&mut *stream).poll_shutdown(cx));
+        }
+        Poll::Ready(())
+    });
+    let _ = timeout(FIN_PATIENCE, flush).await;
+}
+
+/// Reads on for a moment without looking: closing a socket with unread bytes would send an RST, which can destroy what we
+/// said last.
+pub(crate) async fn linger(mut stream: Stream) {
+    let drain = std::future::poll_fn(|cx| {
+        for _ in 0..READS_A_TURN {
+            match ready!(poll_chunk(&mut stream, cx, |_| ())) {
+                Ok(Some(())) => {}
+                Ok(None) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    let _ = timeout(FIN_PATIENCE, drain).await;
+}
+
+/// Reads what is there into the thread's one buffer and hands it to `take`; `None` at the end of the stream.
+pub(crate) fn poll_chunk<T>(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    take: impl FnOnce(&mut [u8]) -> T,
+) -> Poll<io::Result<Option<T>>> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut read = ReadBuf::new(buffer);
+        ready!(Pin::new(stream).poll_read(cx, &mut read))?;
+        let bytes = read.filled_mut();
+        Poll::Ready(Ok((!bytes.is_empty()).then(|| take(bytes))))
+    })
+}
+
+thread_local! {
+    /// Nothing is awaited while it is in use.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; 64 * 1024].into_boxed_slice());
+}
+
+/// How long a peer may take to answer our Close frame.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the server may take to close TCP after both Close frames.
+const FIN_PATIENCE: Duration = Duration::from_secs(1);
+/// Above so many unsent bytes a connection is not read: whoever floods us with pings waits for its pongs.
+const MOST_UNSENT: usize = 256 * 1024;
+/// Then the other connections of the thread have their turn.
+const READS_A_TURN: u32 = 16;
+/// No conversational agent says more at once; above it the peer is broken or hostile.
+const LIMITS: Limits = Limits {
+    max_frame: 4 << 20,
+    max_message: 4 << 20,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,391 @@
+//! The one dialer: every connection that Plimsoll opens begins here, and none goes to a public address by surprise.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use plimsoll_core::plan::Permission;
+use plimsoll_core::wire::{ConnectError, UpgradeTimes};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::clock::{Clock, epoch_millis};
+
+/// Why an attempt came to nothing: the name that is counted, and a sentence about this one.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: ConnectError,
+    pub(crate) detail: String,
+}
+
+impl Failure {
+    pub(crate) fn new(error: ConnectError, detail: impl Into<String>) -> Self {
+        Self {
+            error,
+            detail: detail.into(),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    host: String,
+    port: u16,
+    permission: Option<Permission>,
+    found: RefCell<Found>,
+    /// The address that answered last: a name with two addresses, one of them dead, is not tried twice by everybody.
+    preferred: Cell<usize>,
+}
+
+#[derive(Clone, Default)]
+struct Found {
+    addresses: Vec<SocketAddr>,
+    until: Option<Instant>,
+}
+
+impl Dialer {
+    /// `host` as in a URL, without the brackets of an IPv6 address.
+    pub(crate) fn new(host: String, port: u16, permission: Option<Permission>) -> Self {
+        Self {
+            host,
+            port,
+            permission,
+            found: RefCell::default(),
+            preferred: Cell::new(0),
+        }
+    }
+
+    /// The addresses that it may go to now, best first.
+    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let mut found = self.resolve().await?;
+        // Judged each time, also when the name was resolved earlier: a permission ends.
+        let permitted = self
+            .permission
+            .as_ref()
+            .is_some_and(|permission| covers(permission, &self.host, epoch_millis()));
+        let (shift, all) = (self.preferred.get(), found.len());
+        found.rotate_left(shift.min(all.saturating_sub(1)));
+        let refused = found.first().map(SocketAddr::ip);
+        found.retain(|address| permitted || is_near(address.ip()));
+        if found.is_empty() {
+            let address = refused.map_or_else(String::new, |ip| format!(" ({ip})"));
+            return Err(Failure::new(
+                ConnectError::NotPermitted,
+                format!(
+                    "{}{address} is neither this machine nor a private address, and no permission holds for it now",
+                    self.host
+                ),
+            ));
+        }
+        Ok(found)
+    }
+
+    /// Opens a TCP connection to the first address that answers.
+    pub(crate) async fn dial(
+        &self,
+        clock: Clock,
+        patience: Duration,
+        times: &mut UpgradeTimes,
+    ) -> Result<TcpStream, Failure> {
+        let addresses = self.addresses().await?;
+        times.connect = clock.now();
+        times.ready = times.connect;
+        let share = patience / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        let mut last = None;
+        for (n, address) in addresses.iter().enumerate() {
+            match tokio::time::timeout(share, connect(*address)).await {
+                Ok(Ok(tcp)) => {
+                    self.preferred
+                        .set((self.preferred.get() + n) % addresses.len());
+                    return Ok(tcp);
+                }
+                Ok(Err(error)) => last = Some(failure(*address, &error)),
+                Err(_) => {
+                    last = Some(Failure::new(
+                        ConnectError::TimedOut,
+                        format!("{address} did not answer within {share:?}"),
+                    ));
+                }
+            }
+            // More addresses do not help against our own shortage.
+            if matches!(&last, Some(failure) if failure.error == ConnectError::Local) {
+                break;
+            }
+        }
+        Err(last.unwrap_or_else(|| Failure::new(ConnectError::Resolve, "no address")))
+    }
+
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
+        if let Ok(ip) = self.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, self.port)]);
+        }
+        {
+            let found = self.found.borrow();
+            if found.until.is_some_and(|until| Instant::now() < until) {
+                return Ok(found.addresses.clone());
+            }
+        }
+        let addresses: Vec<_> = tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await
+            .map_err(|error| {
+                Failure::new(
+                    ConnectError::Resolve,
+                    format!("`{}` does not resolve: {error}", self.host),
+                )
+            })?
+            .collect();
+        if addresses.is_empty() {
+            return Err(Failure::new(
+                ConnectError::Resolve,
+                format!("`{}` has no address", self.host),
+            ));
+        }
+        let mut found = self.found.borrow_mut();
+        if found.addresses != addresses {
+            found.addresses.clone_from(&addresses);
+            self.preferred.set(0);
+        }
+        found.until = Some(Instant::now() + FRESH);
+        Ok(addresses)
+    }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    match connect_from(None, address).await {
+        // One source address has some 28,000 ports towards one listener; on loopback there are more addresses.
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrNotAvailable
+                && address.is_ipv4()
+                && address.ip().is_loopback() =>
+        {
+            let mut last = error;
+            for host in SPARE_SOURCES {
+                let source = SocketAddr::new(Ipv4Addr::new(127, 0, 0, host).into(), 0);
+                match connect_from(Some(source), address).await {
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse
+                        ) =>
+                    {
+                        last = error;
+                    }
+                    done => return done,
+                }
+            }
+            Err(last)
+        }
+        done => done,
+    }
+}
+
+async fn connect_from(source: Option<SocketAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if let Some(source) = source {
+        socket.bind(source)?;
+    }
+    socket.set_nodelay(true)?;
+    socket.connect(address).await
+}
+
+fn failure(address: SocketAddr, error: &io::Error) -> Failure {
+    let name = match error.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectError::Refused,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => ConnectError::Reset,
+        io::ErrorKind::TimedOut => ConnectError::TimedOut,
+        _ if is_shortage(error) => ConnectError::Local,
+        _ => ConnectError::Unreachable,
+    };
+    Failure::new(name, format!("{address}: {error}"))
+}
+
+/// Did this machine run out of something?
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse | io::ErrorKind::OutOfMemory
+    ) || error.raw_os_error().is_some_and(is_shortage_number)
+}
+
+#[cfg(unix)]
+fn is_shortage_number(number: i32) -> bool {
+    use rustix::io::Errno;
+    [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ACCESS,
+        Errno::PERM,
+    ]
+    .iter()
+    .any(|errno| errno.raw_os_error() == number)
+}
+
+#[cfg(not(unix))]
+fn is_shortage_number(_number: i32) -> bool {
+    false
+}
+
+/// This machine, or a private network (RFC 1918, RFC 4193, link-local).
+pub(crate) fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(ip) => {
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
+        }
+        IpAddr::V6(ip) => {
+            ip.is_loopback()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+                || ip.is_unspecified()
+        }
+    }
+}
+
+/// Does the permission hold for this host at this moment?
+pub(crate) fn covers(permission: &Permission, host: &str, epoch_millis: i64) -> bool {
+    let named = permission.hosts.is_empty()
+        || permission.hosts.iter().any(|allowed| {
+            match allowed.strip_prefix("*.") {
+                None => allowed.eq_ignore_ascii_case(host),
+                // The dot stays with the domain, so that `*.example.com` does not cover `badexample.com`.
+                Some(domain) => host
+                    .len()
+                    .checked_sub(domain.len() + 1)
+                    .filter(|&dot| dot > 0)
+                    .is_some_and(|dot| {
+                        host.as_bytes()[dot] == b'.'
+                            && host
+                                .get(dot + 1..)
+                                .is_some_and(|rest| rest.eq_ignore_ascii_case(domain))
+                    }),
+            }
+        });
+    named
+        && permission
+            .until
+            .is_none_or(|until| epoch_millis < until.as_millisecond())
+}
+
+/// How long an answer of the resolver is used: shorter than any sensible change of an address takes to spread, long
+/// enough that a ramp-up does not become a load test of the resolver.
+const FRESH: Duration = Duration::from_secs(10);
+/// Last octets of the loopback addresses to connect from when 127.0.0.1 has no port left.
+const SPARE_SOURCES: std::ops::RangeInclusive<u8> = 2..=9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_is_this_machine_and_private_networks() {
+        let check = |ip: &str, expect: bool| {
+            assert_eq!(is_near(ip.parse().unwrap()), expect, "{ip}");
+        };
+        for near in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "10.0.0.1",
+            "172.31.0.1",
+            "192.168.1.1",
+            "169.254.1.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+        ] {
+            check(near, true);
+        }
+        for far in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "100.64.0.1",
+            "2001:db8::1",
+            "::ffff:8.8.8.8",
+            "192.0.2.1",
+        ] {
+            check(far, false);
+        }
+    }
+
+    #[test]
+    fn a_permission_covers_its_hosts_until_it_ends() {
+        let permission = |hosts: &[&str], until: Option<&str>| Permission {
+            ticket: "T-1".into(),
+            granted_by: None,
+            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+            until: until.map(|text| text.parse().unwrap()),
+        };
+        let check = |hosts: &[&str], until, host, expect| {
+            let permission = permission(hosts, until);
+            assert_eq!(
+                covers(&permission, host, 1_000_000),
+                expect,
+                "{permission:?} {host}"
+            );
+        };
+        check(&["bot.example.com"], None, "BOT.example.com", true);
+        check(&["bot.example.com"], None, "bot.example.org", false);
+        check(&["*.example.com"], None, "bot.example.com", true);
+        check(&["*.example.com"], None, "badexample.com", false);
+        check(&["*.example.com"], None, "example.com", false);
+        check(&["*.example.com"], None, ".example.com", false);
+        check(&[], None, "anything.example", true);
+        check(&[], Some("1970-01-01T01:00:00Z"), "a.example", true);
+        check(&[], Some("1970-01-01T00:10:00Z"), "a.example", false);
+    }
+
+    #[tokio::test]
+    async fn a_public_address_needs_a_permission() {
+        let dialer = Dialer::new("192.0.2.1".into(), 443, None);
+        let mut times = UpgradeTimes::default();
+        let refused = dialer
+            .dial(Clock::start(), Duration::from_secs(1), &mut times)
+            .await
+            .unwrap_err();
+        assert_eq!(refused.error, ConnectError::NotPermitted);
+        assert!(refused.detail.contains("192.0.2.1"), "{}", refused.detail);
+    }
+
+    #[tokio::test]
+    async fn a_second_address_is_tried_when_the_first_refuses_and_remembered() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dialer = Dialer::new("two.test".into(), port, None);
+        *dialer.found.borrow_mut() = Found {
+            // Nothing listens on the first.
+            addresses: vec![
+                SocketAddr::from(([127, 0, 0, 77], port)),
+                SocketAddr::from(([127, 0, 0, 1], port)),
+            ],
+            until: Some(Instant::now() + Duration::from_secs(600)),
+        };
+        let mut times = UpgradeTimes::default();
+        let tcp = dialer
+            .dial(Clock::start(), Duration::from_secs(5), &mut times)
+            .await
+            .unwrap();
+        assert_eq!(tcp.peer_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
+        assert!(tcp.nodelay().unwrap());
+        let best = dialer.addresses().await.unwrap()[0];
+        assert_eq!(best.ip(), Ipv4Addr::LOCALHOST);
+    }
+
+    #[tokio::test]
+    async fn nothing_listening_is_refused() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let dialer = Dialer::new("127.0.0.1".into(), port, None);
+        let mut times = UpgradeTimes::default();
+        let failure = dialer
+            .dial(Clock::start(), Duration::from_secs(5), &mut times)
+            .await
+            .unwrap_err();
+        assert_eq!(failure.error, ConnectError::Refused);
+    }
+}

@@ -1,0 +1,355 @@
+//! A run from the plan to its recording: checks what can be checked before the first socket, divides the fleet among
+//! threads, and puts their recordings together.
+
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
+
+use plimsoll_core::admission::Admission;
+use plimsoll_core::draw::Draw;
+use plimsoll_core::fleet::{Fleet, Stripe, Trace};
+use plimsoll_core::plan::{Permission, Plan};
+use plimsoll_core::script;
+use plimsoll_core::summary::{Progress, Recorder};
+use plimsoll_core::time::At;
+use plimsoll_core::wire::ConnectError;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use url::Url;
+
+use crate::clock::{Clock, epoch_millis};
+use crate::connection::Masks;
+use crate::dial::{Dialer, Failure, covers, is_near};
+use crate::shard::{self, Gate, Parts, Report, Stage, locked};
+use crate::target::Target;
+use crate::tls::{ClientTls, Connector, TlsError};
+use crate::upgrade::Resource;
+
+/// How to reach the target, beyond what the plan says.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// `ws` or `wss`.
+    pub url: Url,
+    pub tls: ClientTls,
+    /// In place of the plan's.
+    pub permission: Option<Permission>,
+    pub run_id: String,
+    /// Threads; at least 1.
+    pub shards: usize,
+    /// For one attempt, from the socket call to the head of the answer.
+    pub connect_timeout: Duration,
+    /// How long conversations may take to end politely.
+    pub grace: Duration,
+    /// Gets every frame as it happens.
+    pub trace: Option<mpsc::Sender<Trace>>,
+}
+
+/// A run seen from outside: stops it, and shows how far it is. May be used from any thread, and before it begins.
+#[derive(Clone)]
+pub struct Control(Arc<Shared>);
+
+struct Shared {
+    stage: watch::Sender<Stage>,
+    interrupted: OnceLock<()>,
+    clock: OnceLock<Clock>,
+    recorders: Mutex<Vec<Arc<Mutex<Recorder>>>>,
+}
+
+impl Control {
+    pub fn new() -> Self {
+        Self(Arc::new(Shared {
+            stage: watch::Sender::new(Stage::Running),
+            interrupted: OnceLock::new(),
+            clock: OnceLock::new(),
+            recorders: Mutex::default(),
+        }))
+    }
+
+    /// Starts nothing more, and ends open conversations politely, within the grace.
+    pub fn stop(&self) {
+        self.reach(Stage::Stopping);
+    }
+
+    /// Ends the run at once.
+    pub fn abandon(&self) {
+        self.reach(Stage::Abandoned);
+    }
+
+    /// What all shards have recorded so far.
+    pub fn progress(&self) -> Progress {
+        locked(&self.0.recorders)
+            .iter()
+            .map(|recorder| locked(recorder).progress())
+            .reduce(add)
+            .unwrap_or_default()
+    }
+
+    /// Zero before the run begins.
+    pub fn elapsed(&self) -> At {
+        self.0.clock.get().map_or(At::ZERO, |clock| clock.now())
+    }
+
+    fn reach(&self, stage: Stage) {
+        let _ = self.0.interrupted.set(());
+        self.0.stage.send_if_modified(|now| {
+            let later = *now < stage;
+            if later {
+                *now = stage;
+            }
+            later
+        });
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn add(a: Progress, b: Progress) -> Progress {
+    let both = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
+    Progress {
+        planned: both(a.planned, b.planned),
+        due: a.due + b.due,
+        held: a.held + b.held,
+        open: a.open + b.open,
+        refused: a.refused + b.refused,
+        dropped: a.dropped + b.dropped,
+        completed: a.completed + b.completed,
+        turns_answered: a.turns_answered + b.turns_answered,
+        turns_planned: both(a.turns_planned, b.turns_planned),
+        // The worse shard's: percentiles do not add up, and this one only moves on a screen.
+        p95_ms: a.p95_ms.into_iter().chain(b.p95_ms).reduce(f64::max),
+    }
+}
+
+/// A run that has ended.
+pub struct Finished {
+    pub recorder: Recorder,
+    pub elapsed: At,
+    /// `Control` was used.
+    pub interrupted: bool,
+    /// Files, ports or memory ran out here.
+    pub exhausted: bool,
+    /// What the first failed attempt to connect said, in a sentence.
+    pub first_error: Option<String>,
+}
+
+/// What is wrong before the first socket.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{0}; check the spelling of the target's host")]
+    Resolve(String),
+    #[error(
+        "{reason}. {policy}Add a `permission` block to the plan, or `--permission TICKET`, once its owner has agreed"
+    )]
+    NotPermitted { reason: String, policy: String },
+    #[error("{0}")]
+    Url(String),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("this machine cannot start the run: {0}")]
+    Local(#[from] io::Error),
+}
+
+/// Plays the plan against the target, and returns when it is over.
+pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Finished, RunError> {
+    open_files_limit();
+    let shards = options.shards.max(1);
+    let (target, last_call) = prepare(&plan, &options)?;
+    let clock = *control.0.clock.get_or_init(Clock::start);
+    let admission = Admission::new(plan.admission.pace, plan.platform.limits_of(&plan.endpoint));
+    let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..shards)
+        .map(|_| tokio::sync::mpsc::unbounded_channel())
+        .unzip();
+    let gate = Gate {
+        admission: Arc::new(Mutex::new(admission)),
+        inboxes: inboxes.into(),
+    };
+    let (_, labels) = script::compile(&plan.groups);
+    let recorders: Vec<_> = (0..shards)
+        .map(|_| Arc::new(Mutex::new(Recorder::new(labels.clone()))))
+        .collect();
+    locked(&control.0.recorders).clone_from(&recorders);
+
+    let parts = receivers.into_iter().enumerate().map(|(index, inbox)| {
+        let stripe = Stripe {
+            index: index as u32,
+            of: shards as u32,
+        };
+        let masks = Draw::new(epoch_millis() as u64).text(&options.run_id);
+        Parts {
+            clock,
+            fleet: Fleet::new(plan.clone(), stripe, &options.run_id),
+            gate: gate.clone(),
+            inbox,
+            recorder: recorders[index].clone(),
+            stage: control.0.stage.clone(),
+            target: target.clone(),
+            masks: Masks::new(masks.of(index as u64)),
+            grace: options.grace,
+            last_call,
+            trace: options.trace.clone(),
+        }
+    });
+    let threads = parts
+        .map(|parts| {
+            let stage = parts.stage.clone();
+            std::thread::Builder::new()
+                .name("shard".into())
+                .spawn(move || {
+                    let ended = block_on(shard::run(parts));
+                    if ended.is_err() {
+                        // A part of the users never came: the rest would be another run than was asked for.
+                        stage.send_replace(Stage::Abandoned);
+                    }
+                    ended
+                })
+        })
+        .collect::<Vec<_>>();
+    if threads.iter().any(Result::is_err) {
+        control.0.stage.send_replace(Stage::Abandoned);
+    }
+    let mut report = Report::default();
+    let mut trouble = None;
+    for thread in threads {
+        let ended = thread.and_then(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        match ended {
+            Ok(part) => {
+                report.exhausted |= part.exhausted;
+                report.first_error = report.first_error.or(part.first_error);
+            }
+            Err(error) => trouble = Some(error),
+        }
+    }
+    if let Some(error) = trouble {
+        return Err(error.into());
+    }
+    let elapsed = clock.now();
+    Ok(Finished {
+        recorder: together(recorders, labels),
+        elapsed,
+        interrupted: control.0.interrupted.get().is_some(),
+        exhausted: report.exhausted,
+        first_error: report.first_error,
+    })
+}
+
+fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: Vec<String>) -> Recorder {
+    // `Control` may still look at the old ones; each is emptied into the one that is returned.
+    let mut whole = Recorder::new(labels.clone());
+    for recorder in recorders {
+        let empty = Recorder::new(labels.clone());
+        whole.merge(std::mem::replace(&mut *locked(&recorder), empty));
+    }
+    whole
+}
+
+/// Checks everything that can be checked without a socket to the target. The moment is when a permission asks for an end,
+/// less the grace.
+fn prepare(plan: &Plan, options: &RunOptions) -> Result<(Target, Option<At>), RunError> {
+    let url = &options.url;
+    let tls = match url.scheme() {
+        "ws" => false,
+        "wss" => true,
+        scheme => {
+            return Err(RunError::Url(format!(
+                "a target's URL begins with ws:// or wss://, not `{scheme}://`"
+            )));
+        }
+    };
+    let host = url
+        .host_str()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .to_owned();
+    let port = url
+        .port_or_known_default()
+        .unwrap_or(if tls { 443 } else { 80 });
+    let resource = Resource::new(url, &options.run_id).map_err(RunError::Url)?;
+    let connector = tls
+        .then(|| Connector::new(&options.tls, &host))
+        .transpose()?;
+    let permission = options.permission.as_ref().or(plan.permission.as_ref());
+    let dialer = Dialer::new(host.clone(), port, permission.cloned());
+    let addresses = block_on(async { Ok(dialer.addresses().await) })?
+        .map_err(|failure| explain(plan, failure))?;
+    let far = addresses.iter().any(|address| !is_near(address.ip()));
+    let last_call = permission
+        .filter(|permission| far && covers(permission, &host, epoch_millis()))
+        .and_then(|permission| permission.until)
+        .map(|until| {
+            let left = until.as_millisecond().saturating_sub(epoch_millis());
+            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+            At::ZERO + left.saturating_sub(options.grace)
+        });
+    let target = Target {
+        dialer,
+        connector,
+        resource: Arc::new(resource),
+        patience: options.connect_timeout,
+    };
+    Ok((target, last_call))
+}
+
+fn explain(plan: &Plan, failure: Failure) -> RunError {
+    if failure.error != ConnectError::NotPermitted {
+        return RunError::Resolve(failure.detail);
+    }
+    let policy = plan
+        .platform
+        .policy
+        .as_ref()
+        .map_or_else(String::new, |policy| {
+            let text = policy.text.trim_end_matches('.');
+            format!("{} says: {text} ({}). ", plan.platform.name, policy.source)
+        });
+    RunError::NotPermitted {
+        reason: failure.detail,
+        policy,
+    }
+}
+
+/// Runs a future on a runtime of its own, on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(RESOLVER_THREADS)
+        .build()?;
+    LocalSet::new().block_on(&runtime, future)
+}
+
+/// One thread for each core, less one for an emulator or a bot on this machine.
+pub fn default_shards(target_is_local: bool) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, Into::into);
+    cores.saturating_sub(usize::from(target_is_local)).max(1)
+}
+
+/// Raises the limit of open files as far as this user may, and returns it.
+#[cfg(unix)]
+pub fn open_files_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let reached = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    reached.unwrap_or(u64::MAX)
+}
+
+#[cfg(not(unix))]
+pub fn open_files_limit() -> u64 {
+    u64::MAX
+}
+
+/// Only the resolver blocks, and its answers are kept: more threads would only ask the same again.
+const RESOLVER_THREADS: usize = 2;

@@ -1,0 +1,315 @@
+//! One thread of a run: its part of the fleet, its sockets, its alarm and its recorder. What the virtual users do is
+//! the fleet's business; this carries values between it and the sockets.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use plimsoll_core::admission::Admission;
+use plimsoll_core::fleet::{Fleet, Gatekeeper, Open, Order, Trace};
+use plimsoll_core::profile::Cut;
+use plimsoll_core::summary::Recorder;
+use plimsoll_core::time::At;
+use plimsoll_core::wire::{ConnId, ConnectError, Ended, Incoming, UpgradeTimes};
+use plimsoll_core::ws::Role;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::clock::{Alarm, Clock};
+use crate::connection::{Connection, End, Mailbox, Masks, linger};
+use crate::dial::Failure;
+use crate::stream::Stream;
+use crate::target::Target;
+use crate::upgrade::Upgraded;
+
+/// How far a run has come: it never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Running,
+    /// Nothing more is started, and open conversations end politely.
+    Stopping,
+    Abandoned,
+}
+
+/// What a shard is made of before its thread runs.
+pub(crate) struct Parts {
+    pub(crate) clock: Clock,
+    pub(crate) fleet: Fleet,
+    pub(crate) gate: Gate,
+    pub(crate) inbox: UnboundedReceiver<(ConnId, At)>,
+    pub(crate) recorder: Arc<Mutex<Recorder>>,
+    pub(crate) stage: watch::Sender<Stage>,
+    pub(crate) target: Target,
+    pub(crate) masks: Masks,
+    pub(crate) grace: Duration,
+    /// When the permission ends, less the grace.
+    pub(crate) last_call: Option<At>,
+    pub(crate) trace: Option<mpsc::Sender<Trace>>,
+}
+
+/// What a shard knows at its end beside what it recorded.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Files, ports or memory ran out.
+    pub(crate) exhausted: bool,
+    /// Of an attempt to connect.
+    pub(crate) first_error: Option<String>,
+}
+
+/// The one admission of the run, behind a lock; whom it lets go later hears of it in its shard's inbox.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) admission: Arc<Mutex<Admission>>,
+    /// One for each shard, in order.
+    pub(crate) inboxes: Arc<[UnboundedSender<(ConnId, At)>]>,
+}
+
+impl Gatekeeper for Gate {
+    fn ask(&mut self, now: At, conn: ConnId) -> Option<At> {
+        locked(&self.admission).ask(now, conn)
+    }
+
+    fn freed(&mut self, now: At, conn: ConnId) {
+        let mut admission = locked(&self.admission);
+        admission.freed(now, conn);
+        while let Some((conn, at)) = admission.poll_grant() {
+            let shard = (conn.0 % self.inboxes.len() as u64) as usize;
+            // A shard that is gone has nobody waiting.
+            let _ = self.inboxes[shard].send((conn, at));
+        }
+    }
+}
+
+/// A poisoned lock means that another shard panicked, which ends the run anyway.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs one shard to its end, on a `LocalSet`.
+pub(crate) async fn run(parts: Parts) -> std::io::Result<Report> {
+    let (shard, mut inbox) = Shard::new(parts)?;
+    let mut stage = shard.stage.subscribe();
+    let grace = tokio::time::sleep(Duration::ZERO);
+    tokio::pin!(grace);
+    let mut stopping = false;
+    shard.wake();
+    while !shard.fleet.borrow().is_done() {
+        let now = *stage.borrow_and_update();
+        match now {
+            Stage::Running => {}
+            Stage::Stopping if stopping => {}
+            Stage::Stopping => {
+                stopping = true;
+                grace.as_mut().reset(Instant::now() + shard.grace);
+                shard.on_fleet(|fleet, at, gate| fleet.stop(at, gate));
+                continue;
+            }
+            Stage::Abandoned => {
+                shard.on_fleet(|fleet, at, gate| fleet.abandon(at, gate));
+                break;
+            }
+        }
+        tokio::select! {
+            biased;
+            () = shard.alarm.rung() => shard.wake(),
+            Some((conn, at)) = inbox.recv() => shard.on_fleet(|fleet, _, _| fleet.granted(conn, at)),
+            () = shard.done.notified() => {}
+            Ok(()) = stage.changed() => {}
+            () = &mut grace, if stopping => {
+                shard.on_fleet(|fleet, at, gate| fleet.abandon(at, gate));
+                break;
+            }
+        }
+    }
+    Ok(shard.report.take())
+}
+
+struct Shard {
+    clock: Clock,
+    fleet: RefCell<Fleet>,
+    gate: RefCell<Gate>,
+    recorder: Arc<Mutex<Recorder>>,
+    stage: watch::Sender<Stage>,
+    target: Target,
+    masks: Rc<Masks>,
+    grace: Duration,
+    last_call: Option<At>,
+    trace: Option<mpsc::Sender<Trace>>,
+    alarm: Alarm,
+    done: Notify,
+    /// Connecting or open.
+    mailboxes: RefCell<BTreeMap<ConnId, Rc<Mailbox>>>,
+    report: RefCell<Report>,
+}
+
+impl Shard {
+    fn new(parts: Parts) -> std::io::Result<(Rc<Self>, UnboundedReceiver<(ConnId, At)>)> {
+        let mut fleet = parts.fleet;
+        if parts.trace.is_some() {
+            fleet.trace();
+        }
+        let shard = Self {
+            clock: parts.clock,
+            fleet: RefCell::new(fleet),
+            gate: RefCell::new(parts.gate),
+            recorder: parts.recorder,
+            stage: parts.stage,
+            target: parts.target,
+            masks: Rc::new(parts.masks),
+            grace: parts.grace,
+            last_call: parts.last_call,
+            trace: parts.trace,
+            alarm: Alarm::new(parts.clock)?,
+            done: Notify::new(),
+            mailboxes: RefCell::default(),
+            report: RefCell::default(),
+        };
+        Ok((Rc::new(shard), parts.inbox))
+    }
+
+    fn wake(self: &Rc<Self>) {
+        if self.last_call.is_some_and(|at| at <= self.clock.now()) {
+            self.stop();
+        }
+        self.on_fleet(|fleet, now, gate| fleet.wake(now, gate));
+    }
+
+    fn stop(&self) {
+        self.stage.send_if_modified(|stage| {
+            let running = *stage == Stage::Running;
+            if running {
+                *stage = Stage::Stopping;
+            }
+            running
+        });
+    }
+
+    /// Tells the fleet what happened, and then does what it wants done.
+    fn on_fleet(self: &Rc<Self>, tell: impl FnOnce(&mut Fleet, At, &mut dyn Gatekeeper)) {
+        let fleet = &mut *self.fleet.borrow_mut();
+        tell(fleet, self.clock.now(), &mut *self.gate.borrow_mut());
+        while let Some((conn, order)) = fleet.poll_order() {
+            self.act(conn, order);
+        }
+        if let Some(sample) = fleet.poll_sample() {
+            let mut recorder = locked(&self.recorder);
+            recorder.record(&sample);
+            while let Some(sample) = fleet.poll_sample() {
+                recorder.record(&sample);
+            }
+        }
+        while let Some(evidence) = fleet.poll_evidence() {
+            locked(&self.recorder).keep(evidence);
+        }
+        if let Some(trace) = &self.trace {
+            while let Some(event) = fleet.poll_trace() {
+                // Whoever watched may have left.
+                let _ = trace.send(event);
+            }
+        }
+        if fleet.wants_abort() {
+            self.stop();
+        }
+        if fleet.is_done() {
+            self.done.notify_one();
+        } else if let Some(at) = fleet.next_wake().into_iter().chain(self.last_call).min() {
+            self.alarm.set(at);
+        }
+    }
+
+    fn act(self: &Rc<Self>, conn: ConnId, order: Order) {
+        match order {
+            Order::Open(open) => {
+                let mailbox = Rc::new(Mailbox::new(Role::Client, self.masks.clone()));
+                self.mailboxes.borrow_mut().insert(conn, mailbox.clone());
+                tokio::task::spawn_local(self.clone().converse(conn, open, mailbox));
+            }
+            Order::Send(message) => {
+                if let Some(mailbox) = self.mailboxes.borrow().get(&conn) {
+                    mailbox.send(&message);
+                }
+            }
+            Order::Close { code } => {
+                if let Some(mailbox) = self.mailboxes.borrow().get(&conn) {
+                    mailbox.close(Some(code), "");
+                }
+            }
+            Order::Reset => {
+                if let Some(mailbox) = self.mailboxes.borrow_mut().remove(&conn) {
+                    mailbox.end(End::Cut(Cut::Reset));
+                }
+            }
+        }
+    }
+
+    /// One connection from the socket call to its end.
+    async fn converse(self: Rc<Self>, conn: ConnId, open: Open, mailbox: Rc<Mailbox>) {
+        // Boxed: connecting takes far more room than talking, and is over soon.
+        let Some((stream, early)) = Box::pin(self.connect(conn, open, &mailbox)).await else {
+            self.mailboxes.borrow_mut().remove(&conn);
+            return;
+        };
+        let mut connection = Connection::new(stream, Role::Client);
+        let mut on = |message: Incoming<'_>| {
+            self.on_fleet(|fleet, now, gate| fleet.frame(now, conn, message, gate));
+        };
+        let ended = connection.run(early, &mailbox, &mut on).await;
+        self.mailboxes.borrow_mut().remove(&conn);
+        let Some(ended) = ended else {
+            return;
+        };
+        self.on_fleet(|fleet, now, gate| fleet.ended(now, conn, ended, gate));
+        if matches!(ended, Ended::Violation(_)) {
+            linger(connection.into_stream()).await;
+        }
+    }
+
+    /// Connects and upgrades, and tells the fleet; nothing when it came to nothing, or was called off.
+    async fn connect(
+        self: &Rc<Self>,
+        conn: ConnId,
+        open: Open,
+        mailbox: &Mailbox,
+    ) -> Option<(Stream, Vec<u8>)> {
+        let mut times = UpgradeTimes::default();
+        let attempt = self.target.attempt(
+            &open.headers,
+            self.masks.key(),
+            self.clock,
+            &mut times,
+        );
+        let outcome = tokio::select! {
+            biased;
+            _ = std::future::poll_fn(|cx| mailbox.poll_ended(cx)) => return None,
+            outcome = attempt => outcome,
+        };
+        match outcome {
+            Ok(Upgraded::Open { stream, early }) => {
+                self.on_fleet(|fleet, now, gate| fleet.opened(now, conn, times, gate));
+                Some((stream, early))
+            }
+            Ok(Upgraded::Refused(answer)) => {
+                self.on_fleet(|fleet, now, gate| fleet.refused(now, conn, times, answer, gate));
+                None
+            }
+            Err(failure) => {
+                self.note(&failure);
+                self.on_fleet(|fleet, now, gate| {
+                    fleet.failed(now, conn, times, failure.error, gate);
+                });
+                None
+            }
+        }
+    }
+
+    fn note(&self, failure: &Failure) {
+        let mut report = self.report.borrow_mut();
+        report.exhausted |= failure.error == ConnectError::Local;
+        report
+            .first_error
+            .get_or_insert_with(|| failure.detail.clone());
+    }
+}

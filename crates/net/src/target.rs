@@ -1,0 +1,72 @@
+//! One attempt to open a conversation: TCP, TLS where the URL says so, and the upgrade.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_core::wire::{ConnectError, UpgradeTimes};
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Clock;
+use crate::dial::{Dialer, Failure};
+use crate::stream::Stream;
+use crate::tls::Connector;
+use crate::upgrade::{Resource, Upgraded, io_error, upgrade};
+
+/// Where all attempts of a run go. Each shard has its own.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) dialer: Dialer,
+    /// `None` for `ws`.
+    pub(crate) connector: Option<Connector>,
+    pub(crate) resource: Arc<Resource>,
+    /// From the socket call to the head of the answer.
+    pub(crate) patience: Duration,
+}
+
+impl Target {
+    /// `times` holds what is known also when it fails.
+    pub(crate) async fn attempt(
+        &self,
+        headers: &[(String, String)],
+        key: [u8; 16],
+        clock: Clock,
+        times: &mut UpgradeTimes,
+    ) -> Result<Upgraded, Failure> {
+        let now = clock.now();
+        *times = UpgradeTimes {
+            connect: now,
+            ready: now,
+            end: now,
+        };
+        let outcome = self.try_once(headers, key, clock, times).await;
+        if outcome.is_err() {
+            times.end = clock.now();
+        }
+        outcome
+    }
+
+    async fn try_once(
+        &self,
+        headers: &[(String, String)],
+        key: [u8; 16],
+        clock: Clock,
+        times: &mut UpgradeTimes,
+    ) -> Result<Upgraded, Failure> {
+        let deadline = Instant::now() + self.patience;
+        let slow = |what| move |_| Failure::new(ConnectError::TimedOut, what);
+        let connect = self.dialer.dial(clock, self.patience, times);
+        let tcp = timeout_at(deadline, connect)
+            .await
+            .map_err(slow("connecting took too long"))??;
+        let stream = match &self.connector {
+            None => Stream::Plain(tcp),
+            Some(connector) => timeout_at(deadline, connector.connect(tcp))
+                .await
+                .map_err(slow("the TLS handshake took too long"))?
+                .map_err(|error| Failure::new(io_error(&error), error.to_string()))?,
+        };
+        times.ready = clock.now();
+        let on_head = || times.end = clock.now();
+        upgrade(stream, &self.resource, headers, key, deadline, on_head).await
+    }
+}
