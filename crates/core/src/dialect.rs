@@ -168,11 +168,13 @@ pub enum Expression<'a> {
     },
 }
 
-/// A dialect as plans and profiles state it: `genesys-web-messaging`, or `{json: {...}}`.
+/// A dialect as plans and profiles state it: `text`, `genesys-web-messaging`, or `{json: {...}}`.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spec {
-    Json(json::Declared),
+    Json(Box<json::Declared>),
+    /// Plain text both ways.
+    Text,
     GenesysWebMessaging,
 }
 
@@ -181,6 +183,7 @@ impl Spec {
     pub fn compile(&self) -> Result<std::sync::Arc<dyn Dialect>, Vec<String>> {
         match self {
             Self::Json(declared) => Ok(std::sync::Arc::new(declared.compile()?)),
+            Self::Text => Ok(std::sync::Arc::new(json::Declared::text().compile()?)),
             Self::GenesysWebMessaging => Ok(std::sync::Arc::new(genesys::WebMessaging)),
         }
     }

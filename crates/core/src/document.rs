@@ -189,6 +189,10 @@ impl Place {
         width: 0,
     };
 
+    pub const fn is_flag(self) -> bool {
+        self.line == 0 && self.column > 0
+    }
+
     const fn in_file(line: usize, column: usize, width: usize) -> Self {
         Self {
             line: line as u32,
@@ -380,7 +384,8 @@ impl Document {
     }
 
     fn placed(&self, place: Place, wrong: Wrong) -> Complaint {
-        let flag = (place.line == 0 && place.column > 0)
+        let flag = place
+            .is_flag()
             .then(|| self.flags.get(place.column as usize - 1))
             .flatten();
         let message = match flag {

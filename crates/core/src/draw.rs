@@ -69,6 +69,19 @@ impl Draw {
         ((u128::from(self.0) * u128::from(n)) >> 64) as u64
     }
 
+    /// A random UUID (version 4).
+    pub fn uuid(self) -> String {
+        let (high, low) = (self.of(0).bits(), self.of(1).bits());
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            high >> 32,
+            (high >> 16) & 0xffff,
+            high & 0xfff,
+            (low >> 48) & 0x3fff | 0x8000,
+            low & 0xffff_ffff_ffff
+        )
+    }
+
     /// Standard normal, by Box and Muller's transform.
     pub fn normal(self) -> f64 {
         let radius = (-2.0 * (1.0 - self.of(0).unit()).ln()).sqrt();
@@ -165,6 +178,17 @@ mod tests {
             (mean - 50.0).abs() < 0.2 && (p95 - 58.2).abs() < 0.4,
             "{mean} {p95}"
         );
+    }
+
+    #[test]
+    fn a_uuid_has_the_form_of_version_4() {
+        for n in 0..100 {
+            let uuid = Draw::new(n).uuid();
+            let lengths: Vec<_> = uuid.split('-').map(str::len).collect();
+            assert_eq!(lengths, [8, 4, 4, 4, 12], "{uuid}");
+            assert_eq!(&uuid[14..15], "4", "{uuid}");
+            assert!("89ab".contains(&uuid[19..20]), "{uuid}");
+        }
     }
 
     #[test]

@@ -26,6 +26,12 @@ pub struct Limit {
     pub source: Source,
 }
 
+impl Limit {
+    pub fn guards(&self, endpoint: &str) -> bool {
+        self.endpoints.is_empty() || self.endpoints.iter().any(|name| name == endpoint)
+    }
+}
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum On {
@@ -132,7 +138,7 @@ impl Key {
 }
 
 /// How a limit says no. In texts, `{{ retry_after }}` (whole seconds, rounded up), `{{ count }}`, `{{ quota }}`,
-/// `{{ window }}` (seconds) and `{{ limit }}` (its name) are filled in.
+/// `{{ window }}` (seconds), `{{ limit }}` (its name) and `{{ request_id }}` (a UUID drawn for the request) are filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {
     Http {

@@ -1,12 +1,41 @@
-//! The platform's side, emulated: a Gate for the fleet and a Peer for each connection.
+//! The platform's side, emulated: a Gate for the fleet and a Peer for each connection. It keeps no socket and reads no
+//! clock; a driver hands it what happened, and carries out its orders.
 
+pub mod bot;
+pub mod enforce;
+mod fault;
+mod gate;
+mod peer;
+pub mod refusal;
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use crate::profile::{Cut, Profile};
+use self::enforce::Refused;
+use self::fault::Chosen;
+use self::gate::{Entry, Gate};
+use self::peer::{Deed, Due, Peer, Shared, request_id};
+use self::refusal::{FAULT_HEADER, Shape, plain_answer};
+use crate::draw::Draw;
+use crate::profile::{Cut, FaultKind, Profile, Victim};
 use crate::time::At;
 use crate::wire::{Answer, ConnId, Incoming, Outgoing, Request, Wall};
 
-pub struct Platform {}
+pub struct Platform {
+    shared: Shared,
+    gate: Gate,
+    peers: BTreeMap<ConnId, Peer>,
+    /// The open connections, in the order in which they were accepted.
+    open: BTreeMap<u64, ConnId>,
+    timers: BinaryHeap<Reverse<Timer>>,
+    orders: VecDeque<(ConnId, Order)>,
+    /// Drivers with several threads may be a little out of step; time here never goes back.
+    now: At,
+    upgrades: u64,
+    accepted: u64,
+    timers_set: u64,
+}
 
 /// What the driver has to do on a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,35 +57,252 @@ pub enum Order {
 }
 
 impl Platform {
-    pub fn new(_profile: Arc<Profile>, _seed: u64, _wall: Wall) -> Self {
-        todo!()
+    pub fn new(profile: Arc<Profile>, seed: u64, wall: Wall) -> Self {
+        Self {
+            gate: Gate::new(Arc::clone(&profile), seed, wall),
+            shared: Shared::new(profile, wall),
+            peers: BTreeMap::new(),
+            open: BTreeMap::new(),
+            timers: BinaryHeap::new(),
+            orders: VecDeque::new(),
+            now: At::ZERO,
+            upgrades: 0,
+            accepted: 0,
+            timers_set: 0,
+        }
     }
 
     /// A client asks to upgrade. Exactly one of `Accept`, `Refuse`, `Cut` or `Stall` will follow for `conn`.
-    pub fn upgrade(&mut self, _now: At, _conn: ConnId, _request: &Request) {
-        todo!()
+    pub fn upgrade(&mut self, now: At, conn: ConnId, request: &Request) {
+        let now = self.advance(now);
+        self.upgrades += 1;
+        let open = self.open.len();
+        match self.gate.judge(now, request, self.upgrades, open) {
+            Entry::Astray(answer) => self.orders.push_back((conn, Order::Refuse(answer))),
+            Entry::Refused {
+                endpoint,
+                refused,
+                draw,
+            } => {
+                self.refuse(now, conn, request, endpoint, &refused, draw);
+                self.shed();
+            }
+            Entry::Admitted {
+                endpoint,
+                chosen,
+                held,
+                fault,
+            } => {
+                let fault = fault.cloned();
+                let peer = Peer::new(&self.shared, endpoint, chosen, held, request);
+                self.peers.insert(conn, peer);
+                self.let_in(now, conn, fault);
+            }
+        }
     }
 
-    pub fn frame(&mut self, _now: At, _conn: ConnId, _frame: Incoming<'_>) {
-        todo!()
+    pub fn frame(&mut self, now: At, conn: ConnId, frame: Incoming<'_>) {
+        let now = self.advance(now);
+        let open = self.open.len();
+        let mut deeds = Vec::new();
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.hear(&self.shared, now, frame, open, &mut deeds);
+        }
+        self.carry_out(conn, deeds);
     }
 
     /// The connection is gone: closed by either side, or lost. Also after `Refuse`, `Close` and `Cut`, once done.
-    pub fn ended(&mut self, _now: At, _conn: ConnId) {
-        todo!()
+    pub fn ended(&mut self, now: At, conn: ConnId) {
+        self.advance(now);
+        self.forget(conn);
     }
 
     /// When `wake` wants to be called next; may change after every call of any other method.
     pub fn next_wake(&self) -> Option<At> {
-        todo!()
+        self.timers.peek().map(|Reverse(timer)| timer.at)
     }
 
-    pub fn wake(&mut self, _now: At) {
-        todo!()
+    pub fn wake(&mut self, now: At) {
+        let now = self.advance(now);
+        while self.next_wake().is_some_and(|at| at <= now) {
+            let Some(Reverse(timer)) = self.timers.pop() else {
+                return;
+            };
+            let open = self.open.len();
+            let mut deeds = Vec::new();
+            if let Some(peer) = self.peers.get_mut(&timer.conn) {
+                peer.wake(&self.shared, now, timer.due, open, &mut deeds);
+            }
+            self.carry_out(timer.conn, deeds);
+        }
     }
 
     /// What to do next; call until `None` after every other call.
     pub fn poll_order(&mut self) -> Option<(ConnId, Order)> {
-        todo!()
+        self.orders.pop_front()
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    fn advance(&mut self, now: At) -> At {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Answers an upgrade that no limit refused: well, unless a fault strikes it.
+    fn let_in(&mut self, now: At, conn: ConnId, fault: Option<FaultKind>) {
+        match fault {
+            None | Some(FaultKind::Close { .. }) => {
+                let mut deeds = Vec::new();
+                if let Some(peer) = self.peers.get_mut(&conn) {
+                    peer.accept(&self.shared, now, &mut deeds);
+                }
+                self.carry_out(conn, deeds);
+            }
+            Some(FaultKind::SlowUpgrade { by }) => self.set_timer(now + by, conn, Due::Accept),
+            Some(FaultKind::Stall) => {
+                if let Some(peer) = self.peers.get_mut(&conn) {
+                    peer.stall();
+                }
+                self.orders.push_back((conn, Order::Stall));
+            }
+            Some(FaultKind::Cut(how)) => self.carry_out(conn, vec![Deed::Now(Order::Cut(how))]),
+            Some(FaultKind::Refuse { status }) => {
+                let body = "refused by a fault of the emulator\n";
+                let mut answer = plain_answer(now, self.shared.wall, status, body);
+                answer
+                    .headers
+                    .push((FAULT_HEADER.to_owned(), "refuse".to_owned()));
+                self.carry_out(conn, vec![Deed::Now(Order::Refuse(answer))]);
+            }
+        }
+    }
+
+    /// Says no to an upgrade in its limit's own way. Only what must be accepted to be told so becomes a peer.
+    fn refuse(
+        &mut self,
+        now: At,
+        conn: ConnId,
+        request: &Request,
+        endpoint: usize,
+        refused: &Refused,
+        draw: Draw,
+    ) {
+        let denial = &self.shared.denials[refused.limit];
+        let words = denial.words(refused, request_id(draw, 0));
+        let order = match &denial.shape {
+            Shape::Http {
+                status,
+                headers,
+                body,
+            } => Order::Refuse(words.answer(now, self.shared.wall, *status, headers, body)),
+            Shape::Cut(how) => Order::Cut(*how),
+            Shape::Silence => Order::Stall,
+            Shape::InBand | Shape::Close { .. } => {
+                let chosen = Chosen { ordinal: 0, draw };
+                let mut peer = Peer::new(&self.shared, endpoint, chosen, Box::default(), request);
+                let mut deeds = Vec::new();
+                peer.accept_and_deny(&self.shared, now, refused, &mut deeds);
+                self.peers.insert(conn, peer);
+                return self.carry_out(conn, deeds);
+            }
+        };
+        self.orders.push_back((conn, order));
+    }
+
+    /// After a refusal, an open socket may have to die for it.
+    fn shed(&mut self) {
+        let Some(shedding) = self.gate.sheds() else {
+            return;
+        };
+        let victim = match shedding.victim {
+            Victim::Youngest => self.open.last_key_value(),
+            Victim::Oldest => self.open.first_key_value(),
+        };
+        if let Some((_, &conn)) = victim {
+            self.carry_out(conn, vec![Deed::Now(Order::Cut(shedding.how))]);
+        }
+    }
+
+    fn carry_out(&mut self, conn: ConnId, deeds: Vec<Deed>) {
+        for deed in deeds {
+            let order = match deed {
+                Deed::Later(at, due) => {
+                    self.set_timer(at, conn, due);
+                    continue;
+                }
+                Deed::Now(order) => order,
+            };
+            let is_end = matches!(
+                order,
+                Order::Refuse(_) | Order::Close { .. } | Order::Cut(_)
+            );
+            if order == Order::Accept
+                && let Some(peer) = self.peers.get_mut(&conn)
+            {
+                self.accepted += 1;
+                peer.accepted = self.accepted;
+                self.open.insert(self.accepted, conn);
+            }
+            self.orders.push_back((conn, order));
+            if is_end {
+                return self.forget(conn);
+            }
+        }
+    }
+
+    /// Frees at once whatever a connection held.
+    fn forget(&mut self, conn: ConnId) {
+        if let Some(peer) = self.peers.remove(&conn) {
+            self.open.remove(&peer.accepted);
+            self.gate.release(&peer.held);
+        }
+    }
+
+    fn set_timer(&mut self, at: At, conn: ConnId, due: Due) {
+        self.timers_set += 1;
+        self.timers.push(Reverse(Timer {
+            at,
+            conn,
+            sequence: self.timers_set,
+            due,
+        }));
     }
 }
+
+/// Ordered by time, connection and sequence, so that ties break the same way in every run.
+struct Timer {
+    at: At,
+    conn: ConnId,
+    sequence: u64,
+    due: Due,
+}
+
+impl Timer {
+    const fn rank(&self) -> (At, ConnId, u64) {
+        (self.at, self.conn, self.sequence)
+    }
+}
+
+impl Ord for Timer {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Timer {}

@@ -39,20 +39,37 @@ impl Profile {
 
     /// The limits that guard an endpoint, in the order they are judged.
     pub fn limits_of<'a>(&'a self, endpoint: &'a str) -> impl Iterator<Item = &'a Limit> + 'a {
-        self.limits.iter().filter(move |limit| {
-            limit.endpoints.is_empty() || limit.endpoints.iter().any(|name| name == endpoint)
-        })
+        self.limits
+            .iter()
+            .filter(move |limit| limit.guards(endpoint))
     }
 }
 
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     pub name: String,
-    /// Begins with a slash; no query.
+    /// Begins with a slash; no query. One that ends in `*` stands for every path that begins with what precedes it.
     pub path: String,
+    /// Names of query parameters without which an upgrade is refused with 400.
+    pub required_query: Vec<String>,
     /// For a region: `wss://webmessaging.{domain}/v1?deploymentId={deployment}`.
     pub url: Option<String>,
     pub dialect: Arc<dyn Dialect>,
+}
+
+impl Endpoint {
+    /// Does a request's path (without its query) mean this endpoint?
+    pub fn serves(&self, path: &str) -> bool {
+        match self.path.strip_suffix('*') {
+            Some(start) => path.starts_with(start),
+            None => path == self.path,
+        }
+    }
+
+    /// The path for a client to ask for.
+    pub fn path_to_dial(&self) -> &str {
+        self.path.strip_suffix('*').unwrap_or(&self.path)
+    }
 }
 
 /// A gateway that, under pressure, drops sockets it had accepted.

@@ -1,12 +1,11 @@
 //! Samples added up; merges exactly. What the figures mean for the plan's goals is in [`crate::verdict`].
 
+mod figures;
 mod moment;
 mod spread;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use crate::sample::{
     Closure, Evidence, Failure, Sample, Session, SessionOutcome, Turn, TurnOutcome, Upgrade,
@@ -15,6 +14,9 @@ use crate::sample::{
 use crate::time::At;
 use crate::wire::{ConnectError, Ended};
 
+pub use figures::{
+    Arrivals, Closures, FirstRefusal, Generator, Sessions, TurnCounts, Turns, Upgrades,
+};
 pub use moment::{Close, Countdown, Event, Moment, SaidBy};
 pub use spread::Percentiles;
 
@@ -536,107 +538,6 @@ pub struct Summary {
     /// The first refusals, with all that they said.
     pub evidence: Vec<Evidence>,
     pub evidence_left_out: u64,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Arrivals {
-    pub asked: u64,
-    pub asked_per_s: Option<f64>,
-    pub delivered: u64,
-    /// From the first planned to the last accepted upgrade.
-    pub delivered_per_s: Option<f64>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Sessions {
-    pub planned: Option<u64>,
-    pub due: u64,
-    pub opened: u64,
-    pub completed: u64,
-    pub refused: u64,
-    pub failed: u64,
-    pub aborted: u64,
-    pub not_started: u64,
-    pub open_at_end: u64,
-    pub peak_open: u64,
-    pub handoffs: u64,
-    pub by_failure: BTreeMap<&'static str, u64>,
-}
-
-/// Spans are of accepted upgrades; `refusal` is the refused ones' own response.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Upgrades {
-    pub attempted: u64,
-    pub accepted: u64,
-    pub refused: u64,
-    pub errored: u64,
-    pub retried: u64,
-    pub by_status: BTreeMap<u16, u64>,
-    pub by_error: BTreeMap<&'static str, u64>,
-    pub first_refusal: Option<FirstRefusal>,
-    /// From the plan's moment to the release by admission.
-    pub hold: Percentiles,
-    /// From the socket call until TCP, and TLS where used, were up.
-    pub connect: Percentiles,
-    /// From the plan's moment to the answer.
-    pub response: Percentiles,
-    /// From the release to the answer: the response without the hold.
-    pub service: Percentiles,
-    pub refusal: Percentiles,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct FirstRefusal {
-    pub at_s: f64,
-    /// From 1, as people count.
-    pub user: u64,
-    pub status: u16,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Turns {
-    /// Those sent and those never reached.
-    pub planned: u64,
-    pub never_reached: u64,
-    /// Replies to turns that had timed out.
-    pub late: u64,
-    /// How often a limit said no on an open connection.
-    pub throttle_notices: u64,
-    #[serde(flatten)]
-    pub counts: TurnCounts,
-    pub by_name: BTreeMap<String, TurnCounts>,
-}
-
-/// Every turn that was sent is counted under exactly one of the outcomes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct TurnCounts {
-    pub sent: u64,
-    pub answered: u64,
-    pub timed_out: u64,
-    pub mismatched: u64,
-    pub fallback: u64,
-    pub throttled: u64,
-    pub unfinished: u64,
-    pub latency: Percentiles,
-    pub first_frame: Percentiles,
-}
-
-/// Abnormal are those that nobody wanted, with a Close frame or without.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Closures {
-    pub clean: u64,
-    pub abnormal: u64,
-    pub by_code: BTreeMap<u16, u64>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Generator {
-    pub lateness: Percentiles,
-    pub cpu_s: f64,
-    pub rss_peak_bytes: u64,
-    pub exhausted: bool,
-    /// So many moments came after the cap: the peak and the attribution are of those before.
-    pub moments_left_out: u64,
 }
 
 fn by_name(labels: &[String], figures: &[TurnFigures]) -> BTreeMap<String, TurnCounts> {

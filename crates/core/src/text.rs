@@ -87,11 +87,12 @@ impl Text {
         match self {
             Self::Static(text) => Arc::clone(text),
             Self::Template(template) => {
-                let context: Value = template
-                    .slots
-                    .iter()
-                    .map(|(name, slot)| (name.as_str(), values.value(*slot)))
-                    .collect();
+                let context = Value::from_pairs(
+                    template
+                        .slots
+                        .iter()
+                        .map(|(name, slot)| (name.as_str(), values.value(*slot))),
+                );
                 let rendered = template
                     .env
                     .get_template(NAME)

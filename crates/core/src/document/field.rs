@@ -41,6 +41,11 @@ impl<T> Field<T> {
         self.value
     }
 
+    /// The value and its place, unless it was wrong.
+    pub fn placed(self) -> Option<(T, Place)> {
+        self.value.map(|value| (value, self.place))
+    }
+
     pub const fn as_ref(&self) -> Option<&T> {
         self.value.as_ref()
     }

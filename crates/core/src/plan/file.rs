@@ -1,7 +1,28 @@
-//! The shape of a plan's YAML, and the one conversion from it to a [`Plan`].
+//! The shape of a plan's YAML, and the one conversion from it to a [`Plan`]. It reads no file and no environment; it
+//! asks [`Sources`].
 
-use super::Plan;
-use crate::document::Complaints;
+mod conversation;
+mod data;
+mod expand;
+mod load;
+mod names;
+mod raw;
+mod target;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{
+    Admission, Check, Closed, Data, Each, Exhausted, Expect, Group, Load, OnHandoff, OnMiss,
+    OnRefusal, Open, Pace, Permission, Plan, Say, Stage, Step, Target, Until,
+};
+use crate::dialect::Dialect;
+use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
+use crate::goal::Goal;
+use crate::profile::{self, Profile};
+use conversation::{Conversation, Turns, takes_time};
+use names::{Names, own};
 
 /// What a plan may refer to outside itself. The app reads files and the environment; core only asks.
 pub trait Sources {
@@ -22,15 +43,445 @@ pub struct Overrides {
 
 /// Reads a plan. `file` is its name in complaints.
 pub fn read(
-    _file: &str,
-    _text: &str,
-    _overrides: &Overrides,
-    _sources: &dyn Sources,
+    file: &str,
+    text: &str,
+    overrides: &Overrides,
+    sources: &dyn Sources,
 ) -> Result<Plan, Complaints> {
-    todo!()
+    let mut document = Document::parse(file, text)?.with_later(raw::LATER);
+    for (path, value) in &overrides.set {
+        document.set(path, value);
+    }
+    document.rewrite(&mut |text| expand::expand(text, &overrides.vars, sources));
+    let plan = document.read::<raw::Plan>().and_then(|raw| {
+        let reader = Reader {
+            file,
+            overrides,
+            sources,
+            document: &document,
+        };
+        reader.plan(raw)
+    });
+    document.finish(plan)
 }
 
 /// The JSON Schema of a plan.
 pub fn schema() -> serde_json::Value {
-    todo!()
+    schemars::schema_for!(raw::Plan).to_value()
 }
+
+struct Reader<'a> {
+    file: &'a str,
+    overrides: &'a Overrides,
+    sources: &'a dyn Sources,
+    document: &'a Document,
+}
+
+impl Reader<'_> {
+    /// Every part is converted before the first that is missing is given up on, so that all complaints are made.
+    fn plan(&self, raw: raw::Plan) -> Option<Plan> {
+        let top = self.document.top();
+        self.version(raw.version);
+        let name = self.name(raw.name);
+        let platform = self.platform(raw.platform);
+        let endpoint = platform
+            .as_deref()
+            .and_then(|profile| self.endpoint(profile, raw.endpoint));
+        let dialect = self.dialect(raw.dialect, endpoint);
+        let had_data = raw.data.is_some();
+        let data = raw.data.and_then(Field::placed).and_then(|(raw, here)| {
+            data::data(raw, here, self.sources, self.document)
+        });
+        let names = Names {
+            columns: data.as_ref().map_or_else(Vec::new, |data| data.columns.clone()),
+            columns_known: data.is_some() || !had_data,
+            vars: self.vars(raw.vars, data.as_ref()),
+        };
+        let target_place = raw.target.place;
+        let aim = raw
+            .target
+            .get("target", top, self.document)
+            .and_then(|raw| {
+                let platform = platform.as_deref().zip(endpoint);
+                target::target(raw, target_place, platform, &names, self.document)
+            });
+        let mut turns = Turns::default();
+        let groups = self.groups(raw.load, raw.conversation, raw.groups, &names, &mut turns);
+        let goals = self.goals(raw.goals, &turns.names(), groups.is_some());
+        let permission = raw.permission.and_then(Field::placed);
+        let permission =
+            permission.and_then(|(raw, here)| target::permission(raw, here, self.document));
+        let admission = self.admission(raw.admission);
+        let fallback = self.fallback(raw.fallback);
+        let on_handoff = match raw.on_handoff.and_then(Field::ok) {
+            None | Some(raw::OnHandoff::Leave) => OnHandoff::Leave,
+            Some(raw::OnHandoff::Wait) => OnHandoff::Wait,
+            Some(raw::OnHandoff::Fail) => OnHandoff::Fail,
+        };
+        let (target, headers) = aim?;
+        Some(Plan {
+            name: name?,
+            endpoint: endpoint?.name.clone(),
+            dialect: dialect?,
+            platform: platform?,
+            target,
+            headers,
+            groups: groups?,
+            data,
+            vars: names.vars,
+            fallback,
+            on_handoff,
+            admission,
+            goals,
+            permission,
+            seed: raw.seed.and_then(Field::ok).unwrap_or(1),
+        })
+    }
+
+    fn version(&self, field: Field<u64>) {
+        let place = field.place;
+        if let Some(version) = field.get("version", self.document.top(), self.document)
+            && version != 1
+        {
+            self.document.complain_that(
+                place,
+                format!("version {version} of the format is not known"),
+                "this plimsoll reads version 1; a newer plimsoll may read yours",
+            );
+        }
+    }
+
+    fn name(&self, field: raw::Maybe<String>) -> Option<String> {
+        let (name, place) = match field {
+            Some(field) => field.placed()?,
+            None => {
+                let stem = Path::new(self.file).file_stem();
+                let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
+                (stem.unwrap_or_else(|| "plan".to_owned()), Place::FILE)
+            }
+        };
+        if name.trim().is_empty() || name.chars().count() > LONGEST_NAME || name.contains(char::is_control)
+        {
+            self.document.complain_that(
+                place,
+                format!("{} is no name", quoted(&name)),
+                &format!("write 1 to {LONGEST_NAME} characters on one line"),
+            );
+        }
+        Some(name)
+    }
+
+    fn platform(&self, field: raw::Maybe<String>) -> Option<Arc<Profile>> {
+        let (name, place) = match field {
+            Some(field) => field.placed()?,
+            None => ("generic".to_owned(), Place::FILE),
+        };
+        if let Some(profile) = profile::file::built_in(&name) {
+            return Some(profile);
+        }
+        let extension = Path::new(&name).extension();
+        let is_path = name.contains(['/', '\\'])
+            || extension.is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if !is_path {
+            let all = profile::file::BUILT_IN.iter().map(|(name, _)| *name);
+            self.document.complain_that(
+                place,
+                format!("no built-in platform is called {}", quoted(&name)),
+                &format!("{}, or the path of a profile that ends in .yaml", suggestion(&name, all)),
+            );
+            return None;
+        }
+        let text = self
+            .sources
+            .read(&name)
+            .map_err(|error| {
+                self.document.complain_that(place, error, "the path counts from the plan's own folder");
+            })
+            .ok()?;
+        profile::file::read(&name, &text)
+            .map_err(|complaints| {
+                for complaint in complaints.list {
+                    let at = complaint
+                        .place
+                        .map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+                    let message = format!("in {}{at}: {}", complaints.file, complaint.message);
+                    let help = complaint.help;
+                    self.document.complain(place, Wrong { message, help });
+                }
+            })
+            .ok()
+            .map(Arc::new)
+    }
+
+    fn endpoint<'p>(
+        &self,
+        profile: &'p Profile,
+        field: raw::Maybe<String>,
+    ) -> Option<&'p profile::Endpoint> {
+        let Some(field) = field else {
+            return profile.endpoint(None);
+        };
+        let (name, place) = field.placed()?;
+        let endpoint = profile.endpoint(Some(&name));
+        if endpoint.is_none() {
+            let all = profile.endpoints.iter().map(|endpoint| endpoint.name.as_str());
+            self.document.complain_that(
+                place,
+                format!("the platform '{}' has no endpoint {}", profile.name, quoted(&name)),
+                &suggestion(&name, all),
+            );
+        }
+        endpoint
+    }
+
+    fn dialect(
+        &self,
+        field: raw::Maybe<crate::dialect::Spec>,
+        endpoint: Option<&profile::Endpoint>,
+    ) -> Option<Arc<dyn Dialect>> {
+        let Some(field) = field else {
+            return endpoint.map(|endpoint| Arc::clone(&endpoint.dialect));
+        };
+        let (spec, place) = field.placed()?;
+        spec.compile()
+            .map_err(|errors| {
+                for error in errors {
+                    self.document.complain(place, Wrong::from(error));
+                }
+            })
+            .ok()
+    }
+
+    /// The file's variables with those of `-e` over them.
+    fn vars(
+        &self,
+        field: raw::Maybe<crate::document::values::Pairs<Field<String>>>,
+        data: Option<&Data>,
+    ) -> Vec<(String, String)> {
+        let mut vars = Vec::new();
+        for (name, field) in field.and_then(Field::ok).unwrap_or_default().0 {
+            let place = field.place;
+            self.var_is_usable(&name, place, data);
+            vars.extend(field.ok().map(|value| (name, value)));
+        }
+        for (name, value) in &self.overrides.vars {
+            match vars.iter_mut().find(|(var, _)| var == name) {
+                Some((_, old)) => old.clone_from(value),
+                None => {
+                    // It may be meant for ${NAME} alone, so a name that no text could use is no mistake.
+                    if own(name).is_none() {
+                        vars.push((name.clone(), value.clone()));
+                    }
+                }
+            }
+        }
+        vars
+    }
+
+    fn var_is_usable(&self, name: &str, place: Place, data: Option<&Data>) {
+        let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if !begins || name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+            self.document.complain_that(
+                place,
+                format!("{} is no name for a variable", quoted(name)),
+                "use letters, digits and '_', a letter first",
+            );
+        } else if own(name).is_some() {
+            self.document.complain_that(
+                place,
+                format!("every conversation has {} already", quoted(name)),
+                "rename the variable",
+            );
+        } else if data.is_some_and(|data| data.columns.iter().any(|column| column == name)) {
+            self.document.complain_that(
+                place,
+                format!("the data has a column {} already", quoted(name)),
+                "rename the variable, or the column",
+            );
+        }
+    }
+
+    fn groups(
+        &self,
+        load: raw::Maybe<raw::Load>,
+        conversation: raw::Maybe<Vec<Field<raw::Step>>>,
+        groups: raw::Maybe<Vec<Field<raw::Group>>>,
+        names: &Names,
+        turns: &mut Turns,
+    ) -> Option<Vec<Group>> {
+        let mut conversations = Conversation {
+            document: self.document,
+            names,
+            turns,
+        };
+        let Some(groups) = groups else {
+            let load = self.required(load, "load", "write load: {users: 20, ramp_up: 30s}");
+            let steps = self.required(
+                conversation,
+                "conversation",
+                "list its steps: greeting, say, think, repeat",
+            );
+            let group = self.group("main".to_owned(), load, steps, &mut conversations);
+            return group.map(|group| vec![group]);
+        };
+        let beside = [
+            ("load", load.map(|field| field.key)),
+            ("conversation", conversation.map(|field| field.key)),
+        ];
+        for (name, key) in beside {
+            if let Some(key) = key {
+                self.document.complain_that(
+                    key,
+                    format!("'{name}' does not go with 'groups'"),
+                    "move it into a group: groups: [{name, load, conversation}]",
+                );
+            }
+        }
+        let (raw, place) = groups.placed()?;
+        if raw.is_empty() {
+            self.document.complain_that(
+                place,
+                "there are no groups",
+                "list at least one: {name, load, conversation}",
+            );
+            return None;
+        }
+        let mut seen = BTreeSet::new();
+        let converted: Vec<_> = raw
+            .into_iter()
+            .map(|field| {
+                let (raw, here) = field.placed()?;
+                let name_place = raw.name.place;
+                let name = raw.name.get("name", here, self.document);
+                if let Some(name) = &name
+                    && !seen.insert(name.clone())
+                {
+                    self.document.complain_that(
+                        name_place,
+                        format!("two groups are called {}", quoted(name)),
+                        "rename one of them",
+                    );
+                }
+                let load_place = raw.load.place;
+                let load = raw.load.get("load", here, self.document);
+                let steps_place = raw.conversation.place;
+                let steps = raw.conversation.get("conversation", here, self.document);
+                let group = self.group(
+                    name.clone().unwrap_or_default(),
+                    load.map(|load| (load, load_place)),
+                    steps.map(|steps| (steps, steps_place)),
+                    &mut conversations,
+                );
+                name.and(group)
+            })
+            .collect();
+        converted.into_iter().collect()
+    }
+
+    fn required<T>(&self, field: raw::Maybe<T>, name: &str, help: &str) -> Option<(T, Place)> {
+        if field.is_none() {
+            let top = self.document.top();
+            self.document
+                .complain_that(top, format!("{} is missing", quoted(name)), help);
+        }
+        field?.placed()
+    }
+
+    fn group(
+        &self,
+        name: String,
+        load: Option<(raw::Load, Place)>,
+        steps: Option<(Vec<Field<raw::Step>>, Place)>,
+        conversations: &mut Conversation<'_>,
+    ) -> Option<Group> {
+        let load = load.and_then(|(raw, here)| {
+            load::load(raw, here, self.document).map(|load| (load, here))
+        });
+        let steps = steps.and_then(|(raw, here)| {
+            conversations.reserve(&raw);
+            conversations.steps(raw, here)
+        });
+        let ((load, here), conversation) = load.zip(steps)?;
+        if let Load::Closed(Closed {
+            until: Until::Duration(_),
+            ..
+        }) = load
+            && !takes_time(&conversation)
+        {
+            self.document.complain_that(
+                here,
+                "conversations that take no time would be begun again without end",
+                "let them say or think something, or write 'loops' instead of 'duration'",
+            );
+        }
+        Some(Group {
+            name,
+            load,
+            conversation,
+        })
+    }
+
+    fn goals(
+        &self,
+        field: raw::Maybe<Vec<Field<String>>>,
+        turn_names: &[String],
+        names_known: bool,
+    ) -> Vec<Goal> {
+        let fields = field.and_then(Field::ok).unwrap_or_default();
+        let mut goals = Vec::new();
+        for (source, place) in fields.into_iter().filter_map(Field::placed) {
+            match Goal::parse(&source, turn_names) {
+                Ok(goal) => goals.push(goal),
+                // Its turn may be among those that were not understood.
+                Err(_) if !names_known && source.contains("by_name") => {}
+                Err(error) => self.document.complain(place, Wrong::from(error)),
+            }
+        }
+        goals
+    }
+
+    fn admission(&self, field: raw::Maybe<raw::Admission>) -> Admission {
+        let pace = field
+            .and_then(Field::ok)
+            .and_then(|admission| admission.pace)
+            .and_then(Field::placed);
+        let pace = match pace {
+            None | Some((raw::Pace::Limits, _)) => Pace::Limits,
+            Some((raw::Pace::Off, _)) => Pace::Off,
+            Some((raw::Pace::Rate(rate), place)) => {
+                if rate.0.as_per_second() == 0.0 {
+                    self.document.complain_that(
+                        place,
+                        "at a pace of zero nothing would ever be let go",
+                        "write limits, off or a rate above zero",
+                    );
+                }
+                Pace::Rate(rate.0)
+            }
+        };
+        Admission {
+            pace,
+            on_refusal: OnRefusal::GiveUp,
+        }
+    }
+
+    fn fallback(&self, field: raw::Maybe<crate::document::values::Texts>) -> Vec<String> {
+        let Some((texts, place)) = field.and_then(Field::placed) else {
+            return Vec::new();
+        };
+        if texts.0.iter().any(|text| text.trim().is_empty()) {
+            self.document.complain_that(
+                place,
+                "an empty text is in every answer",
+                "write a text that only an apology has in it",
+            );
+        }
+        texts.0
+    }
+}
+
+/// A name stands in headings and file names.
+const LONGEST_NAME: usize = 100;
+
+#[cfg(test)]
+mod tests;

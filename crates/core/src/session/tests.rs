@@ -521,6 +521,7 @@ fn nowhere() -> Profile {
         endpoints: vec![Endpoint {
             name: "bot".to_owned(),
             path: "/".to_owned(),
+            required_query: vec![],
             url: None,
             dialect: Arc::new(Words),
         }],

@@ -65,7 +65,8 @@ impl Decoder {
     /// Takes what was read and calls `on` for every event, in order. Payloads are unmasked in place, so `bytes` is not
     /// worth reading afterwards. A violation is final: every later call returns it again.
     ///
-    /// Bytes after a Close frame are [`Violation::DataAfterClose`]; the Close itself was handed on before.
+    /// Bytes after a Close frame are [`Violation::DataAfterClose`]; the Close itself was handed on before. Whoever has
+    /// heard it may ignore them: some libraries send their Close twice.
     pub fn feed(
         &mut self,
         bytes: &mut [u8],
@@ -336,4 +337,117 @@ fn emit(text: bool, payload: &[u8], on: &mut dyn FnMut(Event<'_>)) -> Result<(),
 
 fn skip(bytes: &mut &mut [u8], n: usize) {
     *bytes = &mut std::mem::take(bytes)[n..];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ws::{Frame, encode_frame};
+
+    #[test]
+    fn an_idle_connection_holds_nothing() {
+        assert!(size_of::<Decoder>() <= 40);
+        assert!(size_of::<Partial>() <= 104);
+        let mut decoder = Decoder::new(Role::Client, Limits::default());
+        let text = Frame::new(opcode::TEXT, &[b'x'; 5000]);
+        let mut check = |frames: &[Frame<'_>], held_between: std::ops::Range<usize>| {
+            let mut wire = Vec::new();
+            for frame in frames {
+                encode_frame(&mut wire, frame);
+            }
+            assert_eq!(decoder.held_bytes(), 0);
+            let last = wire.len() - 1;
+            assert_eq!(decoder.feed(&mut wire[..last], &mut |_| {}), Ok(()));
+            let held = decoder.held_bytes();
+            assert!(held_between.contains(&held), "{held} bytes held");
+            assert!(!decoder.is_between_messages());
+            assert_eq!(decoder.feed(&mut wire[last..], &mut |_| {}), Ok(()));
+            assert_eq!(decoder.held_bytes(), 0);
+            assert!(decoder.is_between_messages());
+        };
+        check(&[Frame::new(opcode::PING, b"")], 1..200);
+        check(&[Frame::new(opcode::PING, &[0; 125])], 125..400);
+        check(&[text], 5000..5200);
+        check(
+            &[text.unfinished(), Frame::new(opcode::CONTINUATION, b"")],
+            5000..5200,
+        );
+    }
+
+    #[test]
+    fn what_arrives_whole_is_never_copied() {
+        let mut wire = Vec::new();
+        let key = [1, 2, 3, 4];
+        encode_frame(&mut wire, &Frame::new(opcode::TEXT, b"hello").masked(key));
+        let range = wire.as_ptr_range();
+        let mut decoder = Decoder::new(Role::Server, Limits::default());
+        let mut heard = 0;
+        let outcome = decoder.feed(&mut wire, &mut |event| match event {
+            Event::Text(text) => {
+                assert!(range.contains(&text.as_ptr()));
+                heard += 1;
+            }
+            other => panic!("{other:?}"),
+        });
+        assert_eq!((outcome, heard), (Ok(()), 1));
+    }
+
+    #[test]
+    fn after_close_or_a_violation_nothing_more_is_heard() {
+        let mut on = |event: Event<'_>| panic!("{event:?}");
+        let mut decoder = Decoder::new(Role::Client, Limits::default());
+        let close = decoder.feed(&mut [0x88, 2, 0x03, 0xf6], &mut |event| match event {
+            Event::Close(close) => assert_eq!(close.payload, [0x03, 0xf6]),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(close, Ok(()));
+        assert_eq!(decoder.feed(&mut [], &mut on), Ok(()));
+        for _ in 0..2 {
+            let late = decoder.feed(&mut [0x89, 0], &mut on);
+            assert_eq!(late, Err(Violation::DataAfterClose));
+        }
+        let mut decoder = Decoder::new(Role::Client, Limits::default());
+        let bad = decoder.feed(&mut [0xc1], &mut on);
+        assert_eq!(bad, Err(Violation::ReservedBits(4)));
+        assert_eq!(decoder.feed(&mut [0x81, 0], &mut on), bad);
+    }
+
+    #[test]
+    fn limits_hold_for_frames_and_for_messages_apart() {
+        let limits = Limits {
+            max_frame: 10,
+            max_message: 15,
+        };
+        let check = |lengths: &[usize], expect: Result<(), Violation>| {
+            let mut decoder = Decoder::new(Role::Client, limits);
+            let mut wire = Vec::new();
+            for (n, &length) in lengths.iter().enumerate() {
+                let opcode = if n == 0 {
+                    opcode::TEXT
+                } else {
+                    opcode::CONTINUATION
+                };
+                encode_frame(
+                    &mut wire,
+                    &Frame::new(opcode, &[b'x'; 20][..length]).unfinished(),
+                );
+            }
+            assert_eq!(decoder.feed(&mut wire, &mut |_| {}), expect, "{lengths:?}");
+        };
+        check(&[10, 5], Ok(()));
+        check(
+            &[11],
+            Err(Violation::FrameTooBig {
+                length: 11,
+                max: 10,
+            }),
+        );
+        check(
+            &[10, 6],
+            Err(Violation::MessageTooBig {
+                length: 16,
+                max: 15,
+            }),
+        );
+    }
 }

@@ -1,0 +1,250 @@
+//! The client's half: fills the declared message, and judges frames by the declared rules.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Compiled, Parts, Rules};
+use crate::dialect::{Client, Heard, Identity};
+use crate::text::{Slot, Values};
+use crate::wire::{Incoming, Outgoing};
+
+pub(super) struct Talker {
+    dialect: Arc<Compiled>,
+    token: Box<str>,
+    handed_off: bool,
+    /// The turn of the last piece, for an end that does not name one.
+    answering: Option<u32>,
+}
+
+impl Talker {
+    pub(super) fn new(dialect: Arc<Compiled>, identity: &Identity) -> Self {
+        Self {
+            dialect,
+            token: identity.token.as_str().into(),
+            handed_off: false,
+            answering: None,
+        }
+    }
+}
+
+impl Client for Talker {
+    fn open(&mut self, _out: &mut Vec<Outgoing>) -> bool {
+        true
+    }
+
+    fn say(&mut self, turn: u32, text: &str, out: &mut Vec<Outgoing>) {
+        let values = Message {
+            say: text,
+            turn: &turn.to_string(),
+            token: &self.token,
+        };
+        out.push(self.dialect.send.render(&values));
+    }
+
+    fn hear(&mut self, frame: Incoming<'_>, heard: &mut Vec<Heard>) {
+        let text = match frame {
+            Incoming::Text(text) => text,
+            Incoming::Binary(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => text,
+                Err(_) => {
+                    heard.push(unknown("a binary message that is not UTF-8"));
+                    return;
+                }
+            },
+        };
+        let dialect = Arc::clone(&self.dialect);
+        match serde_json::from_str::<Value>(text) {
+            Ok(frame) => self.judge(&dialect, &frame, text, heard),
+            Err(_)
+                if dialect
+                    .rules
+                    .reply
+                    .as_ref()
+                    .is_some_and(|reply| reply.when.is_none()) =>
+            {
+                heard.push(dialect.rules.answer(text.to_owned(), None, None));
+            }
+            Err(_) => heard.push(unknown("not JSON")),
+        }
+    }
+
+    fn leave(&mut self, _out: &mut Vec<Outgoing>) {}
+}
+
+impl Talker {
+    fn judge(&mut self, dialect: &Compiled, frame: &Value, raw: &str, heard: &mut Vec<Heard>) {
+        let rules = &dialect.rules;
+        let token = &*self.token;
+        if let Some(ack) = holding(&rules.ack, frame) {
+            heard.push(Heard::Ack {
+                turn: ack.turn(frame, token),
+            });
+        } else if let Some(refusal) = holding(&rules.refusal, frame) {
+            heard.push(Heard::Refused {
+                turn: refusal.turn(frame, token),
+                retry_after: refusal.retry_after(frame),
+                text: refusal.text_or_excerpt(frame, raw),
+            });
+        } else if let Some(error) = holding(&rules.error, frame) {
+            let text = error.text_or_excerpt(frame, raw);
+            heard.push(Heard::Error { text });
+        } else if let Some(over) = holding(&rules.over, frame) {
+            let why = over.text_or_excerpt(frame, raw);
+            heard.push(Heard::Over { why });
+        } else if holding(&rules.typing, frame).is_some() {
+            heard.push(Heard::Typing);
+        } else if let Some(greeting) = holding(&rules.greeting, frame) {
+            let text = greeting.text(frame).unwrap_or_default();
+            heard.push(Heard::Greeting { text });
+        } else {
+            self.judge_answer(dialect, frame, raw, heard);
+        }
+    }
+
+    fn judge_answer(
+        &mut self,
+        dialect: &Compiled,
+        frame: &Value,
+        raw: &str,
+        heard: &mut Vec<Heard>,
+    ) {
+        let rules = &dialect.rules;
+        let token = &*self.token;
+        let handoff = holding(&rules.handoff, frame).is_some();
+        if handoff && !std::mem::replace(&mut self.handed_off, true) {
+            heard.push(Heard::Handoff);
+        }
+        let end = holding(&rules.end, frame);
+        if let Some(chunk) = holding(&rules.chunk, frame) {
+            self.answering = chunk.turn(frame, token);
+            heard.push(Heard::Chunk {
+                text: chunk.text(frame).unwrap_or_default(),
+                turn: self.answering,
+            });
+        } else if let Some((reply, text)) = rules.reply.as_ref().and_then(|reply| {
+            Some((
+                reply,
+                reply_text(reply, frame, raw, handoff || end.is_some())?,
+            ))
+        }) {
+            self.answering = reply.turn(frame, token);
+            let last = reply
+                .last
+                .as_ref()
+                .and_then(|path| path.values(frame).first().and_then(|last| last.as_bool()));
+            heard.push(rules.answer(text, self.answering, last));
+        } else if end.is_none() && !handoff {
+            heard.push(unknown("no rule of the dialect is about it"));
+        }
+        if let Some(end) = end {
+            let turn = match end.turn {
+                Some(_) => end.turn(frame, token),
+                None => self.answering,
+            };
+            self.answering = None;
+            heard.push(Heard::Done { turn });
+        }
+    }
+}
+
+impl Rules {
+    fn answer(&self, text: String, turn: Option<u32>, last: Option<bool>) -> Heard {
+        let marks_end = self.end.is_some();
+        let says_last = self
+            .reply
+            .as_ref()
+            .is_some_and(|reply| reply.last.is_some());
+        if marks_end && !says_last && self.chunk.is_none() {
+            return Heard::Chunk { text, turn };
+        }
+        Heard::Reply {
+            text,
+            turn,
+            order: None,
+            last: if says_last {
+                last
+            } else {
+                marks_end.then_some(false)
+            },
+        }
+    }
+}
+
+/// The text of a reply, or nothing when the frame is none. A rule without `when` leaves frames without its text, and
+/// frames that another rule has `claimed`, alone.
+fn reply_text(reply: &Parts, frame: &Value, raw: &str, claimed: bool) -> Option<String> {
+    match (&reply.when, &reply.text) {
+        (Some(when), _) if !when.holds(frame) => None,
+        (Some(_), Some(path)) => Some(path.text(frame).unwrap_or_default()),
+        (None, Some(path)) => path.text(frame),
+        (None, None) if claimed => None,
+        (_, None) => Some(raw.to_owned()),
+    }
+}
+
+fn holding<'a>(rule: &'a Option<Parts>, frame: &Value) -> Option<&'a Parts> {
+    rule.as_ref()
+        .filter(|rule| rule.when.as_ref().is_some_and(|when| when.holds(frame)))
+}
+
+impl Parts {
+    fn text(&self, frame: &Value) -> Option<String> {
+        self.text.as_ref()?.text(frame)
+    }
+
+    fn text_or_excerpt(&self, frame: &Value, raw: &str) -> String {
+        self.text(frame)
+            .unwrap_or_else(|| raw.chars().take(EXCERPT).collect())
+    }
+
+    /// The number in a message's id, which may have been sent with words or the token around it.
+    fn turn(&self, frame: &Value, token: &str) -> Option<u32> {
+        let id = self.turn.as_ref()?.text(frame)?;
+        let id = match token {
+            "" => id,
+            token => id.replace(token, ""),
+        };
+        id.trim_start_matches(|c: char| !c.is_ascii_digit())
+            .parse()
+            .ok()
+    }
+
+    fn retry_after(&self, frame: &Value) -> Option<Duration> {
+        let seconds: f64 = self
+            .retry_after
+            .as_ref()?
+            .text(frame)?
+            .trim()
+            .parse()
+            .ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+fn unknown(why: &str) -> Heard {
+    Heard::Unknown {
+        why: why.to_owned(),
+    }
+}
+
+struct Message<'a> {
+    say: &'a str,
+    turn: &'a str,
+    token: &'a str,
+}
+
+impl Values for Message<'_> {
+    fn value(&self, slot: Slot) -> &str {
+        match slot {
+            Slot::Say => self.say,
+            Slot::Turn => self.turn,
+            Slot::Token => self.token,
+            Slot::Column(_) | Slot::Var(_) | Slot::User | Slot::Loop => "",
+        }
+    }
+}
+
+/// So much of a frame stands for its text where no rule says where the text is.
+const EXCERPT: usize = 200;

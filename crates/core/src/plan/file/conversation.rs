@@ -1,0 +1,413 @@
+//! What each conversation says, and what the answers must be.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::names::Names;
+use super::raw;
+use super::{Check, Expect, OnMiss, Say, Step};
+use crate::document::{Document, Field, Place, Wrong, quoted};
+use crate::draw::Spread;
+use crate::predicate::Predicate;
+use crate::text::Text;
+use crate::time::span_text;
+
+/// The names that turns have been given so far, over all groups.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// Name to the text that it was made from; nothing for a name from the plan, which turns may share.
+    taken: BTreeMap<String, Option<String>>,
+}
+
+impl Turns {
+    pub(super) fn names(&self) -> Vec<String> {
+        self.taken.keys().cloned().collect()
+    }
+
+    fn given(&mut self, name: &str) -> String {
+        self.taken.insert(name.to_owned(), None);
+        name.to_owned()
+    }
+
+    /// A name for a turn that has none: its text, shortened; the same text has the same name, another text another.
+    fn made(&mut self, text: &str) -> String {
+        let base = shortened(text);
+        let mut name = base.clone();
+        let mut n = 1;
+        while self
+            .taken
+            .get(&name)
+            .is_some_and(|from| from.as_deref() != Some(text))
+        {
+            n += 1;
+            name = format!("{base} ({n})");
+        }
+        self.taken.insert(name.clone(), Some(text.to_owned()));
+        name
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let clean: String = words.chars().filter(|c| !c.is_control()).collect();
+    if clean.chars().count() <= LONGEST_MADE {
+        return clean;
+    }
+    let cut: String = clean.chars().take(LONGEST_MADE).collect();
+    let at_word = cut.rfind(' ').filter(|at| *at > LONGEST_MADE / 2);
+    format!("{}…", cut[..at_word.unwrap_or(cut.len())].trim_end())
+}
+
+pub(super) struct Conversation<'a> {
+    pub(super) document: &'a Document,
+    pub(super) names: &'a Names,
+    pub(super) turns: &'a mut Turns,
+}
+
+impl Conversation<'_> {
+    /// Names that the plan gives go first, so that a made one never takes the place of one that comes later.
+    pub(super) fn reserve(&mut self, steps: &[Field<raw::Step>]) {
+        for step in steps.iter().filter_map(Field::as_ref) {
+            if let Some(name) = step.name.as_ref().and_then(Field::as_ref) {
+                self.turns.given(name);
+            }
+            if let Some(steps) = step.steps.as_ref().and_then(Field::as_ref) {
+                self.reserve(steps);
+            }
+        }
+    }
+
+    pub(super) fn steps(&mut self, raw: Vec<Field<raw::Step>>, here: Place) -> Option<Vec<Step>> {
+        if raw.is_empty() {
+            self.document.complain_that(
+                here,
+                "there are no steps here",
+                "write at least one: greeting, say, think or repeat",
+            );
+            return None;
+        }
+        let steps: Vec<_> = raw
+            .into_iter()
+            .map(|field| {
+                let (step, here) = field.placed()?;
+                self.step(step, here)
+            })
+            .collect();
+        steps.into_iter().collect()
+    }
+
+    fn step(&mut self, raw: raw::Step, here: Place) -> Option<Step> {
+        let kind = self.kind(&raw, here)?;
+        self.complain_of_foreign(&raw, kind);
+        match kind {
+            "greeting" => {
+                let greeting = raw.greeting.and_then(Field::ok).flatten();
+                let (within, on_miss) =
+                    greeting.map_or((None, None), |keys| (keys.within, keys.on_miss));
+                Some(Step::Greeting {
+                    within: self.within("within", within)?,
+                    on_miss: miss(on_miss),
+                })
+            }
+            "say" => self.say(raw, here).map(Step::Say),
+            "think" => raw.think?.ok().map(|spread| Step::Think(spread.0)),
+            _ => {
+                let times = raw.repeat?.ok();
+                let Some(steps) = raw.steps else {
+                    self.document.complain_that(
+                        here,
+                        "a 'repeat' needs the steps that it repeats",
+                        "list them under 'do:', beside 'repeat'",
+                    );
+                    return None;
+                };
+                let (steps, place) = steps.placed()?;
+                let steps = self.steps(steps, place);
+                Some(Step::Repeat {
+                    times: times?.0,
+                    steps: steps?,
+                })
+            }
+        }
+    }
+
+    fn kind(&self, raw: &raw::Step, here: Place) -> Option<&'static str> {
+        let kinds = [
+            ("greeting", raw.greeting.is_some()),
+            ("say", raw.say.is_some()),
+            ("think", raw.think.is_some()),
+            ("repeat", raw.repeat.is_some()),
+        ];
+        let given: Vec<_> = kinds.iter().filter(|kind| kind.1).map(|kind| kind.0).collect();
+        match given[..] {
+            [kind] => Some(kind),
+            [] => {
+                self.document.complain_that(
+                    here,
+                    "this step does nothing",
+                    "give it one of greeting, say, think and repeat, with a value",
+                );
+                None
+            }
+            _ => {
+                self.document.complain_that(
+                    here,
+                    format!("this step is {} at once", given.join(" and ")),
+                    "begin a new step with '- ' for each of them",
+                );
+                None
+            }
+        }
+    }
+
+    /// Keys that belong to another kind of step.
+    fn complain_of_foreign(&self, raw: &raw::Step, kind: &str) {
+        let keys = [
+            ("name", "say", raw.name.as_ref().map(|field| field.key)),
+            ("expect", "say", raw.expect.as_ref().map(|field| field.key)),
+            ("on_miss", "say", raw.on_miss.as_ref().map(|field| field.key)),
+            ("do", "repeat", raw.steps.as_ref().map(|field| field.key)),
+        ];
+        for (key, owner, place) in keys {
+            if let Some(place) = place.filter(|_| owner != kind) {
+                let help = match (kind, key) {
+                    ("greeting", "on_miss") => "write it inside: greeting: {within: 5s, on_miss: end}",
+                    _ => "move it to the step that it belongs to; mind the indentation",
+                };
+                self.document.complain_that(
+                    place,
+                    format!("'{key}' belongs to '{owner}', not to '{kind}'"),
+                    help,
+                );
+            }
+        }
+    }
+
+    fn say(&mut self, raw: raw::Step, here: Place) -> Option<Say> {
+        let text = raw.say.and_then(|field| self.text(field, "a message"));
+        let name = match raw.name {
+            Some(name) => self.name(name),
+            None => text.as_ref().map(|text| self.turns.made(text.source())),
+        };
+        let expect = match raw.expect {
+            None => Some(Expect {
+                check: None,
+                within: WITHIN,
+                done_within: None,
+                quiet: None,
+            }),
+            Some(expect) => expect.placed().and_then(|(raw, here)| self.expect(raw, here)),
+        };
+        let _ = here;
+        Some(Say {
+            text: text?,
+            name: name?,
+            expect: expect?,
+            on_miss: miss(raw.on_miss),
+        })
+    }
+
+    fn name(&self, field: Field<String>) -> Option<String> {
+        let (name, place) = field.placed()?;
+        if name.trim().is_empty() || name.chars().count() > LONGEST_GIVEN || name.contains(char::is_control)
+        {
+            self.document.complain_that(
+                place,
+                format!("{} is no name for a turn", quoted(&name)),
+                &format!("write 1 to {LONGEST_GIVEN} characters on one line"),
+            );
+            return None;
+        }
+        Some(name)
+    }
+
+    fn expect(&mut self, raw: raw::Expect, here: Place) -> Option<Expect> {
+        let within = self.within("within", raw.within);
+        let done_within = match raw.done_within {
+            None => Some(None),
+            Some(field) => {
+                let place = field.place;
+                let span = self.within("done_within", Some(field));
+                if let Some((done, within)) = span.zip(within).filter(|(done, first)| done < first) {
+                    self.document.complain_that(
+                        place,
+                        format!(
+                            "the whole answer is wanted within {}, its beginning within {}",
+                            span_text(done),
+                            span_text(within)
+                        ),
+                        "make 'done_within' at least as long as 'within', which is 30s when left out",
+                    );
+                }
+                span.map(Some)
+            }
+        };
+        let quiet = match raw.quiet {
+            None => Some(None),
+            field => self.within("quiet", field).map(Some),
+        };
+        let checks = raw::Checks {
+            contains: raw.contains,
+            any_of: raw.any_of,
+            equals: raw.equals,
+            regex: raw.regex,
+            json: raw.json,
+        };
+        let mut all = self.checks(checks);
+        if let Some(field) = raw.not {
+            let not = match field.placed() {
+                None => None,
+                Some((raw::Not::Contains(text), place)) => self
+                    .text_at(text, place, "a text that must not be in the answer")
+                    .map(Check::Contains),
+                Some((raw::Not::Checks(checks), place)) => {
+                    let checks = self.checks(*checks);
+                    if checks.as_ref().is_some_and(Vec::is_empty) {
+                        self.document.complain_that(
+                            place,
+                            "'not' says nothing",
+                            "write a text, or one of contains, any_of, equals, regex and json",
+                        );
+                    }
+                    checks.and_then(together)
+                }
+            };
+            all = all.zip(not).map(|(mut all, not)| {
+                all.push(Check::Not(Box::new(not)));
+                all
+            });
+        }
+        let _ = here;
+        Some(Expect {
+            check: together(all?),
+            within: within?,
+            done_within: done_within?,
+            quiet: quiet?,
+        })
+    }
+
+    fn checks(&self, raw: raw::Checks) -> Option<Vec<Check>> {
+        let wanted = "a text to look for";
+        let checks = [
+            raw.contains
+                .map(|field| self.text(field, wanted).map(Check::Contains)),
+            raw.any_of.map(|field| {
+                let (texts, place) = field.placed()?;
+                if texts.0.is_empty() {
+                    self.document
+                        .complain_that(place, "'any_of' is empty", "list at least one text");
+                    return None;
+                }
+                let texts: Vec<_> = texts
+                    .0
+                    .into_iter()
+                    .map(|text| self.text_at(text, place, wanted))
+                    .collect();
+                texts.into_iter().collect::<Option<_>>().map(Check::AnyOf)
+            }),
+            raw.equals
+                .map(|field| self.text(field, wanted).map(Check::Equals)),
+            raw.regex.map(|field| self.regex(field).map(Check::Regex)),
+            raw.json.map(|field| {
+                let (source, place) = field.placed()?;
+                Predicate::parse(&source)
+                    .map_err(|error| self.document.complain(place, Wrong::from(error)))
+                    .ok()
+                    .map(Check::Json)
+            }),
+        ];
+        checks.into_iter().flatten().collect()
+    }
+
+    fn regex(&self, field: Field<String>) -> Option<Regex> {
+        let (source, place) = field.placed()?;
+        Regex::new(&source)
+            .map_err(|error| {
+                let error = error.to_string();
+                let last = error.lines().last().unwrap_or_default();
+                self.document.complain_that(
+                    place,
+                    format!(
+                        "{} is not a regular expression: {}",
+                        quoted(&source),
+                        last.trim_start_matches("error: ")
+                    ),
+                    "to look for a text as it is, use 'contains'",
+                );
+            })
+            .ok()
+    }
+
+    fn text(&self, field: Field<String>, what: &str) -> Option<Text> {
+        let (text, place) = field.placed()?;
+        self.text_at(text, place, what)
+    }
+
+    fn text_at(&self, text: String, place: Place, what: &str) -> Option<Text> {
+        if text.trim().is_empty() {
+            self.document.complain_that(
+                place,
+                format!("{what} cannot be empty"),
+                "write the text, or remove this",
+            );
+            return None;
+        }
+        self.names.text(&text, place, self.document)
+    }
+
+    /// A span to wait for something; a default of 30 s.
+    fn within(
+        &self,
+        name: &str,
+        field: raw::Maybe<crate::document::values::Span>,
+    ) -> Option<Duration> {
+        let Some(field) = field else {
+            return Some(WITHIN);
+        };
+        let (span, place) = field.placed()?;
+        if span.0.is_zero() {
+            self.document.complain_that(
+                place,
+                format!("nothing can be had within zero: '{name}' is too short"),
+                "write a span above zero, like 10s",
+            );
+            return None;
+        }
+        Some(span.0)
+    }
+}
+
+fn together(mut checks: Vec<Check>) -> Option<Check> {
+    match checks.len() {
+        0 | 1 => checks.pop(),
+        _ => Some(Check::All(checks)),
+    }
+}
+
+fn miss(field: raw::Maybe<raw::OnMiss>) -> OnMiss {
+    match field.and_then(Field::ok) {
+        None | Some(raw::OnMiss::Continue) => OnMiss::Continue,
+        Some(raw::OnMiss::End) => OnMiss::End,
+        Some(raw::OnMiss::Abort) => OnMiss::Abort,
+    }
+}
+
+/// Does a conversation take any time? One that does not would be begun again without end.
+pub(super) fn takes_time(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Greeting { .. } | Step::Say(_) => true,
+        Step::Think(Spread::Constant(span)) => !span.is_zero(),
+        Step::Think(Spread::Uniform(_, high)) => !high.is_zero(),
+        Step::Think(Spread::Normal { mean, .. } | Spread::Exponential { mean }) => !mean.is_zero(),
+        Step::Think(Spread::LogNormal { .. }) => true,
+        Step::Repeat { steps, .. } => takes_time(steps),
+    })
+}
+
+/// How long an answer is waited for where the plan does not say: longer than any bot that people put up with.
+const WITHIN: Duration = Duration::from_secs(30);
+/// A made name must fit a column of a report.
+const LONGEST_MADE: usize = 40;
+const LONGEST_GIVEN: usize = 80;

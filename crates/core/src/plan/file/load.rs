@@ -1,0 +1,185 @@
+//! How much load, and when.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::raw;
+use super::{Closed, Load, Open, Stage, Until};
+use crate::document::values::Span;
+use crate::document::{Document, Field, Place};
+use crate::time::{Rate, span_text};
+
+pub(super) fn load(raw: raw::Load, here: Place, document: &Document) -> Option<Load> {
+    if raw.arrivals.is_some() {
+        open(raw, document).map(Load::Open)
+    } else {
+        closed(raw, here, document).map(Load::Closed)
+    }
+}
+
+fn closed(raw: raw::Load, here: Place, document: &Document) -> Option<Closed> {
+    if let Some(field) = &raw.max_open {
+        document.complain_that(
+            field.key,
+            "'max_open' belongs to 'arrivals'",
+            "remove it: never more than 'users' are open at once",
+        );
+    }
+    let users = match raw.users {
+        Some(users) => users.ok(),
+        None => {
+            document.complain_that(
+                here,
+                "the load has neither 'users' nor 'arrivals'",
+                "write {users: 20, ramp_up: 30s} or {arrivals: [{rate: 5/s, for: 2m}]}",
+            );
+            None
+        }
+    };
+    let ramp_up = span(raw.ramp_up);
+    let start_delay = span(raw.start_delay);
+    let until = until(raw.loops, raw.duration, document);
+    if let Some((Until::Duration(duration), place)) = until
+        && start_delay + ramp_up > duration
+    {
+        document.complain_that(
+            place,
+            format!(
+                "the duration of {} ends before the last user starts, at {}",
+                span_text(duration),
+                span_text(start_delay + ramp_up)
+            ),
+            "it counts from the run's begin: make it longer than start_delay and ramp_up together",
+        );
+    }
+    Some(Closed {
+        users: users?.0,
+        ramp_up,
+        start_delay,
+        until: until?.0,
+    })
+}
+
+fn until(
+    loops: raw::Maybe<crate::document::values::Count>,
+    duration: raw::Maybe<Span>,
+    document: &Document,
+) -> Option<(Until, Place)> {
+    let (loops, duration) = match (loops, duration) {
+        // A flag says what is wanted now.
+        (Some(loops), Some(duration)) if loops.place.is_flag() && !duration.place.is_flag() => {
+            (Some(loops), None)
+        }
+        (Some(loops), Some(duration)) if duration.place.is_flag() && !loops.place.is_flag() => {
+            (None, Some(duration))
+        }
+        (Some(_), Some(duration)) => {
+            document.complain_that(
+                duration.key,
+                "'loops' and 'duration' exclude each other",
+                "keep 'loops' for so many conversations a user, 'duration' for so much time",
+            );
+            return None;
+        }
+        one => one,
+    };
+    let Some(duration) = duration else {
+        return match loops {
+            None => Some((Until::Loops(NonZeroU32::MIN), Place::FILE)),
+            Some(loops) => loops
+                .placed()
+                .map(|(loops, place)| (Until::Loops(loops.0), place)),
+        };
+    };
+    let (Span(span), place) = duration.placed()?;
+    if span.is_zero() {
+        document.complain_that(
+            place,
+            "a duration of zero starts nobody",
+            "write how long users converse, like 10m",
+        );
+        return None;
+    }
+    Some((Until::Duration(span), place))
+}
+
+fn open(raw: raw::Load, document: &Document) -> Option<Open> {
+    let foreign = [
+        ("users", raw.users.as_ref().map(|field| field.key)),
+        ("ramp_up", raw.ramp_up.as_ref().map(|field| field.key)),
+        ("loops", raw.loops.as_ref().map(|field| field.key)),
+        ("duration", raw.duration.as_ref().map(|field| field.key)),
+    ];
+    for (name, key) in foreign {
+        if let Some(key) = key {
+            document.complain_that(
+                key,
+                format!("'{name}' does not go with 'arrivals'"),
+                "remove it, or remove 'arrivals'; each stage says how long it lasts, and 'max_open' bounds how many \
+                 are open",
+            );
+        }
+    }
+    let (raw_stages, place) = raw.arrivals?.placed()?;
+    let mut rate = Rate::per_second(0.0)?;
+    let mut stages = Vec::new();
+    let mut whole = true;
+    for field in raw_stages {
+        let stage = field
+            .placed()
+            .and_then(|(raw, here)| stage(raw, rate, here, document));
+        whole &= stage.is_some();
+        if let Some(stage) = stage {
+            rate = stage.to;
+            stages.push(stage);
+        }
+    }
+    let none = |stage: &Stage| stage.from.as_per_second() == 0.0 && stage.to.as_per_second() == 0.0;
+    if whole && stages.iter().all(none) && !document.has_complaints() {
+        document.complain_that(
+            place,
+            "no conversation ever arrives",
+            "give at least one stage a rate above zero: {rate: 5/s, for: 2m}",
+        );
+        return None;
+    }
+    Some(Open {
+        stages,
+        start_delay: span(raw.start_delay),
+        max_open: raw.max_open.and_then(Field::ok).map(|count| count.0),
+    })
+}
+
+fn stage(raw: raw::Stage, before: Rate, here: Place, document: &Document) -> Option<Stage> {
+    let (from, to, lasts, name) = match (raw.rate, raw.r#for, raw.ramp_to, raw.over) {
+        (Some(rate), Some(lasts), None, None) => {
+            let rate = rate.ok()?.0;
+            (rate, rate, lasts, "for")
+        }
+        (None, None, Some(to), Some(over)) => (before, to.ok()?.0, over, "over"),
+        _ => {
+            document.complain_that(
+                here,
+                "a stage of arrivals holds a rate, or goes to one",
+                "write {rate: 5/s, for: 2m} or {ramp_to: 20/s, over: 5m}",
+            );
+            return None;
+        }
+    };
+    let (Span(lasts), place) = lasts.placed()?;
+    if lasts.is_zero() {
+        document.complain_that(
+            place,
+            "a stage must last longer than zero",
+            &format!("write how long, like '{name}: 2m'"),
+        );
+        return None;
+    }
+    Some(Stage { from, to, lasts })
+}
+
+fn span(field: raw::Maybe<Span>) -> Duration {
+    field
+        .and_then(Field::ok)
+        .map_or(Duration::ZERO, |span| span.0)
+}

@@ -1,0 +1,76 @@
+//! The variables that texts may use, and where their values come from.
+
+use std::cell::RefCell;
+
+use crate::document::{Document, Place, Wrong, closest, quoted};
+use crate::text::{Slot, Text};
+
+#[derive(Debug)]
+pub(super) struct Names {
+    /// Empty when the plan has no data.
+    pub(super) columns: Vec<String>,
+    /// `None` when the data could not be read: then any name may be a column.
+    pub(super) columns_known: bool,
+    pub(super) vars: Vec<(String, String)>,
+}
+
+impl Names {
+    /// Parses a text with variables.
+    pub(super) fn text(&self, source: &str, place: Place, document: &Document) -> Option<Text> {
+        let unknown = RefCell::new(None);
+        let parsed = Text::parse(source, |name| {
+            let slot = self.slot(name);
+            if slot.is_none() {
+                unknown.replace(Some(name.to_owned()));
+            }
+            slot
+        });
+        parsed
+            .map_err(|error| {
+                let wrong = match unknown.take() {
+                    Some(name) => self.unknown(&name),
+                    None => Wrong::new(error, "write {{ name }} for a variable"),
+                };
+                document.complain(place, wrong);
+            })
+            .ok()
+    }
+
+    fn slot(&self, name: &str) -> Option<Slot> {
+        let column = self.columns.iter().position(|column| column == name);
+        let var = || self.vars.iter().position(|(var, _)| var == name);
+        column
+            .map(Slot::Column)
+            .or_else(|| var().map(Slot::Var))
+            .or_else(|| own(name))
+            .or((!self.columns_known).then_some(Slot::User))
+    }
+
+    fn unknown(&self, name: &str) -> Wrong {
+        let all: Vec<&str> = (self.columns.iter().map(String::as_str))
+            .chain(self.vars.iter().map(|(name, _)| name.as_str()))
+            .chain(OWN.iter().map(|(name, _)| *name))
+            .collect();
+        let near = closest(name, all.iter().copied())
+            .map_or_else(String::new, |near| format!("did you mean '{near}'? "));
+        Wrong::new(
+            format!("no variable is called {}", quoted(name)),
+            format!(
+                "{near}there are: {}; others come from 'vars', from -e NAME=value, or from the columns of 'data'",
+                all.join(", ")
+            ),
+        )
+    }
+}
+
+/// The variables that every conversation has.
+pub(super) fn own(name: &str) -> Option<Slot> {
+    OWN.iter().find(|(own, _)| *own == name).map(|own| own.1)
+}
+
+const OWN: &[(&str, Slot)] = &[
+    ("user", Slot::User),
+    ("loop_index", Slot::Loop),
+    ("turn", Slot::Turn),
+    ("token", Slot::Token),
+];

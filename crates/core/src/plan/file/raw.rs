@@ -1,0 +1,433 @@
+//! A plan as its YAML says it. Nothing is checked here beyond the type of each value; what must not be missing is
+//! a `Field`, what may be left out an `Option`.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+
+use crate::dialect;
+use crate::document::values::{Count, Pairs, Rate, Span, Spread, Texts};
+use crate::document::{Field, Later, Short, Wrong, either};
+
+pub(super) type Maybe<T> = Option<Field<T>>;
+
+/// A load test of a conversational agent over WebSockets.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plan {
+    /// The version of this format: 1.
+    #[schemars(extend("const" = 1))]
+    pub(super) version: Field<u64>,
+    /// Stands in reports; the file's name when left out.
+    pub(super) name: Maybe<String>,
+    /// A built-in platform profile, or the path to one; `generic` when left out.
+    pub(super) platform: Maybe<String>,
+    /// One of the profile's endpoints; its first when left out.
+    pub(super) endpoint: Maybe<String>,
+    /// How messages look; the endpoint's when left out.
+    pub(super) dialect: Maybe<dialect::Spec>,
+    /// What is loaded.
+    pub(super) target: Field<Target>,
+    /// How much load: the short form for a single group.
+    pub(super) load: Maybe<Load>,
+    /// What each conversation says: the short form for a single group.
+    pub(super) conversation: Maybe<Vec<Field<Step>>>,
+    /// Several loads side by side, each with its conversation.
+    pub(super) groups: Maybe<Vec<Field<Group>>>,
+    /// An answer with one of these in it is an apology, and no answer.
+    pub(super) fallback: Maybe<Texts>,
+    /// What to do when a person takes over; `leave` when left out.
+    pub(super) on_handoff: Maybe<OnHandoff>,
+    /// Rows for the variables of texts.
+    pub(super) data: Maybe<Data>,
+    /// Variables of texts and their values; `-e NAME=value` changes one.
+    pub(super) vars: Maybe<Pairs<Field<String>>>,
+    pub(super) admission: Maybe<Admission>,
+    /// Conditions on the summary, like `turns.latency.p95 < 2s`.
+    pub(super) goals: Maybe<Vec<Field<String>>>,
+    pub(super) permission: Maybe<Permission>,
+    /// The same seed draws the same think times and rows; 1 when left out.
+    pub(super) seed: Maybe<u64>,
+}
+
+/// `emulator`, a ws:// or wss:// address, or a mapping.
+pub(super) enum Target {
+    Emulator,
+    Address(String),
+    Parts(Box<TargetParts>),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename = "Target", deny_unknown_fields)]
+pub(super) struct TargetParts {
+    /// A ws:// or wss:// address, or `emulator`.
+    pub(super) url: Maybe<String>,
+    /// One of the profile's regions; the profile's endpoint makes the address.
+    pub(super) region: Maybe<String>,
+    /// The deployment in that region.
+    pub(super) deployment: Maybe<String>,
+    /// Sent with every upgrade; values may have variables.
+    pub(super) headers: Maybe<Pairs<Field<String>>>,
+    /// The Origin header of the upgrade.
+    pub(super) origin: Maybe<String>,
+}
+
+impl Short for Target {
+    type Full = TargetParts;
+
+    fn short(text: &str) -> Result<Self, Wrong> {
+        Ok(match text {
+            "emulator" => Self::Emulator,
+            address => Self::Address(address.to_owned()),
+        })
+    }
+
+    fn full(full: TargetParts) -> Result<Self, Wrong> {
+        Ok(Self::Parts(Box::new(full)))
+    }
+}
+
+/// How much load, and when: `users` for the closed model, `arrivals` for the open one.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["users"]}, {"required": ["arrivals"]}]))]
+pub(super) struct Load {
+    /// So many virtual users, each with one conversation at a time.
+    pub(super) users: Maybe<Count>,
+    /// The users start evenly over this span.
+    pub(super) ramp_up: Maybe<Span>,
+    /// Conversations of each user; 1 when neither `loops` nor `duration` is given.
+    pub(super) loops: Maybe<Count>,
+    /// Users converse again and again until this long after the run began.
+    pub(super) duration: Maybe<Span>,
+    /// Stages of conversations that arrive whether or not earlier ones have ended.
+    pub(super) arrivals: Maybe<Vec<Field<Stage>>>,
+    /// An arrival that would be one more than this many at once is dropped, and counted.
+    pub(super) max_open: Maybe<Count>,
+    /// The first start is so long after the run began.
+    pub(super) start_delay: Maybe<Span>,
+}
+
+/// `{rate: 5/s, for: 2m}` holds a rate, `{ramp_to: 20/s, over: 5m}` goes to one in a straight line.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["rate", "for"]}, {"required": ["ramp_to", "over"]}]))]
+pub(super) struct Stage {
+    pub(super) rate: Maybe<Rate>,
+    pub(super) r#for: Maybe<Span>,
+    pub(super) ramp_to: Maybe<Rate>,
+    pub(super) over: Maybe<Span>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Group {
+    /// Unique within the plan.
+    pub(super) name: Field<String>,
+    pub(super) load: Field<Load>,
+    pub(super) conversation: Field<Vec<Field<Step>>>,
+}
+
+/// One step: exactly one of `greeting`, `say`, `think` and `repeat`, with the keys that belong to it.
+#[derive(Default)]
+pub(super) struct Step {
+    pub(super) greeting: Maybe<Option<Greeting>>,
+    pub(super) say: Maybe<String>,
+    pub(super) name: Maybe<String>,
+    pub(super) expect: Maybe<Expect>,
+    pub(super) on_miss: Maybe<OnMiss>,
+    pub(super) think: Maybe<Spread>,
+    pub(super) repeat: Maybe<Count>,
+    pub(super) steps: Maybe<Vec<Field<Self>>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename = "Step", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [
+    {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["think"]}, {"required": ["repeat", "do"]}
+]))]
+pub(super) struct StepKeys {
+    /// Waits for a bot that speaks first.
+    #[serde(default, deserialize_with = "even_empty")]
+    greeting: Maybe<Option<Greeting>>,
+    /// Sends a message and waits for the answer; `{{ name }}` is a variable.
+    say: Maybe<String>,
+    /// Of a `say`: the turn's name in the summary; a shortened text when left out.
+    name: Maybe<String>,
+    /// Of a `say`: what the answer must be, and when.
+    expect: Maybe<Expect>,
+    /// Of a `say`: what happens when the answer is not as expected.
+    on_miss: Maybe<OnMiss>,
+    /// Waits, as a person does before typing.
+    think: Maybe<Spread>,
+    /// Does the steps in `do` so many times.
+    repeat: Maybe<Count>,
+    /// Of a `repeat`: its steps.
+    #[serde(rename = "do")]
+    steps: Maybe<Vec<Field<Step>>>,
+}
+
+/// A `greeting:` with nothing after it is a greeting all the same.
+fn even_empty<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Maybe<Option<Greeting>>, D::Error> {
+    Field::deserialize(deserializer).map(Some)
+}
+
+impl Short for Step {
+    type Full = StepKeys;
+
+    fn short(text: &str) -> Result<Self, Wrong> {
+        Err(match text {
+            "greeting" => Wrong::new("'greeting' stands alone here", "write 'greeting:' or 'greeting: {within: 5s}'"),
+            "say" | "think" | "repeat" => Wrong::new(
+                format!("'{text}' needs a value"),
+                "write 'say: a text', 'think: 5s' or 'repeat: 3' with 'do:' below it",
+            ),
+            text => Wrong::new(
+                format!("{} is not a step", crate::document::quoted(text)),
+                "a step is one of greeting, say, think and repeat; to send this text write 'say: …'",
+            ),
+        })
+    }
+
+    fn full(keys: StepKeys) -> Result<Self, Wrong> {
+        Ok(Self {
+            greeting: keys.greeting,
+            say: keys.say,
+            name: keys.name,
+            expect: keys.expect,
+            on_miss: keys.on_miss,
+            think: keys.think,
+            repeat: keys.repeat,
+            steps: keys.steps,
+        })
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Greeting {
+    /// 30s when left out.
+    pub(super) within: Maybe<Span>,
+    pub(super) on_miss: Maybe<OnMiss>,
+}
+
+/// What the answer to a message must be. All that is given must hold; letter case matters to `equals` and `regex` only.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expect {
+    /// This text is in the answer.
+    pub(super) contains: Maybe<String>,
+    /// One of these texts is in the answer.
+    pub(super) any_of: Maybe<Texts>,
+    /// The answer is this text.
+    pub(super) equals: Maybe<String>,
+    /// This pattern matches somewhere in the answer.
+    pub(super) regex: Maybe<String>,
+    /// This condition holds for a frame of the answer: `$.status == "ok"`.
+    pub(super) json: Maybe<String>,
+    /// This must not hold: a text that must not be in the answer, or a mapping with the keys above.
+    pub(super) not: Maybe<Not>,
+    /// From the planned sending to the first frame of the answer; 30s when left out.
+    pub(super) within: Maybe<Span>,
+    /// From the planned sending to the last frame of the answer.
+    pub(super) done_within: Maybe<Span>,
+    /// The answer is complete once nothing came for this long.
+    pub(super) quiet: Maybe<Span>,
+}
+
+pub(super) enum Not {
+    Contains(String),
+    Checks(Box<Checks>),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename = "Not", deny_unknown_fields)]
+pub(super) struct Checks {
+    pub(super) contains: Maybe<String>,
+    pub(super) any_of: Maybe<Texts>,
+    pub(super) equals: Maybe<String>,
+    pub(super) regex: Maybe<String>,
+    pub(super) json: Maybe<String>,
+}
+
+impl Short for Not {
+    type Full = Checks;
+
+    fn short(text: &str) -> Result<Self, Wrong> {
+        Ok(Self::Contains(text.to_owned()))
+    }
+
+    fn full(full: Checks) -> Result<Self, Wrong> {
+        Ok(Self::Checks(Box::new(full)))
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OnMiss {
+    /// The conversation goes on.
+    Continue,
+    /// The conversation ends, as failed.
+    End,
+    /// The run ends.
+    Abort,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OnHandoff {
+    /// Ends the conversation politely; it counts as completed.
+    Leave,
+    /// Goes on.
+    Wait,
+    /// Ends the conversation, as failed.
+    Fail,
+}
+
+/// Rows for the variables of texts.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Data {
+    /// The file; its first line names the columns, which become variables.
+    pub(super) csv: Field<String>,
+    /// Which row a conversation gets; `once` when left out.
+    pub(super) each: Maybe<Each>,
+    /// What happens after the last row; `recycle` when left out.
+    pub(super) when_exhausted: Maybe<Exhausted>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Each {
+    /// The n-th conversation gets row n.
+    Once,
+    /// Each conversation draws a row.
+    Random,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Exhausted {
+    /// Begins again at the first row.
+    Recycle,
+    /// Conversations without a row never start, and are counted.
+    Stop,
+}
+
+/// How upgrades are let go, and what happens when one is refused.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admission {
+    /// `limits` stays below what the profile says, `off` does as the load wants, a rate is a rate; `limits` when left out.
+    pub(super) pace: Maybe<Pace>,
+    /// `give_up` counts the conversation as refused.
+    pub(super) on_refusal: Maybe<OnRefusal>,
+}
+
+pub(super) enum Pace {
+    Limits,
+    Off,
+    Rate(Rate),
+}
+
+impl<'de> Deserialize<'de> for Pace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::document::values::from_text(
+            deserializer,
+            "limits, off or a rate like 280/min",
+            |text| match text {
+                "limits" => Ok(Self::Limits),
+                "off" => Ok(Self::Off),
+                text if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
+                    Rate::parse(text).map(Self::Rate)
+                }
+                text => Err(Wrong::new(
+                    format!("{} is not a pace", crate::document::quoted(text)),
+                    "write limits, off or a rate like 280/min",
+                )),
+            },
+        )
+    }
+}
+
+impl JsonSchema for Pace {
+    fn schema_name() -> Cow<'static, str> {
+        "Pace".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let rate = generator.subschema_for::<Rate>();
+        json_schema!({"anyOf": [{"enum": ["limits", "off"]}, rate]})
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnRefusal {
+    /// The conversation is counted as refused.
+    GiveUp,
+}
+
+/// Leave to load a host that is not this machine's or a private one.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Permission {
+    /// Where the leave was given, for whoever asks later.
+    pub(super) ticket: Field<String>,
+    pub(super) granted_by: Maybe<String>,
+    /// The host names that it holds for.
+    pub(super) hosts: Field<Texts>,
+    /// The run must have ended by then: 2026-12-31T18:00:00+08:00.
+    pub(super) until: Maybe<String>,
+}
+
+macro_rules! short {
+    ($($type:ident: $full:ident, $about:literal, $scalar:tt;)+) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                either(deserializer)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                concat!("Any", stringify!($type)).into()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                let full = generator.subschema_for::<$full>();
+                short!(@$scalar, $about, full)
+            }
+        }
+    )+};
+    (@text, $about:literal, $full:ident) => {
+        json_schema!({"description": $about, "anyOf": [{"type": "string"}, $full]})
+    };
+    (@none, $about:literal, $full:ident) => {
+        json_schema!({"description": $about, "allOf": [$full]})
+    };
+}
+
+short! {
+    Target: TargetParts, "`emulator`, a ws:// or wss:// address, or a mapping.", text;
+    Not: Checks, "A text that must not be in the answer, or checks that must not hold.", text;
+    Step: StepKeys, "One step of a conversation.", none;
+}
+
+/// What the design has and this version does not.
+pub(super) const LATER: &[Later] = &[
+    ("Plan", "abort", "leave it out; a turn can end the run with 'on_miss: abort'"),
+    ("Plan", "before", "leave it out; every conversation runs the steps of 'conversation'"),
+    ("Plan", "after", "leave it out; every conversation runs the steps of 'conversation'"),
+    ("Plan", "budget", "leave it out; 'loops', 'duration' and 'for' bound a run"),
+    ("Plan", "environments", "leave it out; use ${NAME}, -e NAME=value or --set path=value"),
+    ("Load", "stages", "write several groups, or 'arrivals' for a rate that changes"),
+    ("Load", "warm_up", "leave it out"),
+    ("OnRefusal", "retry", "write 'on_refusal: give_up'"),
+    ("Permission", "max_rate", "leave it out; 'admission: {pace: 280/min}' holds a rate"),
+    ("Permission", "probe", "leave it out; this version does not probe"),
+    ("Permission", "window", "leave it out; 'until' says when the run must have ended"),
+];

@@ -1,0 +1,256 @@
+//! What is loaded, with which headers, and by whose leave.
+
+use url::Url;
+
+use super::names::Names;
+use super::raw;
+use super::{Permission, Target};
+use crate::document::{Document, Field, Place, Wrong, quoted, suggestion};
+use crate::profile::{Endpoint, Profile};
+use crate::text::Text;
+
+/// Target and headers.
+pub(super) type Aim = (Target, Vec<(String, Text)>);
+
+/// `platform` is nothing when it could not be read.
+pub(super) fn target(
+    raw: raw::Target,
+    here: Place,
+    platform: Option<(&Profile, &Endpoint)>,
+    names: &Names,
+    document: &Document,
+) -> Option<Aim> {
+    let parts = match raw {
+        raw::Target::Emulator => return Some((Target::Emulator, Vec::new())),
+        raw::Target::Address(text) => return Some((address(&text, here, document)?, Vec::new())),
+        raw::Target::Parts(parts) => *parts,
+    };
+    let target = match (parts.url, parts.region, parts.deployment) {
+        (Some(url), None, None) => {
+            let (url, place) = url.placed()?;
+            address(&url, place, document)
+        }
+        (None, Some(region), deployment) => {
+            let (region, place) = region.placed()?;
+            platform.and_then(|(profile, endpoint)| {
+                let url = regional(profile, endpoint, &region, deployment, place, document)?;
+                address(&url, place, document)
+            })
+        }
+        _ => {
+            document.complain_that(
+                here,
+                "a target is an address or a region, and one of them",
+                "write {url: 'wss://…'}, or {region: …, deployment: …} for a platform that has regions",
+            );
+            None
+        }
+    };
+    let mut headers: Vec<(String, Text)> = Vec::new();
+    for (name, field) in parts.headers.and_then(Field::ok).unwrap_or_default().0 {
+        let Some((value, place)) = field.placed() else {
+            continue;
+        };
+        let lower = name.to_ascii_lowercase();
+        if let Err(wrong) = header(&lower, headers.iter().any(|(other, _)| *other == lower)) {
+            document.complain(place, wrong);
+            continue;
+        }
+        headers.extend(value_of(&value, place, names, document).map(|text| (lower, text)));
+    }
+    if let Some((origin, place)) = parts.origin.and_then(Field::placed) {
+        if headers.iter().any(|(name, _)| name == "origin") {
+            document.complain_that(place, "the origin is given twice", "remove the header 'Origin'");
+        }
+        headers.extend(
+            value_of(&origin, place, names, document).map(|text| ("origin".to_owned(), text)),
+        );
+    }
+    Some((target?, headers))
+}
+
+fn value_of(value: &str, place: Place, names: &Names, document: &Document) -> Option<Text> {
+    if value.contains(|c: char| c.is_control() && c != '\t') {
+        // Without the value: it may be a secret.
+        document.complain_that(
+            place,
+            "the value of a header has a line break or another control character in it",
+            "write it on one line",
+        );
+        return None;
+    }
+    names.text(value, place, document)
+}
+
+fn header(lower: &str, twice: bool) -> Result<(), Wrong> {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if lower.is_empty() || !lower.chars().all(token) {
+        return Err(Wrong::new(
+            format!("{} is not the name of a header", quoted(lower)),
+            "use letters, digits and '-'",
+        ));
+    }
+    if OURS.contains(&lower) || lower.starts_with("sec-websocket-") {
+        return Err(Wrong::new(
+            format!("the header {} belongs to the WebSocket handshake", quoted(lower)),
+            "remove it: it is written for every upgrade",
+        ));
+    }
+    if twice {
+        return Err(Wrong::new(
+            format!("the header {} is given twice", quoted(lower)),
+            "header names differ in more than letter case; remove one",
+        ));
+    }
+    Ok(())
+}
+
+fn address(text: &str, place: Place, document: &Document) -> Option<Target> {
+    if text == "emulator" {
+        return Some(Target::Emulator);
+    }
+    let help = "write 'emulator', or an address like ws://localhost:8080/chat or wss://bot.example.com/chat";
+    let wrong = match Url::parse(text) {
+        Err(_) if !text.contains("://") => Wrong::new(
+            format!("{} is not a target", quoted(text)),
+            help,
+        ),
+        Err(error) => Wrong::new(format!("{} is not an address: {error}", quoted(text)), help),
+        Ok(url) => match url.scheme() {
+            "ws" | "wss" if !url.username().is_empty() || url.password().is_some() => Wrong::new(
+                "the address has a user name or password in it",
+                "put it into a header: {url: …, headers: {Authorization: \"Basic ${file:…}\"}}",
+            ),
+            "ws" | "wss" if url.fragment().is_some() => Wrong::new(
+                format!("{} has a fragment, which is never sent", quoted(text)),
+                "remove what follows the '#'",
+            ),
+            "ws" | "wss" if url.host_str().is_none_or(str::is_empty) => Wrong::new(format!("{} names no host", quoted(text)), help),
+            "ws" | "wss" => return Some(Target::Url(url)),
+            "http" | "https" => Wrong::new(
+                format!("{} is not a WebSocket address", quoted(text)),
+                format!("write {}", quoted(&text.replacen("http", "ws", 1))),
+            ),
+            scheme => Wrong::new(
+                format!("the scheme {} is not WebSocket's", quoted(scheme)),
+                help,
+            ),
+        },
+    };
+    document.complain(place, wrong);
+    None
+}
+
+/// The address that the endpoint's template makes for a region and a deployment.
+fn regional(
+    profile: &Profile,
+    endpoint: &Endpoint,
+    region: &str,
+    deployment: raw::Maybe<String>,
+    place: Place,
+    document: &Document,
+) -> Option<String> {
+    let Some(template) = &endpoint.url else {
+        document.complain_that(
+            place,
+            format!(
+                "the endpoint '{}' of '{}' has no address for a region",
+                endpoint.name, profile.name
+            ),
+            "write the address: {url: 'wss://…'}",
+        );
+        return None;
+    };
+    let Some(domain) = profile.regions.get(region) else {
+        document.complain_that(
+            place,
+            format!("'{}' has no region {}", profile.name, quoted(region)),
+            &suggestion(region, profile.regions.keys().map(String::as_str)),
+        );
+        return None;
+    };
+    let deployment = match deployment {
+        Some(deployment) => deployment.ok()?,
+        None if template.contains("{deployment}") => {
+            document.complain_that(
+                place,
+                "the region needs its deployment",
+                "write {region: …, deployment: …}",
+            );
+            return None;
+        }
+        None => String::new(),
+    };
+    let deployment: String = url::form_urlencoded::byte_serialize(deployment.as_bytes()).collect();
+    Some(
+        template
+            .replace("{domain}", domain)
+            .replace("{deployment}", &deployment),
+    )
+}
+
+pub(super) fn permission(
+    raw: raw::Permission,
+    here: Place,
+    document: &Document,
+) -> Option<Permission> {
+    let until = match raw.until {
+        None => Some(None),
+        Some(field) => {
+            let (text, place) = field.placed()?;
+            text.parse::<jiff::Timestamp>()
+                .map_err(|_| {
+                    document.complain_that(
+                        place,
+                        format!("{} is not a moment", quoted(&text)),
+                        "write date, time and distance from UTC: 2026-12-31T18:00:00+08:00, or 2026-12-31T10:00:00Z",
+                    );
+                })
+                .ok()
+                .map(Some)
+        }
+    };
+    let ticket_place = raw.ticket.place;
+    let ticket = raw.ticket.get("ticket", here, document);
+    if ticket.as_ref().is_some_and(|ticket| ticket.trim().is_empty()) {
+        document.complain_that(
+            ticket_place,
+            "the ticket is empty",
+            "name where the leave was given; it stands in every report",
+        );
+    }
+    let hosts_place = raw.hosts.place;
+    let hosts = raw.hosts.get("hosts", here, document)?.0;
+    if hosts.is_empty() {
+        document.complain_that(
+            hosts_place,
+            "the permission holds for no host",
+            "list the host names that may be loaded",
+        );
+    }
+    for host in &hosts {
+        let fine = |c: char| c.is_alphanumeric() || "-._:[]".contains(c);
+        if host.is_empty() || !host.chars().all(fine) {
+            document.complain_that(
+                hosts_place,
+                format!("{} is not a host name", quoted(host)),
+                "write it without scheme, port and path, like bot.example.com",
+            );
+        }
+    }
+    Some(Permission {
+        ticket: ticket?,
+        granted_by: raw.granted_by.and_then(Field::ok),
+        hosts: hosts.into_iter().map(|host| host.to_lowercase()).collect(),
+        until: until?,
+    })
+}
+
+/// Headers of the handshake itself (RFC 6455 section 4.1), and those that would break it.
+const OURS: &[&str] = &[
+    "connection",
+    "content-length",
+    "host",
+    "transfer-encoding",
+    "upgrade",
+];

@@ -1,0 +1,364 @@
+//! One peer for each connection that came in: its half of the protocol, its bot's answers, its own limits on messages,
+//! and the faults of open connections. It is small while nobody speaks: what is still to be said waits with the timers.
+
+use super::Order;
+use std::sync::Arc;
+
+use super::bot::{Bot, Said, Utterance};
+use super::enforce::{Charge, Count, Refused, Rule};
+use super::fault::{self, Chosen};
+use super::gate::limits_on;
+use super::refusal::{Denial, Shape};
+use crate::dialect::{Asked, Expression, Identity, Server};
+use crate::draw::{Draw, Purpose};
+use crate::limit::On;
+use crate::profile::{FaultKind, Profile};
+use crate::time::At;
+use crate::wire::{Incoming, Outgoing, Request, Wall};
+
+/// What all peers of a platform share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) profile: Arc<Profile>,
+    pub(super) wall: Wall,
+    /// For each limit of the profile.
+    pub(super) denials: Vec<Denial>,
+    bot: Bot,
+    /// For each endpoint, the limits on the messages of its connections, by place.
+    guards: Vec<Vec<usize>>,
+}
+
+impl Shared {
+    pub(super) fn new(profile: Arc<Profile>, wall: Wall) -> Self {
+        Self {
+            wall,
+            denials: profile.limits.iter().map(Denial::new).collect(),
+            bot: Bot::new(&profile.bot),
+            guards: profile
+                .endpoints
+                .iter()
+                .map(|endpoint| limits_on(&profile, &endpoint.name, On::Message).collect())
+                .collect(),
+            profile,
+        }
+    }
+}
+
+/// What a peer wants done, now or later.
+#[derive(Debug)]
+pub(super) enum Deed {
+    Now(Order),
+    Later(At, Due),
+}
+
+/// What a timer is for.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// Answer a slow upgrade.
+    Accept,
+    /// A fault, by its place in the profile.
+    Fault(usize),
+    Say(Box<Utterance>),
+}
+
+pub(super) struct Peer {
+    /// What it holds of the fleet's limits.
+    pub(super) held: Box<[Charge]>,
+    /// Its place among all that were ever accepted, from 1; 0 while it is not open.
+    pub(super) accepted: u64,
+    server: Box<dyn Server>,
+    chosen: Chosen,
+    endpoint: usize,
+    stage: Stage,
+    opened: At,
+    /// What the bot has still to say is said by then.
+    spoken: At,
+    /// How often the user has spoken.
+    said: u32,
+    /// One for each limit on this endpoint's messages.
+    counts: Box<[Count]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The upgrade is not answered yet.
+    Waiting,
+    Open,
+    /// A limit on upgrades refused it in band: it stays up, and every frame gets the same answer.
+    Denied {
+        limit: usize,
+        until: At,
+    },
+    /// A person has taken over, or the client has said goodbye: the protocol is answered, and no bot speaks.
+    Unattended,
+    Stalled,
+}
+
+impl Peer {
+    pub(super) fn new(
+        shared: &Shared,
+        endpoint: usize,
+        chosen: Chosen,
+        held: Box<[Charge]>,
+        request: &Request,
+    ) -> Self {
+        let identity = Identity {
+            token: chosen.draw.purpose(Purpose::Token).uuid(),
+            deployment: request.query("deploymentId"),
+        };
+        let limits = shared.guards[endpoint].iter();
+        Self {
+            held,
+            accepted: 0,
+            server: shared.profile.endpoints[endpoint]
+                .dialect
+                .server(&identity, shared.wall),
+            chosen,
+            endpoint,
+            stage: Stage::Waiting,
+            opened: At::ZERO,
+            spoken: At::ZERO,
+            said: 0,
+            counts: limits
+                .map(|&limit| Count::new(rule(shared, limit)))
+                .collect(),
+        }
+    }
+
+    /// The upgrade is answered with 101, and the conversation may begin.
+    pub(super) fn accept(&mut self, shared: &Shared, now: At, deeds: &mut Vec<Deed>) {
+        self.stage = Stage::Open;
+        self.opened = now;
+        deeds.push(Deed::Now(Order::Accept));
+        for (fault, age) in fault::by_age(&shared.profile.faults, self.chosen) {
+            deeds.push(Deed::Later(now + age, Due::Fault(fault)));
+        }
+        if self.server.begins_at_open() {
+            self.begin(shared, now, deeds);
+        }
+    }
+
+    /// The upgrade is answered with 101, only to say in band that a limit refused it.
+    pub(super) fn accept_and_deny(
+        &mut self,
+        shared: &Shared,
+        now: At,
+        refused: &Refused,
+        deeds: &mut Vec<Deed>,
+    ) {
+        let wait = refused.retry_after.unwrap_or_default();
+        self.stage = Stage::Denied {
+            limit: refused.limit,
+            until: now + wait,
+        };
+        self.opened = now;
+        deeds.push(Deed::Now(Order::Accept));
+        self.deny(shared, now, refused, None, deeds);
+    }
+
+    /// The upgrade is not answered, ever.
+    pub(super) fn stall(&mut self) {
+        self.stage = Stage::Stalled;
+    }
+
+    /// A frame of the client, with `open` connections open.
+    pub(super) fn hear(
+        &mut self,
+        shared: &Shared,
+        now: At,
+        frame: Incoming<'_>,
+        open: usize,
+        deeds: &mut Vec<Deed>,
+    ) {
+        let judged = match self.stage {
+            Stage::Waiting | Stage::Stalled => return,
+            Stage::Denied { limit, until } => Err(Refused {
+                limit,
+                retry_after: Some(until.since(now)),
+                count: 0,
+                quota: rule(shared, limit).quota(),
+            }),
+            Stage::Open | Stage::Unattended => self.judge_message(shared, now),
+        };
+        let mut answers = Vec::new();
+        let asked = self.server.hear(now, frame, &mut answers);
+        if let Err(refused) = judged {
+            // What the server wrote is dropped: the platform never looked at this message.
+            let turn = match &asked {
+                Some(Asked::Say { turn, .. }) => turn.as_deref(),
+                _ => None,
+            };
+            return self.deny(shared, now, &refused, turn, deeds);
+        }
+        if matches!(asked, Some(Asked::Say { .. })) {
+            self.said = self.said.saturating_add(1);
+            let faults = &shared.profile.faults;
+            if let Some(fault) =
+                fault::of_message(faults, self.chosen, self.said, self.opened, now, open)
+            {
+                return self.strike(&faults[fault].what, deeds);
+            }
+        }
+        send(answers, deeds);
+        match asked {
+            Some(Asked::Begin) => self.begin(shared, now, deeds),
+            Some(Asked::Say { text, turn }) => {
+                self.answer(shared, now, &text, turn.as_deref(), open, deeds);
+            }
+            Some(Asked::Leave) => self.stage = Stage::Unattended,
+            None => {}
+        }
+    }
+
+    /// The moment of something has come.
+    pub(super) fn wake(
+        &mut self,
+        shared: &Shared,
+        now: At,
+        due: Due,
+        open: usize,
+        deeds: &mut Vec<Deed>,
+    ) {
+        match (due, self.stage) {
+            (Due::Accept, Stage::Waiting) => self.accept(shared, now, deeds),
+            (Due::Fault(fault), Stage::Open | Stage::Unattended) => {
+                let fault = &shared.profile.faults[fault];
+                if fault::is_crowded(fault, open) {
+                    self.strike(&fault.what, deeds);
+                }
+            }
+            (Due::Say(utterance), Stage::Open) => {
+                if *utterance == Utterance::Handoff {
+                    self.stage = Stage::Unattended;
+                }
+                self.express(now, &utterance.expression(), deeds);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, shared: &Shared, now: At, deeds: &mut Vec<Deed>) {
+        if let Some((due, greeting)) = shared.bot.greet(now, self.chosen.draw) {
+            self.say_at(due, greeting, deeds);
+        }
+    }
+
+    fn answer(
+        &mut self,
+        shared: &Shared,
+        now: At,
+        text: &str,
+        turn: Option<&str>,
+        open: usize,
+        deeds: &mut Vec<Deed>,
+    ) {
+        if self.stage != Stage::Open {
+            return;
+        }
+        let said = Said {
+            text,
+            turn,
+            draw: self.chosen.draw,
+            number: self.said,
+            after: self.spoken,
+            open,
+        };
+        for (due, utterance) in shared.bot.answer(now, &said) {
+            if due <= now {
+                self.express(now, &utterance.expression(), deeds);
+            } else {
+                self.say_at(due, utterance, deeds);
+            }
+        }
+    }
+
+    fn say_at(&mut self, due: At, utterance: Utterance, deeds: &mut Vec<Deed>) {
+        self.spoken = self.spoken.max(due);
+        deeds.push(Deed::Later(due, Due::Say(Box::new(utterance))));
+    }
+
+    fn express(&mut self, now: At, what: &Expression<'_>, deeds: &mut Vec<Deed>) {
+        let mut frames = Vec::new();
+        self.server.express(now, what, &mut frames);
+        send(frames, deeds);
+    }
+
+    /// The limits on this connection's messages, in order, as the fleet's are judged: all take the message, or none.
+    fn judge_message(&mut self, shared: &Shared, now: At) -> Result<(), Refused> {
+        let guards = &shared.guards[self.endpoint];
+        for (count, &limit) in self.counts.iter_mut().zip(guards) {
+            count
+                .look(rule(shared, limit), now)
+                .map_err(|refused| Refused { limit, ..refused })?;
+        }
+        for (count, &limit) in self.counts.iter_mut().zip(guards) {
+            count.take(rule(shared, limit), now, shared.wall);
+        }
+        Ok(())
+    }
+
+    /// Says no on the open connection, in the limit's own way.
+    fn deny(
+        &mut self,
+        shared: &Shared,
+        now: At,
+        refused: &Refused,
+        turn: Option<&str>,
+        deeds: &mut Vec<Deed>,
+    ) {
+        let denial = &shared.denials[refused.limit];
+        match &denial.shape {
+            // A reader of profiles allows no HTTP answer to a message; whoever builds one by hand gets a frame.
+            Shape::InBand | Shape::Http { .. } => {
+                let what = Expression::Refused {
+                    turn,
+                    retry_after: refused.retry_after.unwrap_or_default(),
+                    limit: &denial.limit,
+                };
+                self.express(now, &what, deeds);
+            }
+            Shape::Close { code, reason } => {
+                let id = request_id(self.chosen.draw, self.said);
+                deeds.push(Deed::Now(Order::Close {
+                    code: *code,
+                    reason: denial.words(refused, id).reason(reason),
+                }));
+            }
+            Shape::Cut(how) => deeds.push(Deed::Now(Order::Cut(*how))),
+            Shape::Silence => {}
+        }
+    }
+
+    fn strike(&mut self, what: &FaultKind, deeds: &mut Vec<Deed>) {
+        match what {
+            FaultKind::Cut(how) => deeds.push(Deed::Now(Order::Cut(*how))),
+            FaultKind::Close { code, reason } => deeds.push(Deed::Now(Order::Close {
+                code: *code,
+                reason: reason.clone(),
+            })),
+            FaultKind::Stall => {
+                self.stage = Stage::Stalled;
+                deeds.push(Deed::Now(Order::Stall));
+            }
+            // These strike the upgrade, which is over.
+            FaultKind::Refuse { .. } | FaultKind::SlowUpgrade { .. } => {}
+        }
+    }
+}
+
+/// A UUID for the n-th request of a connection; its upgrade is number 0.
+pub(super) fn request_id(draw: Draw, number: u32) -> String {
+    draw.purpose(Purpose::Token).of(number.into()).uuid()
+}
+
+fn rule(shared: &Shared, limit: usize) -> Rule {
+    Rule::from(&shared.profile.limits[limit])
+}
+
+fn send(frames: Vec<Outgoing>, deeds: &mut Vec<Deed>) {
+    deeds.extend(
+        frames
+            .into_iter()
+            .map(|frame| Deed::Now(Order::Send(frame))),
+    );
+}
