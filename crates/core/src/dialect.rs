@@ -19,11 +19,6 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// As plans and profiles name it.
     fn name(&self) -> &'static str;
 
-    /// The query of an upgrade to the built-in emulator, where the protocol wants one.
-    fn rehearsal_query(&self) -> Option<&'static str> {
-        None
-    }
-
     /// The client's half of one conversation.
     fn client(&self, identity: &Identity) -> Box<dyn Client>;
 

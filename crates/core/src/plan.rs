@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
-use url::Url;
+use url::{Position, Url};
 
 use crate::dialect::Dialect;
 use crate::draw::Spread;
@@ -47,30 +47,30 @@ pub struct Plan {
 impl Plan {
     /// The deployment that conversations name, where the target's query has one.
     pub fn deployment(&self) -> Option<String> {
-        let query = match &self.target {
-            Target::Emulator => self.dialect.rehearsal_query()?,
-            Target::Url(url) => url.query()?,
-        };
+        let path = self.request_path();
+        let (_, query) = path.split_once('?')?;
         url::form_urlencoded::parse(query.as_bytes())
             .find(|(key, _)| key == "deploymentId")
             .map(|(_, id)| id.into_owned())
     }
 
-    /// Path and query of every upgrade.
+    /// Path and query of every upgrade. The emulator is given what its endpoint requires.
     pub fn request_path(&self) -> String {
         match &self.target {
+            Target::Url(url) => url[Position::BeforePath..Position::AfterQuery].to_owned(),
             Target::Emulator => {
-                let path = self
-                    .platform
-                    .endpoint(Some(&self.endpoint))
-                    .map_or("/", |endpoint| endpoint.path.as_str());
-                let path = if path == "*" { "/" } else { path };
-                self.dialect
-                    .rehearsal_query()
-                    .map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
-            }
-            Target::Url(url) => {
-                url[url::Position::BeforePath..url::Position::AfterQuery].to_owned()
+                let Some(endpoint) = self.platform.endpoint(Some(&self.endpoint)) else {
+                    return "/".to_owned();
+                };
+                let query: Vec<_> = endpoint
+                    .required_query
+                    .iter()
+                    .map(|name| format!("{name}=rehearsal"))
+                    .collect();
+                match query.is_empty() {
+                    true => endpoint.path_to_dial().to_owned(),
+                    false => format!("{}?{}", endpoint.path_to_dial(), query.join("&")),
+                }
             }
         }
     }

@@ -16,8 +16,10 @@ use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
 use crate::plan::Plan;
 use crate::platform::{Order as PlatformOrder, Platform};
 use crate::profile::{Cut, Profile};
+use crate::sample::Sample;
+use crate::schedule;
 use crate::script;
-use crate::summary::Recorder;
+use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Incoming, Outgoing, Request, Side, UpgradeTimes, Wall,
@@ -54,17 +56,42 @@ pub struct Played {
     pub elapsed: At,
 }
 
+impl Played {
+    /// The run's summary. What only a run over sockets has (processor time, memory) is zero.
+    pub fn summary(self, plan: &Plan) -> Summary {
+        let asked = schedule::asked(plan);
+        let facts = Facts {
+            run_id: RUN_ID.to_owned(),
+            plan: plan.name.clone(),
+            seed: plan.seed,
+            elapsed: self.elapsed,
+            target: "virtual".to_owned(),
+            asked: asked.conversations,
+            asked_over: asked.over.unwrap_or(self.elapsed.since(At::ZERO)),
+            ..Facts::default()
+        };
+        self.recorder.finish(&facts)
+    }
+}
+
 /// Plays the plan against the platform.
 pub fn play(plan: &Arc<Plan>, platform: &Arc<Profile>, network: &Network) -> Played {
+    play_watched(plan, platform, network, &mut |_| {})
+}
+
+/// Plays the plan against the platform, and shows every sample as it is booked.
+pub fn play_watched(
+    plan: &Arc<Plan>,
+    platform: &Arc<Profile>,
+    network: &Network,
+    watch: &mut dyn FnMut(&Sample),
+) -> Played {
     let mut game = Game::new(plan, platform, *network);
     while let Some(now) = game.next() {
         game.now = now;
-        game.step();
+        game.step(watch);
     }
-    Played {
-        recorder: game.recorder,
-        elapsed: game.ended_at,
-    }
+    Played { recorder: game.recorder, elapsed: game.ended_at }
 }
 
 struct Game {
@@ -128,7 +155,7 @@ impl Game {
             network,
             draw: Draw::new(plan.seed).purpose(Purpose::Network),
             path: plan.request_path(),
-            fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, "virtual"),
+            fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID),
             admission: Admission::new(plan.admission.pace, plan.platform.limits_of(&plan.endpoint)),
             platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),
             recorder: Recorder::new(labels),
@@ -154,7 +181,7 @@ impl Game {
             .map(|at| at.max(self.now))
     }
 
-    fn step(&mut self) {
+    fn step(&mut self, watch: &mut dyn FnMut(&Sample)) {
         if let Some(Reverse((_, conn, sequence))) = self
             .under_way
             .peek()
@@ -172,11 +199,11 @@ impl Game {
         if self.fleet.next_wake().is_some_and(|at| at <= self.now) {
             self.fleet.wake(self.now, &mut self.admission);
         }
-        self.settle();
+        self.settle(watch);
     }
 
     /// Carries out every order, and books every sample, until nobody wants anything of this moment any more.
-    fn settle(&mut self) {
+    fn settle(&mut self, watch: &mut dyn FnMut(&Sample)) {
         loop {
             while let Some((conn, at)) = self.admission.poll_grant() {
                 self.fleet.granted(conn, at);
@@ -195,6 +222,7 @@ impl Game {
         while let Some(sample) = self.fleet.poll_sample() {
             self.ended_at = self.ended_at.max(sample.at);
             self.recorder.record(&sample);
+            watch(&sample);
         }
         while let Some(evidence) = self.fleet.poll_evidence() {
             self.recorder.keep(evidence);
@@ -446,6 +474,7 @@ fn incoming(frame: &Outgoing) -> Incoming<'_> {
     }
 }
 
+const RUN_ID: &str = "virtual";
 /// As the net crate's defaults.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -47,17 +47,9 @@ impl Shared {
             .of(who.round as u64)
     }
 
-    /// The conversation's own UUID (version 4 in form; drawn from the seed).
+    /// The conversation's own UUID.
     pub(crate) fn token(&self, who: Who) -> String {
-        let draw = self.draw_of(who).purpose(Purpose::Token);
-        let (a, b) = (draw.of(0).bits(), draw.of(1).bits());
-        let (third, fourth) = (0x4000 | (a & 0x0fff), 0x8000 | (b >> 48 & 0x3fff));
-        format!(
-            "{:08x}-{:04x}-{third:04x}-{fourth:04x}-{:012x}",
-            a >> 32,
-            a >> 16 & 0xffff,
-            b & 0xffff_ffff_ffff
-        )
+        self.draw_of(who).purpose(Purpose::Token).uuid()
     }
 }
 

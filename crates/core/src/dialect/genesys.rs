@@ -17,10 +17,6 @@ impl Dialect for WebMessaging {
         "genesys-web-messaging"
     }
 
-    fn rehearsal_query(&self) -> Option<&'static str> {
-        Some("deploymentId=rehearsal")
-    }
-
     fn client(&self, identity: &Identity) -> Box<dyn Client> {
         Box::new(client::Guest::new(identity))
     }

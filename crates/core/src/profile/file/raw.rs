@@ -1,0 +1,323 @@
+//! A profile as its YAML says it. Nothing is checked here beyond the type of each value; what must not be missing is
+//! a `Field`, what may be left out an `Option`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::dialect;
+use crate::document::Field;
+use crate::document::values::{Count, Pairs, Span, Spread, Texts};
+
+pub(super) type Maybe<T> = Option<Field<T>>;
+
+/// A platform: where it is, how it speaks, what it allows, how its bot behaves, and what its owner says about load tests.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Profile {
+    /// The version of this format: 1.
+    #[schemars(extend("const" = 1))]
+    pub(super) version: Field<u64>,
+    /// Stands in reports.
+    pub(super) name: Field<String>,
+    /// What it is, and how far its figures can be trusted.
+    pub(super) about: Maybe<String>,
+    /// Regions and their domains, for the endpoints' addresses.
+    pub(super) regions: Maybe<Pairs<Field<String>>>,
+    /// Where clients connect; the first is the default.
+    pub(super) endpoints: Field<Vec<Field<Endpoint>>>,
+    /// What it allows, in the order in which the limits are judged.
+    pub(super) limits: Maybe<Vec<Field<Limit>>>,
+    /// A gateway that drops open sockets while it refuses others.
+    pub(super) shedding: Maybe<Shedding>,
+    /// What goes wrong on purpose; of several for the same moment, the first strikes.
+    pub(super) faults: Maybe<Vec<Field<Fault>>>,
+    pub(super) bot: Field<Bot>,
+    /// What its owner publishes about load tests.
+    pub(super) policy: Maybe<Policy>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Endpoint {
+    /// Unique within the profile.
+    pub(super) name: Field<String>,
+    /// Begins with a slash; one that ends in `*` stands for every path that begins like it.
+    pub(super) path: Field<String>,
+    /// Query parameters without which an upgrade is refused with 400.
+    pub(super) required_query: Maybe<Vec<Field<String>>>,
+    /// The address in a region: `wss://chat.{domain}/v1?deploymentId={deployment}`.
+    pub(super) url: Maybe<String>,
+    pub(super) dialect: Field<dialect::Spec>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limit {
+    /// Unique within the profile; the emulator's refusals name it.
+    pub(super) name: Field<String>,
+    /// The endpoints that it guards, together; all when left out.
+    pub(super) endpoints: Maybe<Vec<Field<String>>>,
+    pub(super) on: Field<On>,
+    pub(super) law: Field<Law>,
+    /// What is counted apart; one count for everybody when left out.
+    pub(super) key: Maybe<Vec<Field<Key>>>,
+    /// Does a refused attempt count? It does not when left out.
+    pub(super) charges_refused: Maybe<bool>,
+    pub(super) refusal: Field<Refusal>,
+    /// Who can raise it and by which route.
+    pub(super) raised_by: Maybe<String>,
+    pub(super) source: Field<Source>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum On {
+    /// Attempts to upgrade.
+    Upgrade,
+    /// Messages of the client, on each connection apart.
+    Message,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Law {
+    /// So many in each window; then nothing until the window ends.
+    FixedWindow(FixedWindow),
+    /// So many open at once.
+    Concurrency(Concurrency),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FixedWindow {
+    pub(super) quota: Field<Count>,
+    pub(super) window: Field<Span>,
+    pub(super) anchor: Field<Anchor>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Anchor {
+    /// Windows begin at whole multiples of their length on the UTC clock.
+    Clock,
+    /// A window begins with the first request after the last one ended.
+    FirstRequest,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Concurrency {
+    pub(super) quota: Field<Count>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Key {
+    /// The bearer token, or the `token` of the query; clients without one share a count.
+    Token,
+    /// The client's IP address.
+    Address,
+    /// The `deploymentId` of the query.
+    Deployment,
+    /// The `user` of the query.
+    User,
+    /// The path of the request.
+    Path,
+}
+
+/// How a limit says no. Texts may have `{{ retry_after }}` (whole seconds, rounded up), `{{ count }}`, `{{ quota }}`,
+/// `{{ window }}` (seconds), `{{ limit }}` and `{{ request_id }}`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Refusal {
+    /// An HTTP answer to the upgrade.
+    Http(Http),
+    /// A frame of the dialect; the connection stays open.
+    InBand,
+    /// A Close frame.
+    Close(Close),
+    /// RST.
+    Reset,
+    /// FIN without an answer.
+    Fin,
+    /// No answer at all.
+    Silence,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Http {
+    /// 300 to 599.
+    pub(super) status: Field<u16>,
+    pub(super) headers: Maybe<Pairs<Field<String>>>,
+    pub(super) body: Maybe<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Close {
+    /// One that may be sent: 1000 to 1003, 1007 to 1014 or 3000 to 4999.
+    pub(super) code: Field<u16>,
+    pub(super) reason: Maybe<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    pub(super) label: Field<Label>,
+    /// A document, a thread, a person: enough to find it again.
+    pub(super) from: Field<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Label {
+    /// The vendor's own documentation, announcement or code.
+    Official,
+    /// A third party that cites the vendor.
+    Relayed,
+    /// A person's answer on a forum.
+    Community,
+    /// Claimed somewhere; no trustworthy source.
+    Unverified,
+    /// Measured by a probe, or read from the platform's own limits API.
+    Measured,
+    /// Made up for rehearsals.
+    Fiction,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shedding {
+    /// After so many refused upgrades one socket dies.
+    pub(super) every_refusals: Field<Count>,
+    pub(super) victim: Field<Victim>,
+    pub(super) how: Field<Cut>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Victim {
+    Youngest,
+    Oldest,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Cut {
+    Fin,
+    Reset,
+}
+
+/// All conditions given must hold; with none it always happens. A cut or a stall without `at_age` and `at_message`
+/// strikes the upgrade.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Fault {
+    /// Every n-th connection of those that the limits let through.
+    pub(super) every: Maybe<Count>,
+    /// With this chance, drawn for each connection: above 0, at most 1.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0))]
+    pub(super) chance: Maybe<f64>,
+    /// Only while more than so many are open.
+    pub(super) open_above: Maybe<u32>,
+    /// Once the connection is so old.
+    pub(super) at_age: Maybe<Span>,
+    /// In place of the answer to the n-th message.
+    pub(super) at_message: Maybe<Count>,
+    pub(super) what: Field<What>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum What {
+    /// The upgrade is answered with this status.
+    Refuse(Refuse),
+    /// The upgrade's answer is late.
+    SlowUpgrade(SlowUpgrade),
+    /// The connection ends without a Close frame, or without an answer to its upgrade.
+    Cut(Cut),
+    /// Nothing is answered any more.
+    Stall,
+    /// The connection gets a Close frame.
+    Close(Close),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refuse {
+    /// 300 to 599.
+    pub(super) status: Field<u16>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SlowUpgrade {
+    pub(super) by: Field<Span>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bot {
+    /// What it says first, unasked.
+    pub(super) greeting: Maybe<Greeting>,
+    /// The first whose pattern matches answers.
+    pub(super) intents: Maybe<Vec<Field<Intent>>>,
+    /// What is answered when none matches.
+    pub(super) otherwise: Field<Answer>,
+    /// Above so many open conversations it only says that it is sorry.
+    pub(super) apology: Maybe<Apology>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Greeting {
+    pub(super) text: Field<String>,
+    /// From the conversation's begin; none when left out.
+    pub(super) delay: Maybe<Spread>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Intent {
+    /// A pattern that matches anywhere in what the user said.
+    pub(super) when: Field<String>,
+    pub(super) answer: Field<Answer>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    /// One message each; `{{ text }}` is what the user said.
+    pub(super) reply: Maybe<Texts>,
+    /// From the message to the first frame of the reply; none when left out.
+    pub(super) delay: Maybe<Spread>,
+    /// Between replies, and between chunks; none when left out.
+    pub(super) gap: Maybe<Spread>,
+    /// A reply comes in so many pieces; whole when left out.
+    pub(super) chunks: Maybe<Count>,
+    /// May replies overtake one another?
+    pub(super) shuffled: Maybe<bool>,
+    /// Does it show that it is typing?
+    pub(super) typing: Maybe<bool>,
+    /// Buttons under the last reply.
+    pub(super) quick_replies: Maybe<Vec<Field<String>>>,
+    /// Does a person take over then?
+    pub(super) handoff: Maybe<bool>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Apology {
+    pub(super) open_above: Field<u32>,
+    pub(super) text: Field<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Policy {
+    /// The rule, in one's own words.
+    pub(super) text: Field<String>,
+    /// Where it is published.
+    pub(super) source: Field<String>,
+}

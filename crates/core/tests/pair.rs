@@ -1,0 +1,228 @@
+//! Client and platform paired in virtual time: simulated hours, no socket, no waiting.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_core::draw::Spread;
+use plimsoll_core::plan::Plan;
+use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_core::play::{Network, play, play_watched};
+use plimsoll_core::profile::{self, Profile};
+use plimsoll_core::sample::{SessionOutcome, What};
+use plimsoll_core::summary::Summary;
+use plimsoll_core::time::At;
+use proptest::prelude::*;
+
+#[test]
+fn singapore_unpaced_refuses_exactly_users_301_to_500() {
+    let plan = singapore("off");
+    let (mut users, mut first) = (BTreeSet::new(), None);
+    let played = play_watched(&plan, &plan.platform, &Network::default(), &mut |sample| {
+        if let What::Session(session) = sample.what
+            && session.outcome == SessionOutcome::Refused
+        {
+            first.get_or_insert(sample.at);
+            users.insert(sample.who.user + 1);
+        }
+    });
+    assert_eq!(users, (301..=500).collect());
+    assert!(first.unwrap() >= At::from_secs(36) && first.unwrap() < At::from_millis(36_050));
+    let summary = played.summary(&plan);
+    assert_eq!(summary.upgrades.accepted, 300);
+    assert_eq!(summary.sessions.refused, 200);
+    assert!((38..=42).contains(&summary.closures.abnormal), "{}", summary.closures.abnormal);
+    assert!((295..=300).contains(&summary.sessions.peak_open), "{}", summary.sessions.peak_open);
+    identities(&summary);
+}
+
+#[test]
+fn singapore_paced_completes_all_five_hundred() {
+    let plan = singapore("limits");
+    let played = play(&plan, &plan.platform, &Network::default());
+    let elapsed = played.elapsed.as_secs_f64();
+    let summary = played.summary(&plan);
+    assert_eq!(summary.sessions.completed, 500);
+    assert_eq!(summary.upgrades.refused, 0);
+    assert_eq!(summary.turns.answered, 3_500);
+    assert!((140.0..150.0).contains(&elapsed), "{elapsed}");
+    identities(&summary);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let run = |seed: u32| {
+        let plan = read(SINGAPORE, &[("seed", &seed.to_string()), ("admission.pace", "off")]);
+        let network = Network {
+            latency: Duration::from_millis(40),
+            jitter: Spread::Exponential { mean: Duration::from_millis(10) },
+            lost: 0.02,
+            ..Network::default()
+        };
+        let mut log = String::new();
+        play_watched(&plan, &plan.platform, &network, &mut |sample| log.push_str(&format!("{sample:?}\n")));
+        log
+    };
+    let first = run(1);
+    assert!(first == run(1), "the same seed gave another run");
+    assert!(first != run(2), "another seed gave the same run");
+}
+
+#[test]
+fn a_day_of_open_load_is_played_to_its_end() {
+    let plan = read(
+        "version: 1
+platform: generic
+target: emulator
+load: {arrivals: [{rate: 10/min, for: 24h}]}
+conversation: [{say: hello}, {think: 20s}, {say: bye}]
+",
+        &[],
+    );
+    let summary = play(&plan, &plan.platform, &Network::default()).summary(&plan);
+    assert_eq!(summary.sessions.completed, 14_400);
+    identities(&summary);
+}
+
+#[test]
+fn a_lost_connection_ends_its_conversation_and_the_run_goes_on() {
+    let plan = read(SINGAPORE, &[]);
+    let network = Network { lost: 0.5, ..Network::default() };
+    let summary = play(&plan, &plan.platform, &network).summary(&plan);
+    assert!(summary.turns.timed_out > 100, "{}", summary.turns.timed_out);
+    identities(&summary);
+}
+
+#[test]
+fn a_cap_on_concurrency_lets_no_more_in_and_admission_waits_for_a_place() {
+    let gate = profile(
+        "{name: places, on: upgrade, law: {concurrency: {quota: 50}}, refusal: {http: {status: 429}}, source: {label: fiction, from: this test}}",
+        "",
+    );
+    for (pace, refused) in [("off", true), ("limits", false)] {
+        let plan = with_platform(&singapore(pace), &gate);
+        let summary = play(&plan, &gate, &Network::default()).summary(&plan);
+        assert_eq!(summary.sessions.peak_open, 50, "pace {pace}");
+        assert_eq!(summary.upgrades.refused > 0, refused, "pace {pace}");
+        identities(&summary);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever load meets whatever platform over whatever network: everybody is accounted for.
+    #[test]
+    fn everybody_is_accounted_for(
+        users in 1..120u32,
+        ramp in 0..40u32,
+        loops in 1..4u32,
+        seed in 0..1_000u32,
+        pace in prop_oneof![Just("off"), Just("limits"), Just("2/s")],
+        quota in 1..60u32,
+        law in 0..3u8,
+        fault in 0..6u8,
+        latency in 0..400u64,
+        lost in prop_oneof![Just(0.0), Just(0.2)],
+    ) {
+        let law = match law {
+            0 => format!("{{concurrency: {{quota: {quota}}}}}"),
+            1 => format!("{{fixed_window: {{quota: {quota}, window: 10s, anchor: clock}}}}"),
+            _ => format!("{{fixed_window: {{quota: {quota}, window: 10s, anchor: first_request}}}}"),
+        };
+        let limit = format!("{{name: l, on: upgrade, law: {law}, refusal: {{http: {{status: 503}}}}, source: {{label: fiction, from: a test}}}}");
+        let fault = ["", "{every: 3, what: {cut: reset}}", "{every: 4, at_message: 2, what: stall}", "{chance: 0.3, at_age: 7s, what: {close: {code: 1011}}}",
+            "{open_above: 5, what: {slow_upgrade: {by: 3s}}}", "{every: 5, what: {refuse: {status: 500}}}"][usize::from(fault)];
+        let platform = profile(&limit, fault);
+        let plan = read(SINGAPORE, &[
+            ("load.users", &users.to_string()),
+            ("load.ramp_up", &format!("{ramp}s")),
+            ("load.loops", &loops.to_string()),
+            ("seed", &seed.to_string()),
+            ("admission.pace", pace),
+        ]);
+        let plan = with_platform(&plan, &platform);
+        let network = Network {
+            latency: Duration::from_millis(latency),
+            jitter: Spread::Uniform(Duration::ZERO, Duration::from_millis(latency)),
+            lost,
+            ..Network::default()
+        };
+        let summary = play(&plan, &platform, &network).summary(&plan);
+        prop_assert_eq!(summary.sessions.planned, Some(u64::from(users) * u64::from(loops)));
+        prop_assert_eq!(summary.sessions.open_at_end, 0);
+        prop_assert_eq!(summary.sessions.not_started, 0);
+        identities(&summary);
+    }
+}
+
+/// What is always true of a summary.
+#[track_caller]
+fn identities(summary: &Summary) {
+    let s = &summary.sessions;
+    if let Some(planned) = s.planned {
+        assert_eq!(planned, s.completed + s.refused + s.failed + s.aborted + s.open_at_end + s.not_started, "sessions");
+    }
+    let u = &summary.upgrades;
+    assert_eq!(u.attempted, u.accepted + u.refused + u.errored, "upgrades");
+    let t = &summary.turns;
+    assert_eq!(t.planned, Some(t.sent + t.never_reached), "turns");
+    assert_eq!(t.sent, t.answered + t.timed_out + t.mismatched + t.fallback + t.throttled + t.unfinished, "turns sent");
+    assert_eq!(summary.closures.clean + summary.closures.abnormal, u.accepted - s.open_at_end, "closures");
+}
+
+fn singapore(pace: &str) -> Arc<Plan> {
+    read(SINGAPORE, &[("admission.pace", pace)])
+}
+
+fn read(yaml: &str, set: &[(&str, &str)]) -> Arc<Plan> {
+    let set = set.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
+    let overrides = Overrides { set, vars: vec![] };
+    match file::read("plan.yaml", yaml, &overrides, &Files) {
+        Ok(plan) => Arc::new(plan),
+        Err(complaints) => panic!("{complaints}"),
+    }
+}
+
+fn profile(limit: &str, fault: &str) -> Arc<Profile> {
+    let fault = if fault.is_empty() { String::new() } else { format!("  - {fault}\n") };
+    let yaml = format!(
+        "version: 1
+name: made
+about: Made by a test.
+endpoints:
+  bot: {{path: /api/v2/interactions, dialect: {{json: {{}}}}}}
+limits:
+  - {limit}
+faults:
+{fault}bot:
+  greeting: {{text: Welcome, delay: 300ms}}
+  otherwise: {{replies: [your order is on its way], delay: {{lognormal: {{median: 400ms, p95: 900ms}}}}}}
+"
+    );
+    match profile::file::read("made.yaml", &yaml) {
+        Ok(profile) => Arc::new(profile),
+        Err(complaints) => panic!("{complaints}"),
+    }
+}
+
+fn with_platform(plan: &Arc<Plan>, platform: &Arc<Profile>) -> Arc<Plan> {
+    Arc::new(Plan { platform: Arc::clone(platform), endpoint: platform.endpoints[0].name.clone(), ..Plan::clone(plan) })
+}
+
+struct Files;
+
+impl Sources for Files {
+    fn read(&self, path: &str) -> Result<String, String> {
+        match path {
+            "orders.csv" => Ok(include_str!("../../../examples/orders.csv").to_owned()),
+            _ => Err(format!("no file {path} in this test")),
+        }
+    }
+
+    fn env(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+const SINGAPORE: &str = include_str!("../../../examples/singapore.yaml");
