@@ -81,14 +81,12 @@ pub(crate) fn endpoint_address(base: &Url, endpoint: &Endpoint) -> Url {
 }
 
 fn address_of(base: &Url, plan: &Plan) -> Result<Url, Failure> {
-    let endpoint = plan.platform.endpoint(Some(&plan.endpoint));
-    let endpoint = endpoint.ok_or_else(|| {
+    base.join(&plan.request_path()).map_err(|error| {
         Failure::fault(format_args!(
-            "the plan's endpoint '{}' is none of its platform's",
-            plan.endpoint
+            "the endpoint '{}' has a path that is no address: {error}",
+            clean(&plan.endpoint)
         ))
-    })?;
-    Ok(endpoint_address(base, endpoint))
+    })
 }
 
 /// An address as it may be shown: without user, password and query.

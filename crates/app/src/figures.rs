@@ -68,6 +68,9 @@ fn trimmed(x: f64, decimals: usize) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Where sentences are broken: reads well, and fits most terminals.
+pub(crate) const WIDTH: usize = 100;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,8 +7,9 @@ use plimsoll_core::time::span_text;
 use serde_json::{Value, json};
 
 use crate::args::Platforms;
-use crate::console::{BOLD, Console, DIM, paint};
+use crate::console::{BOLD, Console, DIM, clean, paint};
 use crate::exit::{Ending, Failure};
+use crate::figures::{WIDTH, wrap};
 use crate::input;
 
 pub(crate) fn platforms(args: &Platforms) -> Result<Ending, Failure> {
@@ -58,7 +59,7 @@ fn table<'a>(profiles: impl Iterator<Item = &'a Profile>) -> Vec<String> {
             paint(BOLD, format_args!("{:<20}", profile.name)),
             endpoints.join(", ")
         ));
-        lines.push(format!("  {}", one_line(&profile.about)));
+        lines.extend(paragraph("", &profile.about));
     }
     lines.push(paint(
         DIM,
@@ -68,10 +69,8 @@ fn table<'a>(profiles: impl Iterator<Item = &'a Profile>) -> Vec<String> {
 }
 
 fn show(profile: &Profile) -> Vec<String> {
-    let mut lines = vec![
-        paint(BOLD, &profile.name),
-        format!("  {}", one_line(&profile.about)),
-    ];
+    let mut lines = vec![paint(BOLD, &profile.name)];
+    lines.extend(paragraph("", &profile.about));
     lines.push(paint(BOLD, "endpoints"));
     for endpoint in &profile.endpoints {
         let url = endpoint
@@ -98,19 +97,19 @@ fn show(profile: &Profile) -> Vec<String> {
     for limit in &profile.limits {
         lines.push(format!("  {}: {limit}", limit.name));
         lines.push(format!("    {}; {}", limit.law.name(), details(limit)));
-        lines.push(format!(
-            "    source ({}): {}",
-            limit.source.label.name(),
-            one_line(&limit.source.from)
+        let label = limit.source.label.name();
+        lines.extend(paragraph(
+            &format!("  source ({label}): "),
+            &limit.source.from,
         ));
         if let Some(raised_by) = &limit.raised_by {
-            lines.push(format!("    raised by: {}", one_line(raised_by)));
+            lines.extend(paragraph("  raised by: ", raised_by));
         }
     }
     if let Some(policy) = &profile.policy {
         lines.push(paint(BOLD, "load tests"));
-        lines.push(format!("  {}", one_line(&policy.text)));
-        lines.push(format!("  source: {}", one_line(&policy.source)));
+        lines.extend(paragraph("", &policy.text));
+        lines.extend(paragraph("source: ", &policy.source));
     }
     lines
 }
@@ -183,7 +182,14 @@ fn value_of(profile: &Profile) -> Value {
     })
 }
 
-/// A text of several lines in the YAML as one.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// A text after its title, broken into lines that fit.
+fn paragraph(title: &str, text: &str) -> Vec<String> {
+    let indent = title.len() - title.trim_start().len() + 2;
+    let rest = " ".repeat(indent + 2 * usize::from(!title.is_empty()));
+    wrap(
+        &clean(&text.split_whitespace().collect::<Vec<_>>().join(" ")),
+        WIDTH,
+        &format!("  {title}"),
+        &rest,
+    )
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plimsoll_core::plan::{Load, Plan, Until};
+use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Progress;
 use plimsoll_core::time::At;
 use plimsoll_net::Control;
@@ -34,13 +35,13 @@ impl Display {
         let (messages, received) = channel();
         let control = control.clone();
         let console = console.clone();
-        let ends = end_of(plan);
+        let plan = Expected::of(plan);
         let thread = std::thread::Builder::new()
             .name("progress".to_owned())
             .spawn(move || match (quiet, std::io::stderr().is_terminal()) {
                 (true, _) => notes(&received, &console),
-                (false, true) => draw(&control, ends, &received, &console),
-                (false, false) => lines(&control, ends, &received, &console),
+                (false, true) => draw(&control, &plan, &received, &console),
+                (false, false) => lines(&control, &plan, &received, &console),
             })
             // Without a thread to spare the run goes on unwatched.
             .ok();
@@ -59,25 +60,34 @@ impl Display {
     }
 }
 
-/// When the load ends by the clock, if it does.
-fn end_of(plan: &Plan) -> Option<Duration> {
-    plan.groups
-        .iter()
-        .map(|group| match &group.load {
+/// What the plan says about the run beforehand; nothing where that depends on how long conversations take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Expected {
+    conversations: Option<u64>,
+    turns: Option<u64>,
+    /// The end of a load that ends by the clock.
+    ends: Option<Duration>,
+}
+
+impl Expected {
+    fn of(plan: &Plan) -> Self {
+        let asked = asked(plan);
+        let mut ends = plan.groups.iter().map(|group| match &group.load {
             Load::Closed(closed) => match closed.until {
                 Until::Duration(duration) => Some(duration),
                 Until::Loops(_) => None,
             },
-            Load::Open(open) => Some(
-                open.start_delay
-                    + open
-                        .stages
-                        .iter()
-                        .map(|stage| stage.lasts)
-                        .sum::<Duration>(),
-            ),
-        })
-        .try_fold(Duration::ZERO, |latest, end| Some(latest.max(end?)))
+            Load::Open(open) => {
+                let stages = open.stages.iter().map(|stage| stage.lasts);
+                Some(open.start_delay + stages.sum::<Duration>())
+            }
+        });
+        Self {
+            conversations: asked.conversations,
+            turns: asked.turns,
+            ends: ends.try_fold(Duration::ZERO, |latest, end| Some(latest.max(end?))),
+        }
+    }
 }
 
 fn notes(received: &Receiver<Message>, console: &Console) {
@@ -86,12 +96,7 @@ fn notes(received: &Receiver<Message>, console: &Console) {
     }
 }
 
-fn draw(
-    control: &Control,
-    ends: Option<Duration>,
-    received: &Receiver<Message>,
-    console: &Console,
-) {
+fn draw(control: &Control, plan: &Expected, received: &Receiver<Message>, console: &Console) {
     let bar = ProgressBar::with_draw_target(Some(BAR), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("  {bar:20} {msg}") {
         bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏░"));
@@ -102,14 +107,9 @@ fn draw(
             Ok(Message::Note(note)) => bar.suspend(|| console.note(note)),
             Err(RecvTimeoutError::Timeout) => {
                 let (now, progress) = (control.elapsed(), control.progress());
-                let share = share(&progress, now, ends);
-                bar.set_position((share.unwrap_or(0.0) * BAR as f64) as u64);
-                bar.set_message(line(
-                    &progress,
-                    now,
-                    pace.next(now, &progress),
-                    left(share, now, ends),
-                ));
+                let share = plan.share(&progress, now).unwrap_or(0.0);
+                bar.set_position((share * BAR as f64) as u64);
+                bar.set_message(plan.line(&progress, now, pace.next(now, &progress)));
             }
             Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -117,20 +117,14 @@ fn draw(
     bar.finish_and_clear();
 }
 
-fn lines(
-    control: &Control,
-    ends: Option<Duration>,
-    received: &Receiver<Message>,
-    console: &Console,
-) {
+fn lines(control: &Control, plan: &Expected, received: &Receiver<Message>, console: &Console) {
     let mut pace = Pace::default();
     loop {
         match received.recv_timeout(LINE) {
             Ok(Message::Note(note)) => console.note(note),
             Err(RecvTimeoutError::Timeout) => {
                 let (now, progress) = (control.elapsed(), control.progress());
-                let left = left(share(&progress, now, ends), now, ends);
-                console.note(&line(&progress, now, pace.next(now, &progress), left));
+                console.note(&plan.line(&progress, now, pace.next(now, &progress)));
             }
             Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -161,56 +155,58 @@ impl Pace {
     }
 }
 
-/// How much of the run is behind us, from 0 to 1, where that can be said.
-fn share(progress: &Progress, now: At, ends: Option<Duration>) -> Option<f64> {
-    if let Some(end) = ends.filter(|end| !end.is_zero()) {
-        return Some((now.as_secs_f64() / end.as_secs_f64()).min(1.0));
+impl Expected {
+    /// How much of the run is behind us, from 0 to 1, where that can be said.
+    fn share(&self, progress: &Progress, now: At) -> Option<f64> {
+        if let Some(end) = self.ends.filter(|end| !end.is_zero()) {
+            return Some((now.as_secs_f64() / end.as_secs_f64()).min(1.0));
+        }
+        let (done, all) = match (self.turns, self.conversations) {
+            (Some(turns), _) if turns > 0 => (progress.turns_answered, turns),
+            (_, Some(conversations)) if conversations > 0 => (progress.completed, conversations),
+            _ => return None,
+        };
+        // Refused conversations will have no turns; counting them keeps a throttled run from standing still at the end.
+        let refused = self
+            .conversations
+            .map_or(0.0, |all| progress.refused as f64 / all.max(1) as f64);
+        Some((done as f64 / all as f64 + refused).clamp(0.0, 1.0))
     }
-    let (done, planned) = match (progress.turns_planned, progress.planned) {
-        (Some(turns), _) if turns > 0 => (progress.turns_answered, turns),
-        (_, Some(sessions)) if sessions > 0 => (progress.completed, sessions),
-        _ => return None,
-    };
-    // Refused conversations will have no turns; counting them keeps a throttled run from standing still at the end.
-    let refused = progress
-        .planned
-        .map_or(0.0, |all| progress.refused as f64 / all.max(1) as f64);
-    Some((done as f64 / planned as f64 + refused).clamp(0.0, 1.0))
-}
 
-/// The time that is left: exact where the clock ends the run, else at the pace so far.
-fn left(share: Option<f64>, now: At, ends: Option<Duration>) -> Option<Duration> {
-    if let Some(end) = ends {
-        return Some(end.saturating_sub(now.since(At::ZERO)));
+    /// The time that is left: exact where the clock ends the run, else at the pace so far.
+    fn left(&self, progress: &Progress, now: At) -> Option<Duration> {
+        if let Some(end) = self.ends {
+            return Some(end.saturating_sub(now.since(At::ZERO)));
+        }
+        self.share(progress, now)
+            .filter(|share| *share >= ENOUGH_TO_TELL)
+            .map(|share| Duration::from_secs_f64(now.as_secs_f64() * (1.0 - share) / share))
     }
-    share
-        .filter(|share| *share >= ENOUGH_TO_TELL)
-        .map(|share| Duration::from_secs_f64(now.as_secs_f64() * (1.0 - share) / share))
-}
 
-fn line(progress: &Progress, now: At, rate: f64, left: Option<Duration>) -> String {
-    let mut parts = Vec::new();
-    match progress.planned {
-        Some(planned) => parts.push(format!(
-            "{}/{} done",
-            count(progress.completed),
-            count(planned)
-        )),
-        None => parts.push(format!("{} done", count(progress.completed))),
+    fn line(&self, progress: &Progress, now: At, turns_per_second: f64) -> String {
+        let done = count(progress.completed);
+        let mut parts = vec![match self.conversations {
+            Some(all) => format!("{done}/{} done", count(all)),
+            None => format!("{done} done"),
+        }];
+        for (what, n) in [
+            ("open", progress.open),
+            ("held", progress.held),
+            ("refused", progress.refused),
+            ("dropped", progress.dropped),
+        ] {
+            parts.push(format!("{what} {}", count(n)));
+        }
+        parts.push(format!("{turns_per_second:.1} turns/s"));
+        if let Some(p95) = progress.p95_ms {
+            parts.push(format!("p95 {}", millis(p95)));
+        }
+        parts.push(clock(now.since(At::ZERO)));
+        if let Some(left) = self.left(progress, now) {
+            parts.push(format!("{} left", clock(left)));
+        }
+        parts.join("   ")
     }
-    parts.push(format!("open {}", count(progress.open)));
-    parts.push(format!("held {}", count(progress.held)));
-    parts.push(format!("refused {}", count(progress.refused)));
-    parts.push(format!("dropped {}", count(progress.dropped)));
-    parts.push(format!("{rate:.1} turns/s"));
-    if let Some(p95) = progress.p95_ms {
-        parts.push(format!("p95 {}", millis(p95)));
-    }
-    parts.push(clock(now.since(At::ZERO)));
-    if let Some(left) = left {
-        parts.push(format!("{} left", clock(left)));
-    }
-    parts.join("   ")
 }
 
 /// A span as a clock shows it: `0:48`, `1:02:03`.
@@ -236,40 +232,40 @@ const ENOUGH_TO_TELL: f64 = 0.05;
 mod tests {
     use super::*;
 
+    const PLAN: Expected = Expected {
+        conversations: Some(500),
+        turns: Some(3500),
+        ends: None,
+    };
+
     fn half_way() -> Progress {
         Progress {
-            planned: Some(500),
-            due: 300,
             held: 20,
             open: 195,
-            refused: 0,
             dropped: 2,
             completed: 250,
             turns_answered: 1750,
-            turns_planned: Some(3500),
             p95_ms: Some(412.3),
+            ..Progress::default()
         }
     }
 
     #[test]
     fn one_line_tells_how_it_goes() {
-        let now = At::from_secs(48);
-        let share = share(&half_way(), now, None);
-        assert_eq!(share, Some(0.5));
         assert_eq!(
-            line(&half_way(), now, 33.33, left(share, now, None)),
+            PLAN.line(&half_way(), At::from_secs(48), 33.33),
             "250/500 done   open 195   held 20   refused 0   dropped 2   33.3 turns/s   p95 412 ms   0:48   0:48 left"
         );
     }
 
     #[test]
     fn a_run_by_the_clock_knows_what_is_left() {
-        let ends = Some(Duration::from_secs(4000));
-        assert_eq!(
-            left(None, At::from_secs(300), ends),
-            Some(Duration::from_secs(3700))
-        );
-        assert_eq!(clock(Duration::from_secs(3700)), "1:01:40");
+        let plan = Expected {
+            ends: Some(Duration::from_secs(4000)),
+            ..Expected::default()
+        };
+        let left = plan.left(&half_way(), At::from_secs(300));
+        assert_eq!(left.map(clock).as_deref(), Some("1:01:40"));
     }
 
     #[test]
@@ -278,8 +274,17 @@ mod tests {
             turns_answered: 10,
             ..half_way()
         };
-        let now = At::from_secs(2);
-        assert_eq!(left(share(&progress, now, None), now, None), None);
+        assert_eq!(PLAN.left(&progress, At::from_secs(2)), None);
+    }
+
+    #[test]
+    fn a_throttled_run_still_comes_to_its_end() {
+        let progress = Progress {
+            refused: 200,
+            turns_answered: 2100,
+            ..half_way()
+        };
+        assert_eq!(PLAN.share(&progress, At::from_secs(100)), Some(1.0));
     }
 
     #[test]

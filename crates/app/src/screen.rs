@@ -4,7 +4,7 @@ use plimsoll_core::summary::{Percentiles, Summary, TurnCounts};
 
 use crate::console::{BAD, BOLD, DIM, GOOD, WARN, clean, paint};
 use crate::exit::Ending;
-use crate::figures::{bytes, count, millis, rate, wrap};
+use crate::figures::{WIDTH, bytes, count, millis, rate, wrap};
 
 /// What is said of a run, besides its figures.
 pub(crate) struct Said<'a> {
@@ -174,7 +174,7 @@ fn turns(summary: &Summary) -> Vec<String> {
     if named.len() > 1 {
         for (name, counts) in named.iter().take(MOST_NAMES) {
             lines.extend(spans(
-                &crate::console::shorten(&clean(name), 14),
+                &crate::console::shorten(&clean(name), 13),
                 &counts.latency,
             ));
         }
@@ -277,8 +277,6 @@ fn push_percentile(
     }
 }
 
-/// Fits every terminal and reads well.
-const WIDTH: usize = 110;
 /// More names than these make the screen a list.
 const MOST_NAMES: usize = 12;
 /// A hold below this, in milliseconds, is the time that a lock takes.

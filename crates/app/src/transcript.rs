@@ -50,7 +50,7 @@ pub(crate) fn line(trace: &Trace, frames: Frames) -> Option<String> {
         } => {
             let took = took.map_or_else(String::new, |took| format!("   {}", span(took)));
             let meaning = paint(DIM, format_args!("{}{took}", clean(meaning)));
-            format!("<- {:<48}  {meaning}", frame(text, frames))
+            format!("<- {:<SHORT$}  {meaning}", frame(text, frames))
         }
         TraceEvent::Missed { what } => paint(WARN, format_args!("missed: {}", clean(what))),
         TraceEvent::Closing => "closing".to_owned(),
@@ -108,7 +108,7 @@ fn clock(at: At) -> String {
 }
 
 /// Leaves room for what a frame means on a line of 100.
-const SHORT: usize = 64;
+const SHORT: usize = 56;
 
 #[cfg(test)]
 mod tests {
@@ -140,7 +140,7 @@ mod tests {
                 meaning: "greeting".to_owned(),
                 span: Some(Duration::from_millis(1630)),
             },
-            "   1.87  <- Wel·[31mcome                                      greeting   1.63 s",
+            "   1.87  <- Wel·[31mcome                                              greeting   1.63 s",
         );
         check(
             TraceEvent::Refused(Answer {
