@@ -37,7 +37,7 @@ mod tree;
 pub mod values;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
@@ -219,7 +219,9 @@ pub struct Document {
     /// What `set` was told, as `path=value`.
     flags: Vec<String>,
     /// Values that `rewrite` put in, and what the file says in their place: complaints show the latter.
-    rewritten: BTreeMap<Place, Vec<(String, String)>>,
+    rewritten: Vec<(Place, String, String)>,
+    /// Values that `rewrite` failed on: one complaint about each is enough.
+    unwritten: BTreeSet<Place>,
     later: &'static [Later],
     complaints: RefCell<Vec<(Place, Wrong)>>,
 }
@@ -235,7 +237,8 @@ impl Document {
             lines: Vec::new(),
             root: Node::null(Place::FILE),
             flags: Vec::new(),
-            rewritten: BTreeMap::new(),
+            rewritten: Vec::new(),
+            unwritten: BTreeSet::new(),
             later: &[],
             complaints: RefCell::default(),
         };
@@ -316,13 +319,19 @@ impl Document {
                     let old = std::mem::replace(text, new.clone());
                     // A plain scalar resolves to numbers and null; a value from outside is a text until a type reads it.
                     *plain = false;
-                    rewritten.entry(place).or_default().push((new, old));
+                    rewritten.push((place, new, old));
                 }
                 Err(wrong) => failed.push((place, wrong)),
             });
         for (place, wrong) in failed {
             self.complain(place, wrong);
+            self.unwritten.insert(place);
         }
+    }
+
+    /// Did `rewrite` put something in here?
+    pub fn is_rewritten(&self, place: Place) -> bool {
+        self.rewritten.iter().any(|(at, ..)| *at == place)
     }
 
     /// The value at a path, when it is a scalar.
@@ -344,10 +353,15 @@ impl Document {
 
     /// Adds a complaint.
     pub fn complain(&self, place: Place, wrong: impl Into<Wrong>) {
+        if self.unwritten.contains(&place) {
+            return;
+        }
         let mut wrong = wrong.into();
-        for (new, old) in self.rewritten.get(&place).into_iter().flatten() {
-            wrong.message = hide(&wrong.message, new, old);
-            wrong.help = wrong.help.map(|help| hide(&help, new, old));
+        for (at, new, old) in &self.rewritten {
+            if *at == place || new.len() >= SECRET {
+                wrong.message = hide(&wrong.message, new, old);
+                wrong.help = wrong.help.map(|help| hide(&help, new, old));
+            }
         }
         self.complaints.borrow_mut().push((place, wrong));
     }
@@ -451,35 +465,44 @@ pub fn closest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -
     let most = (given.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
-        .map(|candidate| (distance(given, candidate), candidate))
-        .filter(|(distance, _)| *distance <= most)
+        .map(|candidate| {
+            let other_start = given.chars().next() != candidate.chars().next();
+            (distance(given, candidate), other_start, candidate)
+        })
+        .filter(|(distance, ..)| *distance <= most)
         .min()
-        .map(|(_, candidate)| candidate)
+        .map(|(.., candidate)| candidate)
 }
 
-/// Levenshtein's distance, letter case ignored; texts beyond any sensible key are simply far.
+/// How many letters were left out, added, changed or swapped with their neighbour; letter case is ignored. Texts
+/// beyond any sensible key are simply far.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.to_lowercase(), b.to_lowercase());
-    let b: Vec<char> = b.chars().collect();
-    if a.chars().count() > LONGEST_QUOTE || b.len() > LONGEST_QUOTE {
+    let lower = |text: &str| text.to_lowercase().chars().collect::<Vec<char>>();
+    let (a, b) = (lower(a), lower(b));
+    if a.len().max(b.len()) > LONGEST_QUOTE {
         return usize::MAX;
     }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 /// Shows what the file says where the message shows what was put in its place.
 fn hide(message: &str, new: &str, old: &str) -> String {
     let message = message.replace(&quoted(new), &quoted(old));
-    if new.is_empty() {
+    // A short value says little by itself, and would be found everywhere; one that the file shows is no secret.
+    if new.len() < SECRET || old.contains(new) {
         return message;
     }
     message.replace(new, old)
@@ -492,6 +515,8 @@ const MOST_PRINTED: usize = 40;
 /// How much of a long line is shown.
 const WINDOW: usize = 120;
 const LONGEST_QUOTE: usize = 60;
+/// From this many bytes on, a value from outside is hidden wherever it turns up.
+const SECRET: usize = 6;
 
 #[cfg(test)]
 mod tests;

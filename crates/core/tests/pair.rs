@@ -44,7 +44,7 @@ fn singapore_paced_completes_all_five_hundred() {
     let summary = played.summary(&plan);
     assert_eq!(summary.sessions.completed, 500);
     assert_eq!(summary.upgrades.refused, 0);
-    assert_eq!(summary.turns.answered, 3_500);
+    assert_eq!(summary.turns.counts.answered, 3_500);
     assert!((140.0..150.0).contains(&elapsed), "{elapsed}");
     identities(&summary);
 }
@@ -89,7 +89,7 @@ fn a_lost_connection_ends_its_conversation_and_the_run_goes_on() {
     let plan = read(SINGAPORE, &[]);
     let network = Network { lost: 0.5, ..Network::default() };
     let summary = play(&plan, &plan.platform, &network).summary(&plan);
-    assert!(summary.turns.timed_out > 100, "{}", summary.turns.timed_out);
+    assert!(summary.turns.counts.timed_out > 100, "{}", summary.turns.counts.timed_out);
     identities(&summary);
 }
 
@@ -127,12 +127,12 @@ proptest! {
     ) {
         let law = match law {
             0 => format!("{{concurrency: {{quota: {quota}}}}}"),
-            1 => format!("{{fixed_window: {{quota: {quota}, window: 10s, anchor: clock}}}}"),
-            _ => format!("{{fixed_window: {{quota: {quota}, window: 10s, anchor: first_request}}}}"),
+            1 => format!("{{fixed-window: {{quota: {quota}, window: 10s, anchor: clock}}}}"),
+            _ => format!("{{fixed-window: {{quota: {quota}, window: 10s, anchor: first-request}}}}"),
         };
         let limit = format!("{{name: l, on: upgrade, law: {law}, refusal: {{http: {{status: 503}}}}, source: {{label: fiction, from: a test}}}}");
         let fault = ["", "{every: 3, what: {cut: reset}}", "{every: 4, at_message: 2, what: stall}", "{chance: 0.3, at_age: 7s, what: {close: {code: 1011}}}",
-            "{open_above: 5, what: {slow_upgrade: {by: 3s}}}", "{every: 5, what: {refuse: {status: 500}}}"][usize::from(fault)];
+            "{open_above: 5, what: {slow-upgrade: {by: 3s}}}", "{every: 5, what: {refuse: {status: 500}}}"][usize::from(fault)];
         let platform = profile(&limit, fault);
         let plan = read(SINGAPORE, &[
             ("load.users", &users.to_string()),
@@ -165,8 +165,8 @@ fn identities(summary: &Summary) {
     }
     let u = &summary.upgrades;
     assert_eq!(u.attempted, u.accepted + u.refused + u.errored, "upgrades");
-    let t = &summary.turns;
-    assert_eq!(t.planned, Some(t.sent + t.never_reached), "turns");
+    let (turns, t) = (&summary.turns, &summary.turns.counts);
+    assert_eq!(turns.planned, t.sent + turns.never_reached, "turns");
     assert_eq!(t.sent, t.answered + t.timed_out + t.mismatched + t.fallback + t.throttled + t.unfinished, "turns sent");
     assert_eq!(summary.closures.clean + summary.closures.abnormal, u.accepted - s.open_at_end, "closures");
 }
@@ -185,19 +185,18 @@ fn read(yaml: &str, set: &[(&str, &str)]) -> Arc<Plan> {
 }
 
 fn profile(limit: &str, fault: &str) -> Arc<Profile> {
-    let fault = if fault.is_empty() { String::new() } else { format!("  - {fault}\n") };
+    let fault = if fault.is_empty() { String::new() } else { format!("faults:\n  - {fault}\n") };
     let yaml = format!(
         "version: 1
 name: made
 about: Made by a test.
 endpoints:
-  bot: {{path: /api/v2/interactions, dialect: {{json: {{}}}}}}
+  - {{name: bot, path: /api/v2/interactions, dialect: {{json: {{}}}}}}
 limits:
   - {limit}
-faults:
 {fault}bot:
   greeting: {{text: Welcome, delay: 300ms}}
-  otherwise: {{replies: [your order is on its way], delay: {{lognormal: {{median: 400ms, p95: 900ms}}}}}}
+  otherwise: {{reply: your order is on its way, delay: {{lognormal: {{median: 400ms, p95: 900ms}}}}}}
 "
     );
     match profile::file::read("made.yaml", &yaml) {

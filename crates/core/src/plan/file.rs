@@ -89,11 +89,14 @@ impl Reader<'_> {
             .and_then(|profile| self.endpoint(profile, raw.endpoint));
         let dialect = self.dialect(raw.dialect, endpoint);
         let had_data = raw.data.is_some();
-        let data = raw.data.and_then(Field::placed).and_then(|(raw, here)| {
-            data::data(raw, here, self.sources, self.document)
-        });
+        let data = raw
+            .data
+            .and_then(Field::placed)
+            .and_then(|(raw, here)| data::data(raw, here, self.sources, self.document));
         let names = Names {
-            columns: data.as_ref().map_or_else(Vec::new, |data| data.columns.clone()),
+            columns: data
+                .as_ref()
+                .map_or_else(Vec::new, |data| data.columns.clone()),
             columns_known: data.is_some() || !had_data,
             vars: self.vars(raw.vars, data.as_ref()),
         };
@@ -160,7 +163,9 @@ impl Reader<'_> {
                 (stem.unwrap_or_else(|| "plan".to_owned()), Place::FILE)
             }
         };
-        if name.trim().is_empty() || name.chars().count() > LONGEST_NAME || name.contains(char::is_control)
+        if name.trim().is_empty()
+            || name.chars().count() > LONGEST_NAME
+            || name.contains(char::is_control)
         {
             self.document.complain_that(
                 place,
@@ -187,7 +192,10 @@ impl Reader<'_> {
             self.document.complain_that(
                 place,
                 format!("no built-in platform is called {}", quoted(&name)),
-                &format!("{}, or the path of a profile that ends in .yaml", suggestion(&name, all)),
+                &format!(
+                    "{}, or the path of a profile that ends in .yaml",
+                    suggestion(&name, all)
+                ),
             );
             return None;
         }
@@ -195,7 +203,11 @@ impl Reader<'_> {
             .sources
             .read(&name)
             .map_err(|error| {
-                self.document.complain_that(place, error, "the path counts from the plan's own folder");
+                self.document.complain_that(
+                    place,
+                    error,
+                    "the path counts from the plan's own folder",
+                );
             })
             .ok()?;
         profile::file::read(&name, &text)
@@ -224,10 +236,17 @@ impl Reader<'_> {
         let (name, place) = field.placed()?;
         let endpoint = profile.endpoint(Some(&name));
         if endpoint.is_none() {
-            let all = profile.endpoints.iter().map(|endpoint| endpoint.name.as_str());
+            let all = profile
+                .endpoints
+                .iter()
+                .map(|endpoint| endpoint.name.as_str());
             self.document.complain_that(
                 place,
-                format!("the platform '{}' has no endpoint {}", profile.name, quoted(&name)),
+                format!(
+                    "the platform '{}' has no endpoint {}",
+                    profile.name,
+                    quoted(&name)
+                ),
                 &suggestion(&name, all),
             );
         }
@@ -260,8 +279,7 @@ impl Reader<'_> {
     ) -> Vec<(String, String)> {
         let mut vars = Vec::new();
         for (name, field) in field.and_then(Field::ok).unwrap_or_default().0 {
-            let place = field.place;
-            self.var_is_usable(&name, place, data);
+            self.var_is_usable(&name, field.key, data);
             vars.extend(field.ok().map(|value| (name, value)));
         }
         for (name, value) in &self.overrides.vars {
@@ -394,9 +412,8 @@ impl Reader<'_> {
         steps: Option<(Vec<Field<raw::Step>>, Place)>,
         conversations: &mut Conversation<'_>,
     ) -> Option<Group> {
-        let load = load.and_then(|(raw, here)| {
-            load::load(raw, here, self.document).map(|load| (load, here))
-        });
+        let load = load
+            .and_then(|(raw, here)| load::load(raw, here, self.document).map(|load| (load, here)));
         let steps = steps.and_then(|(raw, here)| {
             conversations.reserve(&raw);
             conversations.steps(raw, here)
@@ -441,11 +458,10 @@ impl Reader<'_> {
     }
 
     fn admission(&self, field: raw::Maybe<raw::Admission>) -> Admission {
-        let pace = field
+        let (pace, on_refusal) = field
             .and_then(Field::ok)
-            .and_then(|admission| admission.pace)
-            .and_then(Field::placed);
-        let pace = match pace {
+            .map_or((None, None), |raw| (raw.pace, raw.on_refusal));
+        let pace = match pace.and_then(Field::placed) {
             None | Some((raw::Pace::Limits, _)) => Pace::Limits,
             Some((raw::Pace::Off, _)) => Pace::Off,
             Some((raw::Pace::Rate(rate), place)) => {
@@ -459,10 +475,10 @@ impl Reader<'_> {
                 Pace::Rate(rate.0)
             }
         };
-        Admission {
-            pace,
-            on_refusal: OnRefusal::GiveUp,
-        }
+        let on_refusal = match on_refusal.and_then(Field::ok) {
+            None | Some(raw::OnRefusal::GiveUp) => OnRefusal::GiveUp,
+        };
+        Admission { pace, on_refusal }
     }
 
     fn fallback(&self, field: raw::Maybe<crate::document::values::Texts>) -> Vec<String> {

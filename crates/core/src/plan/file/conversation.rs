@@ -111,7 +111,7 @@ impl Conversation<'_> {
                     on_miss: miss(on_miss),
                 })
             }
-            "say" => self.say(raw, here).map(Step::Say),
+            "say" => self.say(raw).map(Step::Say),
             "think" => raw.think?.ok().map(|spread| Step::Think(spread.0)),
             _ => {
                 let times = raw.repeat?.ok();
@@ -140,7 +140,11 @@ impl Conversation<'_> {
             ("think", raw.think.is_some()),
             ("repeat", raw.repeat.is_some()),
         ];
-        let given: Vec<_> = kinds.iter().filter(|kind| kind.1).map(|kind| kind.0).collect();
+        let given: Vec<_> = kinds
+            .iter()
+            .filter(|kind| kind.1)
+            .map(|kind| kind.0)
+            .collect();
         match given[..] {
             [kind] => Some(kind),
             [] => {
@@ -167,13 +171,19 @@ impl Conversation<'_> {
         let keys = [
             ("name", "say", raw.name.as_ref().map(|field| field.key)),
             ("expect", "say", raw.expect.as_ref().map(|field| field.key)),
-            ("on_miss", "say", raw.on_miss.as_ref().map(|field| field.key)),
+            (
+                "on_miss",
+                "say",
+                raw.on_miss.as_ref().map(|field| field.key),
+            ),
             ("do", "repeat", raw.steps.as_ref().map(|field| field.key)),
         ];
         for (key, owner, place) in keys {
             if let Some(place) = place.filter(|_| owner != kind) {
                 let help = match (kind, key) {
-                    ("greeting", "on_miss") => "write it inside: greeting: {within: 5s, on_miss: end}",
+                    ("greeting", "on_miss") => {
+                        "write it inside: greeting: {within: 5s, on_miss: end}"
+                    }
                     _ => "move it to the step that it belongs to; mind the indentation",
                 };
                 self.document.complain_that(
@@ -185,7 +195,7 @@ impl Conversation<'_> {
         }
     }
 
-    fn say(&mut self, raw: raw::Step, here: Place) -> Option<Say> {
+    fn say(&mut self, raw: raw::Step) -> Option<Say> {
         let text = raw.say.and_then(|field| self.text(field, "a message"));
         let name = match raw.name {
             Some(name) => self.name(name),
@@ -198,9 +208,8 @@ impl Conversation<'_> {
                 done_within: None,
                 quiet: None,
             }),
-            Some(expect) => expect.placed().and_then(|(raw, here)| self.expect(raw, here)),
+            Some(expect) => expect.ok().and_then(|raw| self.expect(raw)),
         };
-        let _ = here;
         Some(Say {
             text: text?,
             name: name?,
@@ -211,7 +220,9 @@ impl Conversation<'_> {
 
     fn name(&self, field: Field<String>) -> Option<String> {
         let (name, place) = field.placed()?;
-        if name.trim().is_empty() || name.chars().count() > LONGEST_GIVEN || name.contains(char::is_control)
+        if name.trim().is_empty()
+            || name.chars().count() > LONGEST_GIVEN
+            || name.contains(char::is_control)
         {
             self.document.complain_that(
                 place,
@@ -223,14 +234,15 @@ impl Conversation<'_> {
         Some(name)
     }
 
-    fn expect(&mut self, raw: raw::Expect, here: Place) -> Option<Expect> {
+    fn expect(&self, raw: raw::Expect) -> Option<Expect> {
         let within = self.within("within", raw.within);
         let done_within = match raw.done_within {
             None => Some(None),
             Some(field) => {
                 let place = field.place;
                 let span = self.within("done_within", Some(field));
-                if let Some((done, within)) = span.zip(within).filter(|(done, first)| done < first) {
+                if let Some((done, within)) = span.zip(within).filter(|(done, first)| done < first)
+                {
                     self.document.complain_that(
                         place,
                         format!(
@@ -279,7 +291,6 @@ impl Conversation<'_> {
                 all
             });
         }
-        let _ = here;
         Some(Expect {
             check: together(all?),
             within: within?,
@@ -296,8 +307,11 @@ impl Conversation<'_> {
             raw.any_of.map(|field| {
                 let (texts, place) = field.placed()?;
                 if texts.0.is_empty() {
-                    self.document
-                        .complain_that(place, "'any_of' is empty", "list at least one text");
+                    self.document.complain_that(
+                        place,
+                        "'any_of' is empty",
+                        "list at least one text",
+                    );
                     return None;
                 }
                 let texts: Vec<_> = texts

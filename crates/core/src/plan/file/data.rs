@@ -109,7 +109,10 @@ fn columns_are_usable(path: &str, columns: &[String]) -> Result<(), Wrong> {
         }
         if own(column).is_some() {
             return Err(Wrong::new(
-                format!("{path}: a column is called {}, which every conversation has already", quoted(column)),
+                format!(
+                    "{path}: a column is called {}, which every conversation has already",
+                    quoted(column)
+                ),
                 "rename the column",
             ));
         }

@@ -45,10 +45,7 @@ fn value(inside: &str, vars: &[(String, String)], sources: &dyn Sources) -> Resu
         None => (inside, None),
     };
     if name.is_empty() || name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
-        return Err(Wrong::new(
-            format!("{} is not a name", quoted(name)),
-            WAYS,
-        ));
+        return Err(Wrong::new(format!("{} is not a name", quoted(name)), WAYS));
     }
     let given = vars.iter().rev().find(|(var, _)| var == name);
     given

@@ -28,6 +28,11 @@ impl Names {
         parsed
             .map_err(|error| {
                 let wrong = match unknown.take() {
+                    // Even a part of it may be a secret.
+                    _ if document.is_rewritten(place) => Wrong::new(
+                        "the value that comes from outside is not a text with known variables",
+                        "look for '{{' in it",
+                    ),
                     Some(name) => self.unknown(&name),
                     None => Wrong::new(error, "write {{ name }} for a variable"),
                 };

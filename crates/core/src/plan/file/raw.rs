@@ -180,7 +180,10 @@ impl Short for Step {
 
     fn short(text: &str) -> Result<Self, Wrong> {
         Err(match text {
-            "greeting" => Wrong::new("'greeting' stands alone here", "write 'greeting:' or 'greeting: {within: 5s}'"),
+            "greeting" => Wrong::new(
+                "'greeting' stands alone here",
+                "write 'greeting:' or 'greeting: {within: 5s}'",
+            ),
             "say" | "think" | "repeat" => Wrong::new(
                 format!("'{text}' needs a value"),
                 "write 'say: a text', 'think: 5s' or 'repeat: 3' with 'do:' below it",
@@ -419,15 +422,51 @@ short! {
 
 /// What the design has and this version does not.
 pub(super) const LATER: &[Later] = &[
-    ("Plan", "abort", "leave it out; a turn can end the run with 'on_miss: abort'"),
-    ("Plan", "before", "leave it out; every conversation runs the steps of 'conversation'"),
-    ("Plan", "after", "leave it out; every conversation runs the steps of 'conversation'"),
-    ("Plan", "budget", "leave it out; 'loops', 'duration' and 'for' bound a run"),
-    ("Plan", "environments", "leave it out; use ${NAME}, -e NAME=value or --set path=value"),
-    ("Load", "stages", "write several groups, or 'arrivals' for a rate that changes"),
+    (
+        "Plan",
+        "abort",
+        "leave it out; a turn can end the run with 'on_miss: abort'",
+    ),
+    (
+        "Plan",
+        "before",
+        "leave it out; every conversation runs the steps of 'conversation'",
+    ),
+    (
+        "Plan",
+        "after",
+        "leave it out; every conversation runs the steps of 'conversation'",
+    ),
+    (
+        "Plan",
+        "budget",
+        "leave it out; 'loops', 'duration' and 'for' bound a run",
+    ),
+    (
+        "Plan",
+        "environments",
+        "leave it out; use ${NAME}, -e NAME=value or --set path=value",
+    ),
+    (
+        "Load",
+        "stages",
+        "write several groups, or 'arrivals' for a rate that changes",
+    ),
     ("Load", "warm_up", "leave it out"),
     ("OnRefusal", "retry", "write 'on_refusal: give_up'"),
-    ("Permission", "max_rate", "leave it out; 'admission: {pace: 280/min}' holds a rate"),
-    ("Permission", "probe", "leave it out; this version does not probe"),
-    ("Permission", "window", "leave it out; 'until' says when the run must have ended"),
+    (
+        "Permission",
+        "max_rate",
+        "leave it out; 'admission: {pace: 280/min}' holds a rate",
+    ),
+    (
+        "Permission",
+        "probe",
+        "leave it out; this version does not probe",
+    ),
+    (
+        "Permission",
+        "window",
+        "leave it out; 'until' says when the run must have ended",
+    ),
 ];

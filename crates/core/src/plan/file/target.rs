@@ -48,19 +48,24 @@ pub(super) fn target(
     };
     let mut headers: Vec<(String, Text)> = Vec::new();
     for (name, field) in parts.headers.and_then(Field::ok).unwrap_or_default().0 {
+        let key = field.key;
         let Some((value, place)) = field.placed() else {
             continue;
         };
         let lower = name.to_ascii_lowercase();
         if let Err(wrong) = header(&lower, headers.iter().any(|(other, _)| *other == lower)) {
-            document.complain(place, wrong);
+            document.complain(key, wrong);
             continue;
         }
         headers.extend(value_of(&value, place, names, document).map(|text| (lower, text)));
     }
     if let Some((origin, place)) = parts.origin.and_then(Field::placed) {
         if headers.iter().any(|(name, _)| name == "origin") {
-            document.complain_that(place, "the origin is given twice", "remove the header 'Origin'");
+            document.complain_that(
+                place,
+                "the origin is given twice",
+                "remove the header 'Origin'",
+            );
         }
         headers.extend(
             value_of(&origin, place, names, document).map(|text| ("origin".to_owned(), text)),
@@ -92,7 +97,10 @@ fn header(lower: &str, twice: bool) -> Result<(), Wrong> {
     }
     if OURS.contains(&lower) || lower.starts_with("sec-websocket-") {
         return Err(Wrong::new(
-            format!("the header {} belongs to the WebSocket handshake", quoted(lower)),
+            format!(
+                "the header {} belongs to the WebSocket handshake",
+                quoted(lower)
+            ),
             "remove it: it is written for every upgrade",
         ));
     }
@@ -111,10 +119,9 @@ fn address(text: &str, place: Place, document: &Document) -> Option<Target> {
     }
     let help = "write 'emulator', or an address like ws://localhost:8080/chat or wss://bot.example.com/chat";
     let wrong = match Url::parse(text) {
-        Err(_) if !text.contains("://") => Wrong::new(
-            format!("{} is not a target", quoted(text)),
-            help,
-        ),
+        Err(_) if !text.contains("://") => {
+            Wrong::new(format!("{} is not a target", quoted(text)), help)
+        }
         Err(error) => Wrong::new(format!("{} is not an address: {error}", quoted(text)), help),
         Ok(url) => match url.scheme() {
             "ws" | "wss" if !url.username().is_empty() || url.password().is_some() => Wrong::new(
@@ -125,7 +132,9 @@ fn address(text: &str, place: Place, document: &Document) -> Option<Target> {
                 format!("{} has a fragment, which is never sent", quoted(text)),
                 "remove what follows the '#'",
             ),
-            "ws" | "wss" if url.host_str().is_none_or(str::is_empty) => Wrong::new(format!("{} names no host", quoted(text)), help),
+            "ws" | "wss" if url.host_str().is_none_or(str::is_empty) => {
+                Wrong::new(format!("{} names no host", quoted(text)), help)
+            }
             "ws" | "wss" => return Some(Target::Url(url)),
             "http" | "https" => Wrong::new(
                 format!("{} is not a WebSocket address", quoted(text)),
@@ -212,7 +221,10 @@ pub(super) fn permission(
     };
     let ticket_place = raw.ticket.place;
     let ticket = raw.ticket.get("ticket", here, document);
-    if ticket.as_ref().is_some_and(|ticket| ticket.trim().is_empty()) {
+    if ticket
+        .as_ref()
+        .is_some_and(|ticket| ticket.trim().is_empty())
+    {
         document.complain_that(
             ticket_place,
             "the ticket is empty",
