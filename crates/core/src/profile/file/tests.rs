@@ -1,4 +1,5 @@
 use super::*;
+use crate::document::Document;
 
 /// The complaints about a profile, without the lines they quote: `line:column: message | help`.
 #[track_caller]
@@ -66,7 +67,9 @@ fn the_built_in_profiles_are_what_they_say() {
 fn built_in_profiles_keep_to_the_schema() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
     for (name, text) in BUILT_IN {
-        let value: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+        let document = Document::parse(name, text).unwrap();
+        let value: Option<serde_json::Value> = document.read();
+        let value = document.finish(value).unwrap();
         let errors: Vec<String> = validator
             .iter_errors(&value)
             .map(|error| format!("{}: {error}", error.instance_path()))
