@@ -1,49 +1,42 @@
-//! The closed books of a run: its figures, and what is said of them.
+//! The closed books of a run: its figures, and what they mean.
 
+use plimsoll_core::plan::Plan;
 use plimsoll_core::summary::Summary;
-use serde_json::{Value, json};
+use plimsoll_core::summary::contract::Document;
+use plimsoll_core::verdict::{Kind, Verdict, judge};
 
 use crate::exit::Ending;
-use crate::screen::Said;
 
 pub(crate) struct Books {
     pub(crate) summary: Summary,
-    why: Vec<String>,
+    pub(crate) verdict: Verdict,
 }
 
 impl Books {
-    pub(crate) fn close(summary: Summary, first_error: Option<String>) -> Self {
-        Self {
-            summary,
-            why: first_error.into_iter().collect(),
+    /// `first_error` is what the first failed attempt to connect said, in a sentence.
+    pub(crate) fn close(summary: Summary, plan: &Plan, first_error: Option<String>) -> Self {
+        let mut verdict = judge(&summary, plan);
+        if let Some(error) = first_error {
+            let times = summary.upgrades.errored;
+            let first = if times > 1 { "The first of them: " } else { "" };
+            verdict.why.push(format!("{first}{error}."));
+        }
+        Self { summary, verdict }
+    }
+
+    pub(crate) const fn ending(&self) -> Ending {
+        match self.verdict.kind {
+            Kind::Interrupted => Ending::Interrupted,
+            Kind::Unreachable => Ending::Unreachable,
+            Kind::GeneratorSaturated => Ending::Saturated,
+            Kind::PlatformLimited => Ending::PlatformLimited,
+            Kind::GoalsMissed => Ending::GoalsMissed,
+            Kind::Passed => Ending::Passed,
         }
     }
 
-    pub(crate) fn ending(&self) -> Ending {
-        let (sessions, upgrades) = (&self.summary.sessions, &self.summary.upgrades);
-        if self.summary.facts.interrupted {
-            Ending::Interrupted
-        } else if upgrades.errored > 0 && upgrades.accepted + upgrades.refused == 0 {
-            Ending::Unreachable
-        } else if sessions.refused > 0 {
-            Ending::PlatformLimited
-        } else if sessions.failed > 0 {
-            Ending::GoalsMissed
-        } else {
-            Ending::Passed
-        }
-    }
-
-    pub(crate) fn said(&self) -> Said<'_> {
-        Said {
-            ending: self.ending(),
-            why: &self.why,
-            goals: &[],
-            next: &[],
-        }
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        json!({"sessions": self.summary.sessions, "upgrades": self.summary.upgrades, "turns": self.summary.turns})
+    /// The summary as other programs read it.
+    pub(crate) fn json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(&Document::new(&self.summary, &self.verdict))
     }
 }

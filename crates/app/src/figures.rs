@@ -34,15 +34,6 @@ pub(crate) fn bytes(n: f64) -> String {
     }
 }
 
-/// A rate per second: `8.3/s`, `0.25/s`, `120/s`.
-pub(crate) fn rate(per_second: f64) -> String {
-    match per_second {
-        r if r < 0.995 => trimmed(r, 2) + "/s",
-        r if r < 99.95 => trimmed(r, 1) + "/s",
-        r => format!("{r:.0}/s"),
-    }
-}
-
 /// Breaks a text into lines of at most `width` characters, where it has spaces.
 pub(crate) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<String> {
     let mut lines = vec![first.to_owned()];
@@ -110,15 +101,6 @@ mod tests {
         }
         for (n, text) in [(12.0, "12 B"), (45_300_000.0, "45.3 MB"), (2e9, "2 GB")] {
             assert_eq!(bytes(n), text);
-        }
-        for (r, text) in [
-            (8.333, "8.3/s"),
-            (0.25, "0.25/s"),
-            (0.0, "0/s"),
-            (120.4, "120/s"),
-            (5.0, "5/s"),
-        ] {
-            assert_eq!(rate(r), text);
         }
     }
 }

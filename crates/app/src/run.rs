@@ -40,7 +40,7 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
         aim::warn_insecure(console);
     }
     let aim = aim::take(&input, say)?;
-    let mut started = Started::new(input.plan, aim);
+    let mut started = Started::new(input.plan, aim, &args.subject);
     let options = started.options(&args.over)?;
     let control = Control::new();
     let display = Display::start(&control, &started.plan, args.quiet, console);
@@ -51,9 +51,7 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let books = started.close(finished?)?;
     sink.write(&books, console)?;
     if !args.json {
-        screen::of(&books.summary, &books.said())
-            .iter()
-            .for_each(|line| say(line));
+        screen::of(&books).iter().for_each(|line| say(line));
     }
     Ok(books.ending())
 }
@@ -62,16 +60,19 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
 pub(crate) struct Started {
     pub(crate) plan: Arc<Plan>,
     aim: Aim,
+    /// What was run, as it was typed: next steps repeat it.
+    subject: String,
     run_id: String,
     at: jiff::Timestamp,
 }
 
 impl Started {
-    pub(crate) fn new(plan: Plan, aim: Aim) -> Self {
+    pub(crate) fn new(plan: Plan, aim: Aim, subject: &str) -> Self {
         let at = jiff::Timestamp::now();
         Self {
             plan: Arc::new(plan),
             aim,
+            subject: subject.to_owned(),
             run_id: machine::run_id(at),
             at,
         }
@@ -114,6 +115,7 @@ impl Started {
         let summary = finished.recorder.finish(&Facts {
             run_id: self.run_id.clone(),
             plan: self.plan.name.clone(),
+            plan_file: self.subject.clone(),
             seed: self.plan.seed,
             started_at: self.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             elapsed: finished.elapsed,
@@ -125,7 +127,7 @@ impl Started {
             asked_over: asked.over.unwrap_or_default(),
             exhausted: finished.exhausted,
         });
-        Ok(Books::close(summary, finished.first_error))
+        Ok(Books::close(summary, &self.plan, finished.first_error))
     }
 }
 
@@ -158,7 +160,11 @@ impl Sink {
     }
 
     fn write(&self, books: &Books, console: &Console) -> Result<(), Failure> {
-        let json = format!("{:#}", books.json());
+        let json = books.json().map_err(|error| {
+            Failure::fault(format_args!(
+                "the summary cannot be written as JSON: {error}"
+            ))
+        })?;
         match self {
             Self::None => Ok(()),
             Self::Stdout => {

@@ -1,86 +1,82 @@
 //! The end screen: verdict, why, asked against delivered, figures, next steps.
 
 use plimsoll_core::summary::{Percentiles, Summary, TurnCounts};
+use plimsoll_core::verdict::{GoalResult, Verdict};
 
+use crate::books::Books;
 use crate::console::{BAD, BOLD, DIM, GOOD, WARN, clean, paint};
 use crate::exit::Ending;
-use crate::figures::{WIDTH, bytes, count, millis, rate, wrap};
-
-/// What is said of a run, besides its figures.
-pub(crate) struct Said<'a> {
-    pub(crate) ending: Ending,
-    /// Sentences.
-    pub(crate) why: &'a [String],
-    pub(crate) goals: &'a [Goal],
-    pub(crate) next: &'a [String],
-}
-
-pub(crate) struct Goal {
-    pub(crate) goal: String,
-    pub(crate) observed: Option<String>,
-    pub(crate) passed: bool,
-}
+use crate::figures::{WIDTH, bytes, count, millis, wrap};
 
 /// The whole screen, line by line.
-pub(crate) fn of(summary: &Summary, said: &Said<'_>) -> Vec<String> {
-    let mut lines = vec![headline(summary, said.ending)];
-    for sentence in said.why {
-        lines.extend(wrap(&clean(sentence), WIDTH, "  ", "        "));
-    }
+pub(crate) fn of(books: &Books) -> Vec<String> {
+    let Books { summary, verdict } = books;
+    let mut lines = vec![format!("{}   {}", word(books.ending()), verdict.load)];
+    lines.extend(why(verdict));
     lines.push(String::new());
     lines.extend(conversations(summary));
     lines.extend(upgrades(summary));
     lines.extend(turns(summary));
-    lines.extend(closures(summary));
+    lines.extend(closures(summary, verdict));
     lines.push(generator(summary));
-    for goal in said.goals {
-        let mark = if goal.passed {
-            paint(GOOD, "held  ")
-        } else {
-            paint(BAD, "missed")
-        };
-        let observed = goal.observed.as_ref();
-        let observed = observed.map_or_else(String::new, |observed| format!("   (was {observed})"));
-        lines.push(format!(
-            "  {}{mark}  {}{observed}",
-            label("goal"),
-            clean(&goal.goal)
-        ));
-    }
-    for (n, step) in said.next.iter().enumerate() {
+    lines.extend(verdict.goals.iter().map(goal));
+    for (n, step) in verdict.next_steps.iter().enumerate() {
         let first = if n == 0 { "  Next: " } else { "        " };
-        lines.extend(wrap(&clean(step), WIDTH, first, "        "));
+        lines.extend(wrap(&clean(step), WIDTH, first, "          "));
     }
-    lines.push(paint(DIM, format_args!("exit {}", said.ending.code())));
+    lines.push(paint(DIM, format_args!("exit {}", books.ending().code())));
     lines
 }
 
 /// Verdict and reasons, for one conversation that was just seen frame by frame.
-pub(crate) fn short(said: &Said<'_>) -> Vec<String> {
-    let mut lines = vec![word(said.ending)];
-    for sentence in said.why {
-        lines.extend(wrap(&clean(sentence), WIDTH, "  ", "        "));
-    }
+pub(crate) fn short(books: &Books) -> Vec<String> {
+    let mut lines = vec![word(books.ending())];
+    lines.extend(why(&books.verdict));
     lines
 }
 
-fn headline(summary: &Summary, ending: Ending) -> String {
-    let arrivals = &summary.arrivals;
-    let over = |n: u64, per_s: Option<f64>| match per_s.filter(|per_s| *per_s > 0.0) {
-        None => count(n),
-        Some(per_s) => format!(
-            "{} in {} ({})",
-            count(n),
-            millis(n as f64 / per_s * 1e3),
-            rate(per_s)
-        ),
+fn why(verdict: &Verdict) -> impl Iterator<Item = String> + '_ {
+    verdict
+        .why
+        .iter()
+        .flat_map(|sentence| wrap(&clean(sentence), WIDTH, "  ", "    "))
+}
+
+fn goal(result: &GoalResult) -> String {
+    let mark = if result.passed {
+        paint(GOOD, "held  ")
+    } else {
+        paint(BAD, "missed")
+    };
+    let observed = match result.observed {
+        None => "nothing to measure".to_owned(),
+        Some(observed) => {
+            let more = if result.at_least { "> " } else { "" };
+            format!("{more}{}", observed_text(&result.goal, observed))
+        }
+    };
+    let implied = if result.implied {
+        ", not stated by the plan"
+    } else {
+        ""
     };
     format!(
-        "{}   asked {}; delivered {}",
-        word(ending),
-        over(arrivals.asked, arrivals.asked_per_s),
-        over(arrivals.delivered, arrivals.delivered_per_s)
+        "  {}{mark}  {}   (was {observed}{implied})",
+        label("goal"),
+        clean(&result.goal)
     )
+}
+
+/// A figure in the terms of its goal: with the unit of the number that it is compared with.
+fn observed_text(goal: &str, observed: f64) -> String {
+    let unit = goal
+        .trim_end()
+        .trim_start_matches(|c: char| !c.is_ascii_digit());
+    match goal.trim_end().chars().last() {
+        Some('%') => format!("{observed:.1}%"),
+        Some('s' | 'm' | 'h') if !unit.is_empty() => millis(observed),
+        _ => format!("{observed}"),
+    }
 }
 
 fn word(ending: Ending) -> String {
@@ -211,7 +207,7 @@ fn spans(name: &str, spans: &Percentiles) -> Option<String> {
     (!parts.is_empty()).then(|| row(&format!("  {name}"), &parts))
 }
 
-fn closures(summary: &Summary) -> Option<String> {
+fn closures(summary: &Summary, verdict: &Verdict) -> Option<String> {
     let closures = &summary.closures;
     if closures.clean + closures.abnormal == 0 {
         return None;
@@ -227,6 +223,9 @@ fn closures(summary: &Summary) -> Option<String> {
             .map(|(code, n)| format!("{code}: {}", count(*n)))
             .collect();
         parts.push(codes.join(", "));
+    }
+    for (cause, n) in &verdict.by_cause {
+        parts.push(format!("{} {cause}", count(*n)));
     }
     Some(row("closures", &parts))
 }

@@ -64,7 +64,7 @@ fn converse(
         aim::warn_insecure(console);
     }
     let aim = aim::take(&input, |line| console.print(line))?;
-    let mut started = Started::new(input.plan, aim);
+    let mut started = Started::new(input.plan, aim, &args.subject);
     let mut options = started.options(&args.over)?;
     options.shards = 1;
     let (sender, traces) = channel();
@@ -81,7 +81,7 @@ fn converse(
     });
     display.end();
     let books = started.close(finished?)?;
-    screen::short(&books.said())
+    screen::short(&books)
         .iter()
         .for_each(|line| console.print(line));
     if let (Target::Url(url), true) = (&started.plan.target, input::is_address(&args.subject)) {
