@@ -44,6 +44,7 @@ fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             name: "bot".to_owned(),
             path: "/".to_owned(),
             url: None,
+            required_query: Vec::new(),
             dialect: Arc::clone(&dialect),
         }],
         limits,
