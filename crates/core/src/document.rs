@@ -216,7 +216,7 @@ pub struct Document {
     file: String,
     lines: Vec<String>,
     root: Node,
-    /// What `set` was told, as `path=value`.
+    /// The paths that `set` was told; not the values, which may be secrets.
     flags: Vec<String>,
     /// Values that `rewrite` put in, and what the file says in their place: complaints show the latter.
     rewritten: Vec<(Place, String, String)>,
@@ -288,7 +288,7 @@ impl Document {
     /// braces is YAML, any other is taken as it is.
     pub fn set(&mut self, path: &str, value: &str) {
         let place = Place::of_flag(self.flags.len());
-        self.flags.push(format!("{path}={value}"));
+        self.flags.push(path.to_owned());
         let node = if value.trim_start().starts_with(['[', '{']) {
             let mut duplicates = Vec::new();
             let lines: Vec<String> = value.lines().map(str::to_owned).collect();

@@ -100,15 +100,15 @@ impl Node {
 
     /// Puts a value at a path, making the mappings on the way.
     pub(super) fn put(&mut self, path: &str, value: Self, place: Place) -> Result<(), Wrong> {
+        if path.split('.').any(str::is_empty) {
+            return Err(Wrong::new(
+                format!("{} is not a path", quoted(path)),
+                "write the keys with a dot between them, like load.users",
+            ));
+        }
         let mut node = self;
         let mut walked = String::new();
         for part in path.split('.') {
-            if part.is_empty() {
-                return Err(Wrong::new(
-                    format!("{} is not a path", quoted(path)),
-                    "write the keys with a dot between them, like load.users",
-                ));
-            }
             if node.is_null() {
                 node.kind = Kind::Map(Vec::new());
                 node.place = place;

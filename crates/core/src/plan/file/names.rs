@@ -48,7 +48,11 @@ impl Names {
             .map(Slot::Column)
             .or_else(|| var().map(Slot::Var))
             .or_else(|| own(name))
-            .or((!self.columns_known).then_some(Slot::User))
+            .or(if self.columns_known {
+                None
+            } else {
+                Some(Slot::User)
+            })
     }
 
     fn unknown(&self, name: &str) -> Wrong {

@@ -123,6 +123,10 @@ fn address(text: &str, place: Place, document: &Document) -> Option<Target> {
             Wrong::new(format!("{} is not a target", quoted(text)), help)
         }
         Err(error) => Wrong::new(format!("{} is not an address: {error}", quoted(text)), help),
+        Ok(_) if text.contains("{{") => Wrong::new(
+            format!("{} has a variable in it; an address has none", quoted(text)),
+            "variables go into texts and headers; ${NAME} goes anywhere",
+        ),
         Ok(url) => match url.scheme() {
             "ws" | "wss" if !url.username().is_empty() || url.password().is_some() => Wrong::new(
                 "the address has a user name or password in it",

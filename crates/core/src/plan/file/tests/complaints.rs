@@ -1,0 +1,936 @@
+//! Every kind of mistake in a plan, and the complaint that it earns.
+
+use super::check;
+
+#[test]
+fn numbers_that_make_no_sense_are_named_with_what_is_allowed() {
+    check(
+        "load: {users: 0}",
+        r"
+plan.yaml:1:15: '0' is too few
+  1 | load: {users: 0}
+    |               ^
+  help: write a whole number from 1 up
+",
+    );
+    check(
+        "load: {users: -5, loops: 1.5}",
+        r"
+plan.yaml:1:15: '-5' is too few
+  1 | load: {users: -5, loops: 1.5}
+    |               ^^
+  help: write a whole number from 1 up
+
+plan.yaml:1:26: '1.5' is not a count
+  1 | load: {users: -5, loops: 1.5}
+    |                          ^^^
+  help: write a whole number from 1 up
+",
+    );
+    check(
+        "load: {users: many}",
+        r"
+plan.yaml:1:15: 'many' is not a count
+  1 | load: {users: many}
+    |               ^^^^
+  help: write a whole number from 1 up
+",
+    );
+    check(
+        "load: {users: 5, ramp_up: 60, start_delay: -1s}",
+        r"
+plan.yaml:1:27: '60' has no unit
+  1 | load: {users: 5, ramp_up: 60, start_delay: -1s}
+    |                           ^^
+  help: write 60s for seconds, 60ms for milliseconds, 60m for minutes
+
+plan.yaml:1:44: '-1s' is negative
+  1 | load: {users: 5, ramp_up: 60, start_delay: -1s}
+    |                                            ^^^
+  help: write a number with its unit: 500ms, 5s, 1m 30s, 2h
+",
+    );
+    check(
+        "load: {users: 5, ramp_up: 5 parsecs}",
+        r"
+plan.yaml:1:27: '5 parsecs' is not a span of time
+  1 | load: {users: 5, ramp_up: 5 parsecs}
+    |                           ^^^^^^^^^
+  help: write a number with its unit: 500ms, 5s, 1m 30s, 2h
+",
+    );
+    check(
+        "load: {arrivals: [{rate: 5, for: 2m}, {ramp_to: -1/s, over: 1m}]}",
+        r"
+plan.yaml:1:26: '5' does not say in what time
+  1 | load: {arrivals: [{rate: 5, for: 2m}, {ramp_to: -1/s, over: 1m}]}
+    |                          ^
+  help: write 5/s or 5/min
+
+plan.yaml:1:49: '-1/s' is negative
+  1 | load: {arrivals: [{rate: 5, for: 2m}, {ramp_to: -1/s, over: 1m}]}
+    |                                                 ^^^^
+  help: write a number, a slash and a unit of time: 5/s, 280/min, 1000/h, 300/60s
+",
+    );
+    check(
+        "seed: -1",
+        r"
+plan.yaml:1:7: 'seed' wants a whole number that is not negative, not '-1'
+  1 | seed: -1
+    |       ^^
+",
+    );
+    check(
+        "admission: {pace: 0/s}",
+        r"
+plan.yaml:1:19: at a pace of zero nothing would ever be let go
+  1 | admission: {pace: 0/s}
+    |                   ^^^
+  help: write limits, off or a rate above zero
+",
+    );
+    check(
+        "admission: {pace: slow}",
+        r"
+plan.yaml:1:19: 'slow' is not a pace
+  1 | admission: {pace: slow}
+    |                   ^^^^
+  help: write limits, off or a rate like 280/min
+",
+    );
+}
+
+#[test]
+fn a_plan_that_could_never_end_or_never_begin_is_refused() {
+    check(
+        "load: {}",
+        r"
+plan.yaml:1:1: the load has neither 'users' nor 'arrivals'
+  1 | load: {}
+    | ^^^^
+  help: write {users: 20, ramp_up: 30s} or {arrivals: [{rate: 5/s, for: 2m}]}
+",
+    );
+    check(
+        "load: {ramp_up: 5s}",
+        r"
+plan.yaml:1:1: the load has neither 'users' nor 'arrivals'
+  1 | load: {ramp_up: 5s}
+    | ^^^^
+  help: write {users: 20, ramp_up: 30s} or {arrivals: [{rate: 5/s, for: 2m}]}
+",
+    );
+    check(
+        "load: {users: 5, loops: 2, duration: 1m}",
+        r"
+plan.yaml:1:28: 'loops' and 'duration' exclude each other
+  1 | load: {users: 5, loops: 2, duration: 1m}
+    |                            ^^^^^^^^
+  help: keep 'loops' for so many conversations a user, 'duration' for so much time
+",
+    );
+    check(
+        "load: {users: 5, duration: 30s, ramp_up: 1m}",
+        r"
+plan.yaml:1:28: the duration of 30s ends before the last user starts, at 1m
+  1 | load: {users: 5, duration: 30s, ramp_up: 1m}
+    |                            ^^^
+  help: it counts from the run's begin: make it longer than start_delay and ramp_up together
+",
+    );
+    check(
+        "load: {users: 5, duration: 0s}",
+        r"
+plan.yaml:1:28: a duration of zero starts nobody
+  1 | load: {users: 5, duration: 0s}
+    |                            ^^
+  help: write how long users converse, like 10m
+",
+    );
+    check(
+        "load: {users: 5, duration: 1m}\nconversation: [{think: 0s}]",
+        r"
+plan.yaml:1:1: conversations that take no time would be begun again without end
+  1 | load: {users: 5, duration: 1m}
+    | ^^^^
+  help: let them say or think something, or write 'loops' instead of 'duration'
+",
+    );
+    check(
+        "load: {arrivals: [{rate: 0/s, for: 2m}]}",
+        r"
+plan.yaml:1:8: no conversation ever arrives
+  1 | load: {arrivals: [{rate: 0/s, for: 2m}]}
+    |        ^^^^^^^^
+  help: give at least one stage a rate above zero: {rate: 5/s, for: 2m}
+",
+    );
+    check(
+        "load: {arrivals: [{rate: 5/s}]}",
+        r"
+plan.yaml:1:20: a stage of arrivals holds a rate, or goes to one
+  1 | load: {arrivals: [{rate: 5/s}]}
+    |                    ^^^^
+  help: write {rate: 5/s, for: 2m} or {ramp_to: 20/s, over: 5m}
+",
+    );
+    check(
+        "load: {arrivals: [{rate: 5/s, for: 0s}]}",
+        r"
+plan.yaml:1:36: a stage must last longer than zero
+  1 | load: {arrivals: [{rate: 5/s, for: 0s}]}
+    |                                    ^^
+  help: write how long, like 'for: 2m'
+",
+    );
+    check(
+        "load: {arrivals: []}",
+        r"
+plan.yaml:1:8: no conversation ever arrives
+  1 | load: {arrivals: []}
+    |        ^^^^^^^^
+  help: give at least one stage a rate above zero: {rate: 5/s, for: 2m}
+",
+    );
+    check(
+        "load: {arrivals: [{rate: 5/s, for: 1m}], users: 5, loops: 1}",
+        r"
+plan.yaml:1:42: 'users' does not go with 'arrivals'
+  1 | load: {arrivals: [{rate: 5/s, for: 1m}], users: 5, loops: 1}
+    |                                          ^^^^^
+  help: remove it, or remove 'arrivals'; each stage says how long it lasts, and 'max_open' bounds how many are open
+
+plan.yaml:1:52: 'loops' does not go with 'arrivals'
+  1 | load: {arrivals: [{rate: 5/s, for: 1m}], users: 5, loops: 1}
+    |                                                    ^^^^^
+  help: remove it, or remove 'arrivals'; each stage says how long it lasts, and 'max_open' bounds how many are open
+",
+    );
+    check(
+        "load: {users: 5, max_open: 3}",
+        r"
+plan.yaml:1:18: 'max_open' belongs to 'arrivals'
+  1 | load: {users: 5, max_open: 3}
+    |                  ^^^^^^^^
+  help: remove it: never more than 'users' are open at once
+",
+    );
+    check(
+        "conversation: []",
+        r"
+plan.yaml:1:1: there are no steps here
+  1 | conversation: []
+    | ^^^^^^^^^^^^
+  help: write at least one: greeting, say, think or repeat
+",
+    );
+    check(
+        "groups: []",
+        r"
+plan.yaml:1:1: there are no groups
+  1 | groups: []
+    | ^^^^^^
+  help: list at least one: {name, load, conversation}
+",
+    );
+}
+
+#[test]
+fn keys_are_told_apart_into_wrong_and_not_yet() {
+    check(
+        "version: 2",
+        r"
+plan.yaml:1:10: version 2 of the format is not known
+  1 | version: 2
+    |          ^
+  help: this plimsoll reads version 1; a newer plimsoll may read yours
+",
+    );
+    check(
+        "vresion: 1\nplattform: generic",
+        r"
+plan.yaml:1:1: unknown key 'vresion'
+  1 | vresion: 1
+    | ^^^^^^^
+  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, vars, admission, goals, permission, seed
+
+plan.yaml:2:1: unknown key 'plattform'
+  2 | plattform: generic
+    | ^^^^^^^^^
+  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, vars, admission, goals, permission, seed
+",
+    );
+    check(
+        "abort: [turns.failed > 20% for 1m]\nbudget: {conversations: 5}\nload: {users: 5, stages: []}\nadmission: {on_refusal: {retry: 6}}\npermission: {ticket: T-1, hosts: [a.example], probe: false}",
+        r"
+plan.yaml:1:1: 'abort' is not supported yet
+  1 | abort: [turns.failed > 20% for 1m]
+    | ^^^^^
+  help: leave it out; a turn can end the run with 'on_miss: abort'
+
+plan.yaml:2:1: 'budget' is not supported yet
+  2 | budget: {conversations: 5}
+    | ^^^^^^
+  help: leave it out; 'loops', 'duration' and 'for' bound a run
+
+plan.yaml:3:18: 'stages' in 'load' is not supported yet
+  3 | load: {users: 5, stages: []}
+    |                  ^^^^^^
+  help: write several groups, or 'arrivals' for a rate that changes
+
+plan.yaml:4:26: 'retry' is not supported yet
+  4 | admission: {on_refusal: {retry: 6}}
+    |                          ^^^^^
+  help: write 'on_refusal: give_up'
+
+plan.yaml:5:47: 'probe' in 'permission' is not supported yet
+  5 | permission: {ticket: T-1, hosts: [a.example], probe: false}
+    |                                               ^^^^^
+  help: leave it out; this version does not probe
+",
+    );
+    check(
+        "on_handoff: stay",
+        r"
+plan.yaml:1:13: 'stay' is not one of the words allowed here
+  1 | on_handoff: stay
+    |             ^^^^
+  help: allowed here: leave, wait, fail
+",
+    );
+    check(
+        "admission: {on_refusal: giveup}",
+        r"
+plan.yaml:1:25: 'giveup' is not one of the words allowed here
+  1 | admission: {on_refusal: giveup}
+    |                         ^^^^^^
+  help: did you mean 'give_up'? allowed here: give_up
+",
+    );
+}
+
+#[test]
+fn a_step_is_exactly_one_thing() {
+    check(
+        "conversation: [{say: hi, think: 5s}]",
+        r"
+plan.yaml:1:17: this step is say and think at once
+  1 | conversation: [{say: hi, think: 5s}]
+    |                 ^^^
+  help: begin a new step with '- ' for each of them
+",
+    );
+    check(
+        "conversation: [{name: x}]",
+        r"
+plan.yaml:1:17: this step does nothing
+  1 | conversation: [{name: x}]
+    |                 ^^^^
+  help: give it one of greeting, say, think and repeat, with a value
+",
+    );
+    check(
+        "conversation: [{think: 5s, name: x}, {repeat: 2}, {say: hi, do: []}]",
+        r"
+plan.yaml:1:28: 'name' belongs to 'say', not to 'think'
+  1 | conversation: [{think: 5s, name: x}, {repeat: 2}, {say: hi, do: []}]
+    |                            ^^^^
+  help: move it to the step that it belongs to; mind the indentation
+
+plan.yaml:1:39: a 'repeat' needs the steps that it repeats
+  1 | conversation: [{think: 5s, name: x}, {repeat: 2}, {say: hi, do: []}]
+    |                                       ^^^^^^
+  help: list them under 'do:', beside 'repeat'
+
+plan.yaml:1:61: 'do' belongs to 'repeat', not to 'say'
+  1 | conversation: [{think: 5s, name: x}, {repeat: 2}, {say: hi, do: []}]
+    |                                                             ^^
+  help: move it to the step that it belongs to; mind the indentation
+",
+    );
+    check(
+        "conversation: [greeting, think, hello]",
+        r"
+plan.yaml:1:16: 'greeting' stands alone here
+  1 | conversation: [greeting, think, hello]
+    |                ^^^^^^^^
+  help: write 'greeting:' or 'greeting: {within: 5s}'
+
+plan.yaml:1:26: 'think' needs a value
+  1 | conversation: [greeting, think, hello]
+    |                          ^^^^^
+  help: write 'say: a text', 'think: 5s' or 'repeat: 3' with 'do:' below it
+
+plan.yaml:1:33: 'hello' is not a step
+  1 | conversation: [greeting, think, hello]
+    |                                 ^^^^^
+  help: a step is one of greeting, say, think and repeat; to send this text write 'say: …'
+",
+    );
+    check(
+        "conversation: [{greeting: {within: 0s}, on_miss: end}]",
+        r"
+plan.yaml:1:36: nothing can be had within zero: 'within' is too short
+  1 | conversation: [{greeting: {within: 0s}, on_miss: end}]
+    |                                    ^^
+  help: write a span above zero, like 10s
+
+plan.yaml:1:41: 'on_miss' belongs to 'say', not to 'greeting'
+  1 | conversation: [{greeting: {within: 0s}, on_miss: end}]
+    |                                         ^^^^^^^
+  help: write it inside: greeting: {within: 5s, on_miss: end}
+",
+    );
+    check(
+        "conversation: {say: hi}",
+        r"
+plan.yaml:1:1: 'conversation' wants a list, not a mapping
+  1 | conversation: {say: hi}
+    | ^^^^^^^^^^^^
+",
+    );
+    check(
+        "conversation: [{repeat: 2, do: []}]",
+        r"
+plan.yaml:1:28: there are no steps here
+  1 | conversation: [{repeat: 2, do: []}]
+    |                            ^^
+  help: write at least one: greeting, say, think or repeat
+",
+    );
+    check(
+        "conversation: [{say: ''}, {say: hi, name: ''}]",
+        r"
+plan.yaml:1:22: a message cannot be empty
+  1 | conversation: [{say: ''}, {say: hi, name: ''}]
+    |                      ^^
+  help: write the text, or remove this
+
+plan.yaml:1:43: '' is no name for a turn
+  1 | conversation: [{say: ''}, {say: hi, name: ''}]
+    |                                           ^^
+  help: write 1 to 80 characters on one line
+",
+    );
+    check(
+        "conversation: [{say: hi, on_miss: stop}]",
+        r"
+plan.yaml:1:35: 'stop' is not one of the words allowed here
+  1 | conversation: [{say: hi, on_miss: stop}]
+    |                                   ^^^^
+  help: allowed here: continue, end, abort
+",
+    );
+}
+
+#[test]
+fn expectations_are_checked_before_the_run() {
+    check(
+        "conversation: [{say: hi, expect: {contains: '', any_of: [], not: {}}}]",
+        r"
+plan.yaml:1:45: a text to look for cannot be empty
+  1 | conversation: [{say: hi, expect: {contains: '', any_of: [], not: {}}}]
+    |                                             ^^
+  help: write the text, or remove this
+
+plan.yaml:1:49: 'any_of' is empty
+  1 | conversation: [{say: hi, expect: {contains: '', any_of: [], not: {}}}]
+    |                                                 ^^^^^^
+  help: list at least one text
+
+plan.yaml:1:61: 'not' says nothing
+  1 | conversation: [{say: hi, expect: {contains: '', any_of: [], not: {}}}]
+    |                                                             ^^^
+  help: write a text, or one of contains, any_of, equals, regex and json
+",
+    );
+    check(
+        "conversation: [{say: hi, expect: {regex: '('}}]",
+        r"
+plan.yaml:1:42: '(' is not a regular expression: unclosed group
+  1 | conversation: [{say: hi, expect: {regex: '('}}]
+    |                                          ^^^
+  help: to look for a text as it is, use 'contains'
+",
+    );
+    check(
+        "conversation: [{say: hi, expect: {json: '$.a = 1'}}]",
+        r#"
+plan.yaml:1:41: not a condition on JSON: in long-hand segment, expected closing ']'; write one like '$.type == "reply"'
+  1 | conversation: [{say: hi, expect: {json: '$.a = 1'}}]
+    |                                         ^^^^^^^^^
+"#,
+    );
+    check(
+        "conversation: [{say: hi, expect: {done_within: 5s}}]",
+        r"
+plan.yaml:1:48: the whole answer is wanted within 5s, its beginning within 30s
+  1 | conversation: [{say: hi, expect: {done_within: 5s}}]
+    |                                                ^^
+  help: make 'done_within' at least as long as 'within', which is 30s when left out
+",
+    );
+    check(
+        "fallback: ['sorry', ' ']",
+        r"
+plan.yaml:1:1: an empty text is in every answer
+  1 | fallback: ['sorry', ' ']
+    | ^^^^^^^^
+  help: write a text that only an apology has in it
+",
+    );
+}
+
+#[test]
+fn an_undefined_name_is_refused_with_the_one_that_was_meant() {
+    check(
+        "data: {csv: orders.csv}\nconversation: [{say: 'Where is {{ ordre }}?'}]",
+        r"
+plan.yaml:2:22: no variable is called 'ordre'
+  2 | conversation: [{say: 'Where is {{ ordre }}?'}]
+    |                      ^^^^^^^^^^^^^^^^^^^^^^^
+  help: did you mean 'order'? there are: order, city, user, loop_index, turn, token; others come from 'vars', from -e NAME=value, or from the columns of 'data'
+",
+    );
+    check(
+        "conversation: [{say: 'Where is {{ order'}]",
+        r"
+plan.yaml:1:22: not a valid text with variables: syntax error: unexpected end of input, expected end of variable block
+  1 | conversation: [{say: 'Where is {{ order'}]
+    |                      ^^^^^^^^^^^^^^^^^^^
+  help: write {{ name }} for a variable
+",
+    );
+    check(
+        "vars: {user: 1, order: 2, a b: 3}\ndata: {csv: orders.csv}",
+        r"
+plan.yaml:1:8: every conversation has 'user' already
+  1 | vars: {user: 1, order: 2, a b: 3}
+    |        ^^^^
+  help: rename the variable
+
+plan.yaml:1:17: the data has a column 'order' already
+  1 | vars: {user: 1, order: 2, a b: 3}
+    |                 ^^^^^
+  help: rename the variable, or the column
+
+plan.yaml:1:27: 'a b' is no name for a variable
+  1 | vars: {user: 1, order: 2, a b: 3}
+    |                           ^^^
+  help: use letters, digits and '_', a letter first
+",
+    );
+    check(
+        "goals: [turns.by_name.helo.latency.p95 < 2s, sessions.faild == 0, upgrades.refused = 0]",
+        r"
+plan.yaml:1:9: no turn is called 'helo'; the plan's turns are 'hi'
+  1 | goals: [turns.by_name.helo.latency.p95 < 2s, sessions.faild == 0, upgrades.refused = 0]
+    |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+plan.yaml:1:46: the summary has no figure 'sessions.faild'; did you mean 'sessions.failed'?
+  1 | goals: [turns.by_name.helo.latency.p95 < 2s, sessions.faild == 0, upgrades.refused = 0]
+    |                                              ^^^^^^^^^^^^^^^^^^^
+
+plan.yaml:1:67: '=' in goal 'upgrades.refused = 0' is no comparison; use one of <, <=, >, >=, ==, !=
+  1 | goals: [turns.by_name.helo.latency.p95 < 2s, sessions.faild == 0, upgrades.refused = 0]
+    |                                                                   ^^^^^^^^^^^^^^^^^^^^
+",
+    );
+}
+
+#[test]
+fn data_must_be_a_whole_table() {
+    check(
+        "data: {csv: missing.csv}\nconversation: [{say: 'Where is {{ order }}?'}]",
+        r"
+plan.yaml:1:13: missing.csv: no such file
+  1 | data: {csv: missing.csv}
+    |             ^^^^^^^^^^^
+  help: the path counts from the plan's own folder
+",
+    );
+    check(
+        "data: {csv: ragged.csv}",
+        r"
+plan.yaml:1:13: ragged.csv, line 3: 1 field where the first line names 2 fields
+  1 | data: {csv: ragged.csv}
+    |             ^^^^^^^^^^
+  help: give every row as many fields; put one with a comma in it in double quotes
+",
+    );
+    check(
+        "data: {csv: twice.csv}",
+        r"
+plan.yaml:1:13: twice.csv has two columns called 'order'
+  1 | data: {csv: twice.csv}
+    |             ^^^^^^^^^
+  help: rename one of them
+",
+    );
+    check(
+        "data: {csv: empty.csv}",
+        r"
+plan.yaml:1:13: empty.csv is empty
+  1 | data: {csv: empty.csv}
+    |             ^^^^^^^^^
+  help: its first line names the columns; put rows below it
+",
+    );
+    check(
+        "data: {csv: headless.csv}",
+        r"
+plan.yaml:1:13: headless.csv has no rows
+  1 | data: {csv: headless.csv}
+    |             ^^^^^^^^^^^^
+  help: its first line names the columns; put rows below it
+",
+    );
+    check(
+        "data: {csv: user.csv}",
+        r"
+plan.yaml:1:13: user.csv: a column is called 'user', which every conversation has already
+  1 | data: {csv: user.csv}
+    |             ^^^^^^^^
+  help: rename the column
+",
+    );
+    check(
+        "data: {csv: orders.csv, each: random, when_exhausted: stop}",
+        r"
+plan.yaml:1:39: rows drawn at random are never exhausted
+  1 | data: {csv: orders.csv, each: random, when_exhausted: stop}
+    |                                       ^^^^^^^^^^^^^^
+  help: remove 'when_exhausted', or write 'each: once'
+",
+    );
+    check(
+        "data: {each: once}",
+        r"
+plan.yaml:1:1: 'csv' is missing
+  1 | data: {each: once}
+    | ^^^^
+  help: add 'csv: …' here
+",
+    );
+}
+
+#[test]
+fn a_target_is_an_address_or_a_region() {
+    check(
+        "target: emulater",
+        r"
+plan.yaml:1:9: 'emulater' is not a target
+  1 | target: emulater
+    |         ^^^^^^^^
+  help: write 'emulator', or an address like ws://localhost:8080/chat or wss://bot.example.com/chat
+",
+    );
+    check(
+        "target: https://bot.example/chat",
+        r"
+plan.yaml:1:9: 'https://bot.example/chat' is not a WebSocket address
+  1 | target: https://bot.example/chat
+    |         ^^^^^^^^^^^^^^^^^^^^^^^^
+  help: write 'wss://bot.example/chat'
+",
+    );
+    check(
+        "target: ftp://bot.example",
+        r"
+plan.yaml:1:9: the scheme 'ftp' is not WebSocket's
+  1 | target: ftp://bot.example
+    |         ^^^^^^^^^^^^^^^^^
+  help: write 'emulator', or an address like ws://localhost:8080/chat or wss://bot.example.com/chat
+",
+    );
+    check(
+        "target: 'ws://'",
+        r"
+plan.yaml:1:9: 'ws://' is not an address: empty host
+  1 | target: 'ws://'
+    |         ^^^^^^^
+  help: write 'emulator', or an address like ws://localhost:8080/chat or wss://bot.example.com/chat
+",
+    );
+    check(
+        "target: ws://me:secret@bot.example",
+        r#"
+plan.yaml:1:9: the address has a user name or password in it
+  1 | target: ws://me:secret@bot.example
+    |         ^^^^^^^^^^^^^^^^^^^^^^^^^^
+  help: put it into a header: {url: …, headers: {Authorization: "Basic ${file:…}"}}
+"#,
+    );
+    check(
+        "target: {region: apse1}",
+        r"
+plan.yaml:1:18: the endpoint 'bot' of 'generic' has no address for a region
+  1 | target: {region: apse1}
+    |                  ^^^^^
+  help: write the address: {url: 'wss://…'}
+",
+    );
+    check(
+        "platform: regional.yaml\ntarget: {region: ap-southeast-2, deployment: x}",
+        r"
+plan.yaml:2:18: 'regional' has no region 'ap-southeast-2'
+  2 | target: {region: ap-southeast-2, deployment: x}
+    |                  ^^^^^^^^^^^^^^
+  help: did you mean 'ap-southeast-1'? allowed here: ap-southeast-1, eu-west-1
+",
+    );
+    check(
+        "platform: regional.yaml\ntarget: {region: ap-southeast-1}",
+        r"
+plan.yaml:2:18: the region needs its deployment
+  2 | target: {region: ap-southeast-1}
+    |                  ^^^^^^^^^^^^^^
+  help: write {region: …, deployment: …}
+",
+    );
+    check(
+        "target: {url: ws://a.example, region: x}",
+        r"
+plan.yaml:1:1: a target is an address or a region, and one of them
+  1 | target: {url: ws://a.example, region: x}
+    | ^^^^^^
+  help: write {url: 'wss://…'}, or {region: …, deployment: …} for a platform that has regions
+",
+    );
+    check(
+        "target: {url: ws://a.example, headers: {Host: x, 'a b': x, A: x, a: y, B: \"x\\ny\"}}",
+        r#"
+plan.yaml:1:41: the header 'host' belongs to the WebSocket handshake
+  1 | target: {url: ws://a.example, headers: {Host: x, 'a b': x, A: x, a: y, B: "x\ny"}}
+    |                                         ^^^^
+  help: remove it: it is written for every upgrade
+
+plan.yaml:1:50: 'a b' is not the name of a header
+  1 | target: {url: ws://a.example, headers: {Host: x, 'a b': x, A: x, a: y, B: "x\ny"}}
+    |                                                  ^^^^^
+  help: use letters, digits and '-'
+
+plan.yaml:1:66: the header 'a' is given twice
+  1 | target: {url: ws://a.example, headers: {Host: x, 'a b': x, A: x, a: y, B: "x\ny"}}
+    |                                                                  ^
+  help: header names differ in more than letter case; remove one
+
+plan.yaml:1:75: the value of a header has a line break or another control character in it
+  1 | target: {url: ws://a.example, headers: {Host: x, 'a b': x, A: x, a: y, B: "x\ny"}}
+    |                                                                           ^^^^^^
+  help: write it on one line
+"#,
+    );
+}
+
+#[test]
+fn platform_endpoint_and_dialect_must_exist() {
+    check(
+        "platform: generc",
+        r"
+plan.yaml:1:11: no built-in platform is called 'generc'
+  1 | platform: generc
+    |           ^^^^^^
+  help: did you mean 'generic'? allowed here: rehearsal-singapore, generic, or the path of a profile that ends in .yaml
+",
+    );
+    check(
+        "platform: none.yaml",
+        r"
+plan.yaml:1:11: none.yaml: no such file
+  1 | platform: none.yaml
+    |           ^^^^^^^^^
+  help: the path counts from the plan's own folder
+",
+    );
+    check(
+        "platform: broken.yaml",
+        r"
+plan.yaml:1:11: in broken.yaml:1:1: 'name' is missing
+  1 | platform: broken.yaml
+    |           ^^^^^^^^^^^
+  help: add 'name: …' here
+
+plan.yaml:1:11: in broken.yaml:1:1: 'endpoints' is missing
+  1 | platform: broken.yaml
+    |           ^^^^^^^^^^^
+  help: add 'endpoints: …' here
+
+plan.yaml:1:11: in broken.yaml:1:1: 'bot' is missing
+  1 | platform: broken.yaml
+    |           ^^^^^^^^^^^
+  help: add 'bot: …' here
+
+plan.yaml:1:11: in broken.yaml:2:1: unknown key 'nam'
+  1 | platform: broken.yaml
+    |           ^^^^^^^^^^^
+  help: did you mean 'name'? allowed here: version, name, about, regions, endpoints, limits, shedding, faults, bot, policy
+",
+    );
+    check(
+        "platform: rehearsal-singapore\nendpoint: guests",
+        r"
+plan.yaml:2:11: the platform 'rehearsal-singapore' has no endpoint 'guests'
+  2 | endpoint: guests
+    |           ^^^^^^
+  help: did you mean 'guest'? allowed here: bot, guest
+",
+    );
+    check(
+        "dialect: json",
+        r"
+plan.yaml:1:10: 'json' needs a value
+  1 | dialect: json
+    |          ^^^^
+  help: write {json: …}
+",
+    );
+    check(
+        "dialect: {json: {snd: 5, reply: {when: '$.a ='}}}",
+        r#"
+plan.yaml:1:1: json.reply.when: not a condition on JSON: in long-hand segment, expected closing ']'; write one like '$.type == "reply"'
+  1 | dialect: {json: {snd: 5, reply: {when: '$.a ='}}}
+    | ^^^^^^^
+
+plan.yaml:1:18: unknown key 'snd' in 'json'
+  1 | dialect: {json: {snd: 5, reply: {when: '$.a ='}}}
+    |                  ^^^
+  help: did you mean 'send'? allowed here: send, greeting, reply, chunk, end, typing, handoff, refusal, error, over, ack, serve
+"#,
+    );
+}
+
+#[test]
+fn a_permission_says_who_where_and_until_when() {
+    check(
+        "permission: {ticket: '', hosts: []}",
+        r"
+plan.yaml:1:22: the ticket is empty
+  1 | permission: {ticket: '', hosts: []}
+    |                      ^^
+  help: name where the leave was given; it stands in every report
+
+plan.yaml:1:26: the permission holds for no host
+  1 | permission: {ticket: '', hosts: []}
+    |                          ^^^^^
+  help: list the host names that may be loaded
+",
+    );
+    check(
+        "permission: {hosts: ['https://bot.example/'], until: tomorrow}",
+        r"
+plan.yaml:1:1: 'ticket' is missing
+  1 | permission: {hosts: ['https://bot.example/'], until: tomorrow}
+    | ^^^^^^^^^^
+  help: add 'ticket: …' here
+
+plan.yaml:1:14: 'https://bot.example/' is not a host name
+  1 | permission: {hosts: ['https://bot.example/'], until: tomorrow}
+    |              ^^^^^
+  help: write it without scheme, port and path, like bot.example.com
+
+plan.yaml:1:54: 'tomorrow' is not a moment
+  1 | permission: {hosts: ['https://bot.example/'], until: tomorrow}
+    |                                                      ^^^^^^^^
+  help: write date, time and distance from UTC: 2026-12-31T18:00:00+08:00, or 2026-12-31T10:00:00Z
+",
+    );
+}
+
+#[test]
+fn groups_stand_alone_and_have_names() {
+    check(
+        "groups: [{name: a, load: {users: 1}, conversation: [{say: hi}]}, {name: a, load: {users: 1}, conversation: [{say: hi}]}, {}]\nload: {users: 1}",
+        r"
+plan.yaml:1:73: two groups are called 'a'
+  1 | groups: [{name: a, load: {users: 1}, conversation: [{say: hi}]}, {name: a, load: {users: 1}, conversation: [{say: hi}]},
+    |                                                                         ^
+  help: rename one of them
+
+plan.yaml:1:122: 'name' is missing
+  1 | tion: [{say: hi}]}, {}]
+    |                     ^
+  help: add 'name: …' here
+
+plan.yaml:1:122: 'load' is missing
+  1 | tion: [{say: hi}]}, {}]
+    |                     ^
+  help: add 'load: …' here
+
+plan.yaml:1:122: 'conversation' is missing
+  1 | tion: [{say: hi}]}, {}]
+    |                     ^
+  help: add 'conversation: …' here
+
+plan.yaml:2:1: 'load' does not go with 'groups'
+  2 | load: {users: 1}
+    | ^^^^
+  help: move it into a group: groups: [{name, load, conversation}]
+",
+    );
+}
+
+#[test]
+fn what_comes_from_outside_is_named_but_never_shown() {
+    check(
+        "load: {users: '${USERS}', ramp_up: '${NOPE}'}",
+        r"
+plan.yaml:1:15: '${USERS}' is not a count
+  1 | load: {users: '${USERS}', ramp_up: '${NOPE}'}
+    |               ^^^^^^^^^^
+  help: write a whole number from 1 up
+
+plan.yaml:1:36: the environment has no 'NOPE'
+  1 | load: {users: '${USERS}', ramp_up: '${NOPE}'}
+    |                                    ^^^^^^^^^
+  help: set it, pass -e NOPE=value, or write ${NOPE:-default}
+",
+    );
+    check(
+        "target: '${TOKEN}'",
+        r"
+plan.yaml:1:9: '${TOKEN}' is not a target
+  1 | target: '${TOKEN}'
+    |         ^^^^^^^^^^
+  help: write 'emulator', or an address like ws://localhost:8080/chat or wss://bot.example.com/chat
+",
+    );
+    check(
+        "target: {url: ws://a.example, headers: {Authorization: 'Bearer ${TOKEN}', X: '${file:/run/secrets/token}{{ x }}', Y: '${file:/nope}'}}",
+        r"
+plan.yaml:1:56: the value of a header has a line break or another control character in it
+  1 | target: {url: ws://a.example, headers: {Authorization: 'Bearer ${TOKEN}', X: '${file:/run/secrets/token}{{ x }}', Y: '${
+    |                                                        ^^^^^^^^^^^^^^^^^
+  help: write it on one line
+
+plan.yaml:1:78: the value that comes from outside is not a text with known variables
+  1 | target: {url: ws://a.example, headers: {Authorization: 'Bearer ${TOKEN}', X: '${file:/run/secrets/token}{{ x }}', Y: '${
+    |                                                                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  help: look for '{{' in it
+
+plan.yaml:1:118: /nope: no such file
+  1 | /token}{{ x }}', Y: '${file:/nope}'}}
+    |                     ^^^^^^^^^^^^^^^
+  help: '${file:/nope}' reads that file
+",
+    );
+    check(
+        "name: '${'",
+        r"
+plan.yaml:1:7: '${' is never closed
+  1 | name: '${'
+    |       ^^^^
+  help: write ${NAME}, ${NAME:-default} or ${file:path}; a plain '${' is written '$${'
+",
+    );
+    check(
+        "name: '${a-b}'",
+        r"
+plan.yaml:1:7: 'a-b' is not a name
+  1 | name: '${a-b}'
+    |       ^^^^^^^^
+  help: write ${NAME}, ${NAME:-default} or ${file:path}; a plain '${' is written '$${'
+",
+    );
+}
