@@ -31,6 +31,15 @@ fn limit(
     document: &Document,
 ) -> Option<Limit> {
     let name = unique(raw.name, "name", here, names, document);
+    if let Some((name, place)) = &name
+        && !name.chars().all(|c| c.is_ascii_graphic())
+    {
+        document.complain_that(
+            *place,
+            format!("{} does not fit into a header", quoted(name)),
+            "refusals name their limit in one: write letters, digits and hyphens",
+        );
+    }
     for field in raw
         .endpoints
         .as_ref()
