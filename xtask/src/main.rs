@@ -1,1 +1,81 @@
-fn main() {}
+//! Chores of the workspace: `cargo xtask help` lists them. Nothing here is part of the product.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore talks to the person who runs it"
+)]
+
+mod bench;
+mod peers;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test", rest @ ..] => test::test(rest),
+        ["bench", "memory"] => bench::memory(),
+        ["help" | "--help" | "-h"] | [] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no chore is called '{}'\n{HELP}", other.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command and waits for it; its output goes where ours does.
+fn run(command: &mut Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| {
+        format!(
+            "{} does not start: {error}",
+            command.get_program().display()
+        )
+    })?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{} ended with {status}", shown(command)))
+    }
+}
+
+fn shown(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where cargo builds to, and where chores keep what they make.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+const HELP: &str = "\
+cargo xtask test [ARGUMENTS OF cargo test]
+    Installs what the tests need (as root; otherwise says what), fetches the peers that they converse with into
+    target/peers, checks that core stays free of async and I/O, and runs every test.
+cargo xtask bench memory
+    15,000 idle conversations in one process, the emulator in another: user memory per conversation.
+cargo xtask help
+    This list.";

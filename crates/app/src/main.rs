@@ -1,1 +1,28 @@
-fn main() {}
+//! The way in; [`app`] has the list of commands.
+
+mod aim;
+mod app;
+mod args;
+mod books;
+mod child;
+mod completions;
+mod console;
+mod draft;
+mod emulate;
+mod exit;
+mod figures;
+mod input;
+mod interrupt;
+mod machine;
+mod new;
+mod platforms;
+mod progress;
+mod run;
+mod schema;
+mod screen;
+mod transcript;
+mod try_one;
+
+fn main() -> std::process::ExitCode {
+    app::main()
+}

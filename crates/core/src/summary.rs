@@ -1,8 +1,11 @@
-//! Samples added up; merges exactly. What the figures mean for the plan's goals is in [`crate::verdict`].
+//! Samples added up; merges exactly. What the figures mean for the plan's goals is in [`crate::verdict`], how other
+//! programs read them in [`contract`].
 
 mod figures;
 mod moment;
 mod spread;
+
+pub mod contract;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -505,6 +508,8 @@ pub struct Facts {
     /// The plan's name and seed.
     pub plan: String,
     pub seed: u64,
+    /// As the user wrote it on the command line, for the commands of the next steps; empty where there is none.
+    pub plan_file: String,
     /// RFC 3339.
     pub started_at: String,
     pub elapsed: At,

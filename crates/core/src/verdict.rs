@@ -1,1 +1,443 @@
-//! Goals, attribution, causes, next steps.
+//! What a run means: were the goals met, whose doing is a miss, what was seen of limits, what to do next. The sentences
+//! are made here; laying them out is the app's.
+
+pub mod attribution;
+mod shed;
+mod window;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::goal::Goal;
+use crate::goal::path::{Count, Path, Quantile, Rate, Span};
+use crate::limit::{Limit, On};
+use crate::plan::{Pace, Plan};
+use crate::summary::Summary;
+use crate::time::span_text;
+use crate::wire::ConnectError;
+use attribution::{Seen, SeenLaw};
+use shed::Causes;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    pub kind: Kind,
+    /// Whose doing the missed goals are; sorted.
+    pub attributions: Vec<Attribution>,
+    pub goals: Vec<GoalResult>,
+    pub limits: Vec<LimitSeen>,
+    /// Why conversations ended that nobody wanted to end.
+    pub by_cause: BTreeMap<&'static str, u64>,
+    /// This generator was too late or ran out of something: its figures are not to be trusted.
+    pub saturated: bool,
+    /// What was asked and what was delivered, in a sentence.
+    pub load: String,
+    /// What was seen, in sentences.
+    pub why: Vec<String>,
+    /// Each is a sentence or a command with its purpose in brackets.
+    pub next_steps: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Interrupted,
+    Unreachable,
+    GeneratorSaturated,
+    PlatformLimited,
+    GoalsMissed,
+    Passed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attribution {
+    Platform,
+    Target,
+    Generator,
+    /// The plan asked for it: its own pace.
+    Plan,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct GoalResult {
+    pub goal: String,
+    /// In the goal's terms: milliseconds, percent, a count. `None` where there was nothing to measure; that is a miss.
+    pub observed: Option<f64>,
+    /// The true value may be larger: somebody gave up waiting.
+    pub at_least: bool,
+    pub passed: bool,
+    /// The plan did not state it.
+    pub implied: bool,
+}
+
+/// A limit on upgrades: what the profile claims, and what this run showed. Never mixed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitSeen {
+    pub claimed: Option<Limit>,
+    pub seen: Option<Seen>,
+}
+
+/// What the blame for a missed goal is found from.
+struct Findings<'a> {
+    summary: &'a Summary,
+    plan: &'a Plan,
+    seen: Option<Seen>,
+    causes: Causes,
+    /// Upgrades that a limit refused.
+    limited: u64,
+}
+
+pub fn judge(summary: &Summary, plan: &Plan) -> Verdict {
+    let findings = Findings::new(summary, plan);
+    let goals = findings.goals();
+    let saturated = findings.saturation();
+    let unreachable = findings.unreachable();
+    let attributions: BTreeSet<_> = goals
+        .iter()
+        .filter(|(_, result)| !result.passed)
+        .flat_map(|(goal, result)| findings.blame(goal, result))
+        .collect();
+    let limits = findings.limits();
+    let kind = if summary.facts.interrupted {
+        Kind::Interrupted
+    } else if unreachable.is_some() {
+        Kind::Unreachable
+    } else if saturated.is_some() {
+        Kind::GeneratorSaturated
+    } else if attributions.contains(&Attribution::Platform) {
+        Kind::PlatformLimited
+    } else if !attributions.is_empty() {
+        Kind::GoalsMissed
+    } else {
+        Kind::Passed
+    };
+    let mut why: Vec<_> = unreachable.into_iter().collect();
+    why.extend(saturated.clone());
+    why.extend(findings.why(&limits));
+    Verdict {
+        kind,
+        attributions: attributions.into_iter().collect(),
+        goals: goals.into_iter().map(|(_, result)| result).collect(),
+        by_cause: findings.causes.by_cause.clone(),
+        saturated: saturated.is_some(),
+        load: findings.load(),
+        why,
+        next_steps: findings.next_steps(kind, &limits),
+        limits,
+    }
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interrupted => "interrupted",
+            Self::Unreachable => "unreachable",
+            Self::GeneratorSaturated => "generator-saturated",
+            Self::PlatformLimited => "platform-limited",
+            Self::GoalsMissed => "goals-missed",
+            Self::Passed => "passed",
+        }
+    }
+}
+
+impl Attribution {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Target => "target",
+            Self::Generator => "generator",
+            Self::Plan => "plan",
+        }
+    }
+}
+
+impl Verdict {
+    /// The codes 1 (our own fault) and 2 (bad usage) are the app's.
+    pub const fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Interrupted => 130,
+            Kind::Unreachable => 6,
+            Kind::GeneratorSaturated => 5,
+            Kind::PlatformLimited => 4,
+            Kind::GoalsMissed => 3,
+            Kind::Passed => 0,
+        }
+    }
+}
+
+impl<'a> Findings<'a> {
+    fn new(summary: &'a Summary, plan: &'a Plan) -> Self {
+        let statuses = attribution::limit_statuses(&summary.countdowns);
+        let limited = summary
+            .upgrades
+            .by_status
+            .iter()
+            .filter(|(status, _)| statuses.contains(status))
+            .map(|(_, count)| count)
+            .sum();
+        Self {
+            summary,
+            plan,
+            seen: attribution::see(summary),
+            causes: shed::causes(summary),
+            limited,
+        }
+    }
+
+    /// The plan's goals, or the default ones. A run that a limit throttled does not pass by default: unless a goal
+    /// speaks of what was refused or delivered, there is one more.
+    fn goals(&self) -> Vec<(Goal, GoalResult)> {
+        let mut goals: Vec<_> = self
+            .plan
+            .goals
+            .iter()
+            .map(|goal| (goal.clone(), false))
+            .collect();
+        if goals.is_empty() {
+            goals.extend(["sessions.failed == 0", "sessions.refused == 0"].map(default_goal));
+        }
+        let speak = |of: fn(&Path) -> bool| self.plan.goals.iter().any(|goal| of(goal.path()));
+        if self.limited > 0 && !self.plan.goals.is_empty() && !speak(is_about_delivery) {
+            goals.push(default_goal("sessions.refused == 0"));
+        }
+        if self.summary.turns.counts.throttled > 0 && !speak(is_about_throttling) {
+            goals.push(default_goal("turns.throttled == 0"));
+        }
+        goals
+            .into_iter()
+            .map(|(goal, implied)| {
+                let observed = goal.judge(self.summary);
+                let result = GoalResult {
+                    goal: goal.to_string(),
+                    observed: observed.value,
+                    at_least: observed.at_least,
+                    passed: observed.passed,
+                    implied,
+                };
+                (goal, result)
+            })
+            .collect()
+    }
+
+    /// Whose doing a missed goal is.
+    fn blame(&self, goal: &Goal, result: &GoalResult) -> Vec<Attribution> {
+        let throttled = self.summary.turns.counts.throttled > 0;
+        let path = goal.path();
+        let platform_if = |limited: bool| {
+            if limited {
+                vec![Attribution::Platform]
+            } else {
+                vec![Attribution::Target]
+            }
+        };
+        match path {
+            // Nothing was measured, because nothing was let in.
+            _ if result.observed.is_none() => platform_if(self.limited > 0),
+            Path::Span(Span::Lateness, _) | Path::Seconds(_) | Path::Count(Count::RssPeakBytes) => {
+                vec![Attribution::Generator]
+            }
+            Path::Span(Span::Hold, _) => vec![self.holder()],
+            Path::Span(Span::Response, quantile) => self.blame_for_response(goal, *quantile),
+            Path::Rate(Rate::Delivered) if self.limited == 0 && self.was_held() => {
+                vec![self.holder()]
+            }
+            Path::Count(Count::SessionsFailed) => self.blame_for_ends(self.summary.sessions.failed),
+            Path::Count(Count::ClosuresAbnormal) => {
+                self.blame_for_ends(self.summary.closures.abnormal)
+            }
+            Path::Count(Count::TurnsUnfinished) => {
+                self.blame_for_ends(self.summary.turns.counts.unfinished)
+            }
+            Path::Count(Count::TurnsThrottled) => vec![Attribution::Platform],
+            Path::Count(Count::TurnsAnswered) => platform_if(throttled || self.limited > 0),
+            _ if is_about_delivery(path) => platform_if(self.limited > 0),
+            _ => vec![Attribution::Target],
+        }
+    }
+
+    /// A response that would have been in time without the hold is whose doing the hold is.
+    fn blame_for_response(&self, goal: &Goal, quantile: Quantile) -> Vec<Attribution> {
+        let service = quantile.of(&self.summary.upgrades.service);
+        if goal.judge_figure(service, self.summary).passed {
+            vec![self.holder()]
+        } else {
+            vec![Attribution::Target]
+        }
+    }
+
+    /// Sockets that the gateway shed are its doing, all others the target's.
+    fn blame_for_ends(&self, ended: u64) -> Vec<Attribution> {
+        let shed = self.causes.shed;
+        let platform = (shed > 0).then_some(Attribution::Platform);
+        let target = (ended > shed).then_some(Attribution::Target);
+        let all: Vec<_> = platform.into_iter().chain(target).collect();
+        if all.is_empty() {
+            vec![Attribution::Target]
+        } else {
+            all
+        }
+    }
+
+    /// Who made upgrades wait: the platform's limits that we kept to, or a pace that the plan names.
+    const fn holder(&self) -> Attribution {
+        match self.plan.admission.pace {
+            Pace::Limits => Attribution::Platform,
+            Pace::Rate(_) => Attribution::Plan,
+            Pace::Off => Attribution::Generator,
+        }
+    }
+
+    fn was_held(&self) -> bool {
+        self.summary
+            .upgrades
+            .hold
+            .max
+            .is_some_and(|hold| hold >= NOTEWORTHY_HOLD_MS)
+    }
+
+    /// Why the figures are not to be trusted, if so.
+    fn saturation(&self) -> Option<String> {
+        if self.summary.generator.exhausted {
+            return Some(
+                "Files, ports or memory ran out on this machine, so the figures are not to be trusted.".to_owned(),
+            );
+        }
+        let tightest = self
+            .plan
+            .goals
+            .iter()
+            .filter(|goal| !matches!(goal.path(), Path::Span(Span::Lateness | Span::Hold, _)))
+            .filter_map(Goal::span_bound_ms)
+            .filter(|bound| *bound > 0.0)
+            .min_by(f64::total_cmp);
+        let (allowed, because) = tightest.map_or_else(
+            || (MOST_LATENESS_MS, String::new()),
+            |bound| {
+                let text = span_text(Duration::from_secs_f64(bound / 1e3));
+                (
+                    bound * LATENESS_SHARE,
+                    format!(" (5 % of the tightest goal, {text})"),
+                )
+            },
+        );
+        let late = self.summary.generator.lateness.p99?;
+        (late > allowed).then(|| {
+            format!(
+                "This generator was late itself: p99 {late:.1} ms, more than the {allowed:.0} ms{because} at which its \
+                 figures can be trusted."
+            )
+        })
+    }
+
+    /// Why nothing was ever reached, if so.
+    fn unreachable(&self) -> Option<String> {
+        let upgrades = &self.summary.upgrades;
+        let ours = upgrades.by_error.get(ConnectError::Local.name());
+        let theirs = upgrades.errored - ours.copied().unwrap_or_default();
+        if theirs == 0 || upgrades.accepted + upgrades.refused > 0 {
+            return None;
+        }
+        let causes: Vec<_> = upgrades
+            .by_error
+            .iter()
+            .map(|(name, count)| format!("{name} ({count})"))
+            .collect();
+        Some(format!(
+            "Not one of {} upgrades was answered: {}.",
+            upgrades.attempted,
+            causes.join(", ")
+        ))
+    }
+
+    /// What the profile claims of upgrades to this endpoint, and beside the best fitting one what was seen.
+    fn limits(&self) -> Vec<LimitSeen> {
+        let mut limits: Vec<_> = self
+            .plan
+            .platform
+            .limits_of(&self.plan.endpoint)
+            .filter(|limit| limit.on == On::Upgrade)
+            .map(|limit| LimitSeen {
+                claimed: Some(limit.clone()),
+                seen: None,
+            })
+            .collect();
+        let Some(seen) = self.seen.clone() else {
+            return limits;
+        };
+        let quota = seen.law.quota().unwrap_or_default();
+        let fitting = limits
+            .iter_mut()
+            .filter_map(|limit| {
+                let claimed = limit.claimed.as_ref()?;
+                let distance = u64::from(claimed.law.quota()).abs_diff(quota);
+                fits(claimed, seen.law).then_some((distance, limit))
+            })
+            .min_by_key(|(distance, _)| *distance);
+        match fitting {
+            Some((_, limit)) => limit.seen = Some(seen),
+            None => limits.push(LimitSeen {
+                claimed: None,
+                seen: Some(seen),
+            }),
+        }
+        limits
+    }
+}
+
+/// Counts of what was let in, and of what was not.
+fn is_about_delivery(path: &Path) -> bool {
+    matches!(
+        path,
+        Path::Rate(Rate::Delivered)
+            | Path::Span(Span::Refusal, _)
+            | Path::Count(
+                Count::ArrivalsDelivered
+                    | Count::SessionsOpened
+                    | Count::SessionsCompleted
+                    | Count::SessionsRefused
+                    | Count::SessionsPeakOpen
+                    | Count::UpgradesAccepted
+                    | Count::UpgradesRefused
+                    | Count::TurnsNeverReached
+                    | Count::TurnsSent
+                    | Count::TurnsAnswered
+                    | Count::ClosuresClean
+            )
+    )
+}
+
+fn is_about_throttling(path: &Path) -> bool {
+    use crate::goal::path::Turn;
+    matches!(
+        path,
+        Path::Count(Count::TurnsThrottled | Count::TurnsAnswered)
+            | Path::NamedCount(_, Turn::Throttled | Turn::Answered)
+    )
+}
+
+fn default_goal(source: &str) -> (Goal, bool) {
+    let goal = Goal::parse(source, &[]).expect("the default goals name figures that exist");
+    (goal, true)
+}
+
+fn fits(claimed: &Limit, seen: SeenLaw) -> bool {
+    use crate::limit::Law;
+    match (claimed.law, seen) {
+        (Law::Concurrency { .. }, SeenLaw::Concurrency { .. })
+        | (
+            Law::FixedWindow { .. },
+            SeenLaw::FixedWindow { .. } | SeenLaw::Rate { .. } | SeenLaw::Meter { .. },
+        ) => true,
+        // What was not told apart fits whatever would have begun to refuse there.
+        (law, SeenLaw::NotDecided { quota }) => quota == Some(u64::from(law.quota())),
+        _ => false,
+    }
+}
+
+/// Lateness of our own that is taken for harmless: a share of the tightest latency goal, or so many ms without one.
+const LATENESS_SHARE: f64 = 0.05;
+const MOST_LATENESS_MS: f64 = 100.0;
+/// A shorter hold is admission's spacing, not waiting.
+const NOTEWORTHY_HOLD_MS: f64 = 1_000.0;
+
+#[cfg(test)]
+mod tests;

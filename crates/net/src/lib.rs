@@ -9,9 +9,9 @@ mod run;
 mod serve;
 mod shard;
 mod stream;
+mod target;
 mod tls;
 mod upgrade;
-mod target;
 
 pub use run::{Control, Finished, RunError, RunOptions, default_shards, open_files_limit, run};
 pub use serve::{Ready, ServeError, ServeOptions, serve};

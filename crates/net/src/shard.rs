@@ -275,12 +275,9 @@ impl Shard {
         mailbox: &Mailbox,
     ) -> Option<(Stream, Vec<u8>)> {
         let mut times = UpgradeTimes::default();
-        let attempt = self.target.attempt(
-            &open.headers,
-            self.masks.key(),
-            self.clock,
-            &mut times,
-        );
+        let attempt = self
+            .target
+            .attempt(&open.headers, self.masks.key(), self.clock, &mut times);
         let outcome = tokio::select! {
             biased;
             _ = std::future::poll_fn(|cx| mailbox.poll_ended(cx)) => return None,

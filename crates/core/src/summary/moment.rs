@@ -62,6 +62,7 @@ pub struct Countdown {
     pub after: At,
     pub until: At,
     pub said_by: SaidBy,
+    pub status: u16,
     pub who: Who,
 }
 
@@ -92,6 +93,7 @@ impl Countdown {
             after: until - Duration::from_secs(1),
             until,
             said_by,
+            status: evidence.answer.status,
             who: evidence.who,
         })
     }

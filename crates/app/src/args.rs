@@ -1,0 +1,280 @@
+//! What was typed. Nothing here reads a file or knows what a value means to a plan; that is [`crate::input`]'s.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::exit;
+
+/// Load tests conversational agents over WebSockets, and knows the platform's limits.
+#[derive(Parser, Debug)]
+#[command(name = "plimsoll", version, max_term_width = 100, after_help = exit::ALL_HELP)]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run a plan, or load one address without a plan
+    #[command(after_help = exit::RUN_HELP)]
+    Run(Run),
+    /// Hold one conversation and show every frame; from an address it drafts a plan
+    #[command(after_help = exit::TRY_HELP)]
+    Try(Try),
+    /// Serve the emulated platform on this machine
+    #[command(after_help = exit::EMULATE_HELP)]
+    Emulate(Emulate),
+    /// Write a commented plan to start from
+    #[command(after_help = exit::FILE_HELP)]
+    New(New),
+    /// Print the JSON Schema of a plan, a profile or a summary
+    #[command(after_help = exit::FILE_HELP)]
+    Schema(Schema),
+    /// List the built-in platform profiles, or show one with the source of every figure
+    #[command(after_help = exit::FILE_HELP)]
+    Platforms(Platforms),
+    /// Print a completion script for a shell
+    #[command(after_help = exit::FILE_HELP)]
+    Completions(Completions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// A plan's file, `-` for standard input, or a ws:// or wss:// address
+    #[arg(value_name = "PLAN|URL", value_hint = ValueHint::AnyPath)]
+    pub(crate) subject: String,
+
+    #[command(flatten)]
+    pub(crate) load: Load,
+    #[command(flatten)]
+    pub(crate) words: Words,
+    #[command(flatten)]
+    pub(crate) over: Over,
+
+    /// Write the summary as JSON to this file; `-` is standard output, and the screen then goes to standard error
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub(crate) summary: Option<PathBuf>,
+    /// Print the summary as JSON in place of the end screen
+    #[arg(long, conflicts_with = "summary", help_heading = "Output")]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short, help_heading = "Output")]
+    pub(crate) quiet: bool,
+}
+
+/// How much, and when: each flag changes the one value of the plan that it names.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Load")]
+pub(crate) struct Load {
+    /// How many virtual users there are (load.users)
+    #[arg(long, value_name = "N")]
+    pub(crate) users: Option<NonZeroU32>,
+    /// The time over which they start, as in 60s or 2m (load.ramp_up)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) ramp_up: Option<String>,
+    /// When no new conversation begins any more, as in 10m (load.duration, in place of load.loops)
+    #[arg(long, value_name = "TIME", conflicts_with = "loops")]
+    pub(crate) duration: Option<String>,
+    /// How many conversations each user has (load.loops, in place of load.duration)
+    #[arg(long, value_name = "N")]
+    pub(crate) loops: Option<NonZeroU32>,
+    /// How upgrades are spaced: limits, off, or a rate as in 280/min (admission.pace)
+    #[arg(long, value_name = "PACE")]
+    pub(crate) pace: Option<String>,
+    /// What a refused conversation does: give_up (admission.on_refusal)
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) on_refusal: Option<String>,
+}
+
+/// The conversation, where an address stands in place of a plan.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Conversation (with a URL)")]
+pub(crate) struct Words {
+    /// A message to send; repeat it for more turns
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) say: Vec<String>,
+    /// The pause between messages, as in 5s
+    #[arg(long, value_name = "TIME")]
+    pub(crate) think: Option<String>,
+    /// The bot speaks first, within this time
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "10s", require_equals = true)]
+    pub(crate) greeting: Option<String>,
+}
+
+/// What stands over a plan's own values.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Plan")]
+pub(crate) struct Over {
+    /// Where to: a ws:// or wss:// address, or `emulator` (target)
+    #[arg(long, value_name = "URL|emulator")]
+    pub(crate) target: Option<String>,
+    /// The platform's profile: a built-in name or a file (platform)
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) platform: Option<String>,
+    /// Which of the profile's endpoints (endpoint)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) endpoint: Option<String>,
+    /// The seed of every random draw (seed)
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Any other value of the plan, as in load.start_delay=5s; repeatable
+    #[arg(long, value_name = "PATH=VALUE", value_parser = pair)]
+    pub(crate) set: Vec<(String, String)>,
+    /// A variable of the plan; repeatable
+    #[arg(short = 'e', value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) vars: Vec<(String, String)>,
+    /// A header of every upgrade, as in 'Authorization: Bearer …'; repeatable
+    #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// The ticket that permits to load a public address
+    #[arg(long, value_name = "TICKET")]
+    pub(crate) permission: Option<String>,
+    /// Trust the certificates of this PEM file besides the system's
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Accept any certificate: whoever answers is believed
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Try {
+    /// A plan's file, `-` for standard input, or a ws:// or wss:// address
+    #[arg(value_name = "PLAN|URL", value_hint = ValueHint::AnyPath)]
+    pub(crate) subject: String,
+
+    /// A message to send to the address; repeat it for more turns
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) say: Vec<String>,
+    /// The frame that carries a message to the address, as in '{"text": "{{ say }}"}'; the bare text when left out
+    #[arg(long, value_name = "FRAME")]
+    pub(crate) send: Option<String>,
+    /// Where to write the plan drafted from what an address answered
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Show frames whole, however long
+    #[arg(long)]
+    pub(crate) full: bool,
+
+    #[command(flatten)]
+    pub(crate) over: Over,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Emulate {
+    /// A built-in profile (see `plimsoll platforms`), or a profile's file
+    #[arg(default_value = DEFAULT_PROFILE, value_name = "PROFILE")]
+    pub(crate) profile: String,
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Speak TLS, with a certificate made for this run
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Write the certificate made by --tls to this file, for a client's --ca-file
+    #[arg(long, value_name = "FILE", requires = "tls", conflicts_with = "cert", value_hint = ValueHint::FilePath)]
+    pub(crate) ca_out: Option<PathBuf>,
+    /// Speak TLS with this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
+    /// The seed of the bot's random draws
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// End when standard input does: how `run` makes sure that its emulator never outlives it
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_ends: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct New {
+    /// Where to write it; an existing file is never overwritten
+    #[arg(default_value = "plan.yaml", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Schema {
+    /// Of what
+    pub(crate) of: SchemaOf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// A plan, as `run` and `try` read it
+    Plan,
+    /// A platform profile
+    Profile,
+    /// The summary that --summary writes
+    Summary,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Platforms {
+    /// A built-in profile, or a profile's file
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Completions {
+    /// For which shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+fn pair(typed: &str) -> Result<(String, String), String> {
+    match typed.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("write a name, an equals sign and a value, as in load.users=200".to_owned()),
+    }
+}
+
+fn header(typed: &str) -> Result<(String, String), String> {
+    match typed.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+        }
+        _ => Err("write a name, a colon and a value, as in 'Authorization: Bearer …'".to_owned()),
+    }
+}
+
+/// What `emulate` serves when nothing is named: the one with a bot and limits to rehearse against.
+const DEFAULT_PROFILE: &str = "rehearsal-singapore";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn pairs_and_headers_are_taken_apart() {
+        assert_eq!(
+            pair("load.users=2=3").unwrap(),
+            ("load.users".to_owned(), "2=3".to_owned())
+        );
+        assert!(pair("load.users").unwrap_err().contains("equals sign"));
+        assert!(pair("=2").is_err());
+        assert_eq!(
+            header("X-Api-Key:  a:b ").unwrap(),
+            ("x-api-key".to_owned(), "a:b".to_owned())
+        );
+        assert!(header("no colon").unwrap_err().contains("colon"));
+    }
+}

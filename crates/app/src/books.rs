@@ -1,0 +1,42 @@
+//! The closed books of a run: its figures, and what they mean.
+
+use plimsoll_core::plan::Plan;
+use plimsoll_core::summary::Summary;
+use plimsoll_core::summary::contract::Document;
+use plimsoll_core::verdict::{Kind, Verdict, judge};
+
+use crate::exit::Ending;
+
+pub(crate) struct Books {
+    pub(crate) summary: Summary,
+    pub(crate) verdict: Verdict,
+}
+
+impl Books {
+    /// `first_error` is what the first failed attempt to connect said, in a sentence.
+    pub(crate) fn close(summary: Summary, plan: &Plan, first_error: Option<String>) -> Self {
+        let mut verdict = judge(&summary, plan);
+        if let Some(error) = first_error {
+            let times = summary.upgrades.errored;
+            let first = if times > 1 { "The first of them: " } else { "" };
+            verdict.why.push(format!("{first}{error}."));
+        }
+        Self { summary, verdict }
+    }
+
+    pub(crate) const fn ending(&self) -> Ending {
+        match self.verdict.kind {
+            Kind::Interrupted => Ending::Interrupted,
+            Kind::Unreachable => Ending::Unreachable,
+            Kind::GeneratorSaturated => Ending::Saturated,
+            Kind::PlatformLimited => Ending::PlatformLimited,
+            Kind::GoalsMissed => Ending::GoalsMissed,
+            Kind::Passed => Ending::Passed,
+        }
+    }
+
+    /// The summary as other programs read it.
+    pub(crate) fn json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(&Document::new(&self.summary, &self.verdict))
+    }
+}

@@ -1,0 +1,350 @@
+//! From what was typed to a plan: reads the file (or makes the plan that a bare address stands for), lays the flags
+//! over it, and learns which of its values are secrets. What is right in a plan is core's to judge.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use plimsoll_core::plan::file::{Overrides, Sources};
+use plimsoll_core::plan::{Permission, Plan};
+use plimsoll_core::profile::Profile;
+use plimsoll_core::profile::file as profile_file;
+use plimsoll_core::text::Text;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::args::{Load, Over, Words};
+use crate::console::Secrets;
+use crate::exit::Failure;
+
+/// A plan, and what else its reading brought to light.
+pub(crate) struct Input {
+    pub(crate) plan: Plan,
+    pub(crate) secrets: Secrets,
+    /// The file of the plan's profile, where it is not a built-in one.
+    pub(crate) profile_file: Option<PathBuf>,
+}
+
+/// Reads the plan that a command is pointed at.
+pub(crate) fn read(
+    subject: &str,
+    load: &Load,
+    words: &Words,
+    over: &Over,
+) -> Result<Input, Failure> {
+    let (name, text, folder) = if is_address(subject) {
+        (
+            "the command line".to_owned(),
+            plan_of_address(subject, load, words, over).to_string(),
+            PathBuf::new(),
+        )
+    } else {
+        reject_words(words)?;
+        let folder = Path::new(subject).parent().unwrap_or_else(|| Path::new(""));
+        (subject.to_owned(), read_text(subject)?, folder.to_owned())
+    };
+    from_text(&name, &text, &folder, load, over)
+}
+
+/// Reads a plan from its text; files that it names are looked for from `folder`.
+pub(crate) fn from_text(
+    name: &str,
+    text: &str,
+    folder: &Path,
+    load: &Load,
+    over: &Over,
+) -> Result<Input, Failure> {
+    let here = Here {
+        folder: folder.to_owned(),
+        ..Here::default()
+    };
+    let overrides = Overrides {
+        set: overrides(load, over),
+        vars: over.vars.clone(),
+    };
+    let mut plan =
+        plimsoll_core::plan::file::read(name, text, &overrides, &here).map_err(Failure::input)?;
+    for (header, value) in &over.header {
+        add_header(&mut plan, header, value)?;
+    }
+    if let Some(ticket) = &over.permission {
+        let granted = plan.permission.take();
+        plan.permission = Some(Permission {
+            ticket: ticket.clone(),
+            ..granted.unwrap_or(Permission {
+                ticket: String::new(),
+                granted_by: None,
+                hosts: Vec::new(),
+                until: None,
+            })
+        });
+    }
+    Ok(Input {
+        secrets: secrets_of(&plan, &here.values.into_inner()),
+        profile_file: profile_file_of(&plan, &here.files.into_inner()),
+        plan,
+    })
+}
+
+/// Reads a profile: a built-in one by its name, any other from its file.
+pub(crate) fn profile(name: &str) -> Result<std::sync::Arc<Profile>, Failure> {
+    if let Some(profile) = profile_file::built_in(name) {
+        return Ok(profile);
+    }
+    if !Path::new(name).exists() {
+        return Err(Failure::input(format_args!(
+            "no profile is called '{name}', and no such file exists; the built-in ones are {}",
+            built_in_names()
+        )));
+    }
+    let text = read_text(name)?;
+    profile_file::read(name, &text)
+        .map(std::sync::Arc::new)
+        .map_err(Failure::input)
+}
+
+pub(crate) fn built_in_names() -> String {
+    let names: Vec<_> = profile_file::BUILT_IN
+        .iter()
+        .map(|(name, _)| *name)
+        .collect();
+    names.join(", ")
+}
+
+pub(crate) fn is_address(subject: &str) -> bool {
+    subject.contains("://")
+}
+
+/// The plan that an address stands for: one conversation of what `--say` says, over plain text.
+fn plan_of_address(address: &str, load: &Load, words: &Words, over: &Over) -> Value {
+    let mut conversation = Vec::new();
+    if let Some(within) = &words.greeting {
+        conversation.push(json!({"greeting": {"within": within}}));
+    }
+    let said: &[String] = if words.say.is_empty() {
+        &[DEFAULT_SAY.to_owned()]
+    } else {
+        &words.say
+    };
+    for (n, say) in said.iter().enumerate() {
+        if let (Some(think), 1..) = (&words.think, n) {
+            conversation.push(json!({"think": think}));
+        }
+        conversation.push(json!({"say": say}));
+    }
+    let mut shape = json!({"users": 1});
+    if load.duration.is_none() {
+        shape["loops"] = json!(1);
+    }
+    plan_around(address, shape, conversation, over)
+}
+
+/// A plan, as JSON, which is YAML too. Messages are plain text unless a platform is named, whose endpoint then knows.
+pub(crate) fn plan_around(
+    address: &str,
+    load: Value,
+    conversation: Vec<Value>,
+    over: &Over,
+) -> Value {
+    let mut plan = json!({
+        "version": 1,
+        "name": "address",
+        "platform": "generic",
+        "target": address,
+        "load": load,
+        "conversation": conversation,
+    });
+    if over.platform.is_none() {
+        plan["dialect"] = json!("text");
+    }
+    plan
+}
+
+fn reject_words(words: &Words) -> Result<(), Failure> {
+    let typed = [
+        ("--say", !words.say.is_empty()),
+        ("--think", words.think.is_some()),
+        ("--greeting", words.greeting.is_some()),
+    ];
+    match typed.iter().find(|(_, typed)| *typed) {
+        None => Ok(()),
+        Some((flag, _)) => Err(Failure::input(format_args!(
+            "{flag} needs a ws:// or wss:// address; a plan's conversation stands in its file"
+        ))),
+    }
+}
+
+/// The flags that are short for one value of the plan, then `--set`, which may go further.
+fn overrides(load: &Load, over: &Over) -> Vec<(String, String)> {
+    let flags = [
+        ("load.users", load.users.map(|n| n.to_string())),
+        ("load.ramp_up", load.ramp_up.clone()),
+        ("load.duration", load.duration.clone()),
+        ("load.loops", load.loops.map(|n| n.to_string())),
+        ("admission.pace", load.pace.clone()),
+        ("admission.on_refusal", load.on_refusal.clone()),
+        ("target", over.target.clone()),
+        ("platform", over.platform.clone()),
+        ("endpoint", over.endpoint.clone()),
+        ("seed", over.seed.map(|n| n.to_string())),
+    ];
+    flags
+        .into_iter()
+        .filter_map(|(path, value)| Some((path.to_owned(), value?)))
+        .chain(over.set.iter().cloned())
+        .collect()
+}
+
+fn add_header(plan: &mut Plan, name: &str, value: &str) -> Result<(), Failure> {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if !name.chars().all(is_token) || value.chars().any(char::is_control) {
+        return Err(Failure::input(format_args!(
+            "--header '{name}: …' is not a header: a name has letters, digits and hyphens, and a value no control characters"
+        )));
+    }
+    plan.headers.retain(|(known, _)| known != name);
+    plan.headers.push((name.to_owned(), Text::from(value)));
+    Ok(())
+}
+
+/// What must never be printed: the values of headers that carry credentials, and the outside values that went into any
+/// header; passwords and tokens of the target's address.
+fn secrets_of(plan: &Plan, outside: &[String]) -> Secrets {
+    let mut secrets = Secrets::default();
+    for (name, text) in &plan.headers {
+        let source = text.source();
+        for value in outside {
+            if source.contains(value.as_str()) {
+                secrets.add(value);
+            }
+        }
+        if !is_credential(name) {
+            continue;
+        }
+        match text {
+            Text::Static(value) => {
+                secrets.add(value);
+                // The bare token too: a platform may say it back without its scheme.
+                value.split_whitespace().for_each(|part| secrets.add(part));
+            }
+            Text::Template(_) => {
+                for (variable, value) in &plan.vars {
+                    if source.contains(variable.as_str()) {
+                        secrets.add(value);
+                    }
+                }
+            }
+        }
+    }
+    if let plimsoll_core::plan::Target::Url(url) = &plan.target {
+        add_secrets_of_address(&mut secrets, url);
+    }
+    secrets
+}
+
+fn add_secrets_of_address(secrets: &mut Secrets, url: &Url) {
+    if let Some(password) = url.password() {
+        secrets.add(password);
+    }
+    let raw_query = url.query().unwrap_or_default();
+    for (pair, (name, value)) in raw_query.split('&').zip(url.query_pairs()) {
+        if is_credential(&name) {
+            secrets.add(&value);
+            secrets.add(pair.split_once('=').map_or("", |(_, raw)| raw));
+        }
+    }
+}
+
+/// Does a header or a query parameter of this name carry a secret?
+pub(crate) fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    CREDENTIALS.iter().any(|part| name.contains(part))
+}
+
+/// The file that the plan's profile came from: the one among those read that holds a profile of its name.
+fn profile_file_of(plan: &Plan, files: &[(PathBuf, String)]) -> Option<PathBuf> {
+    files
+        .iter()
+        .find(|(path, text)| {
+            profile_file::read(&path.to_string_lossy(), text)
+                .is_ok_and(|profile| profile.name == plan.platform.name)
+        })
+        .map(|(path, _)| path.clone())
+}
+
+/// The files and the environment, for core; remembers what it gave.
+#[derive(Default)]
+struct Here {
+    folder: PathBuf,
+    files: RefCell<Vec<(PathBuf, String)>>,
+    values: RefCell<Vec<String>>,
+}
+
+impl Sources for Here {
+    fn read(&self, path: &str) -> Result<String, String> {
+        let path = self.folder.join(path);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        if text.len() <= LONGEST_VALUE {
+            self.values.borrow_mut().push(text.trim().to_owned());
+        }
+        self.files.borrow_mut().push((path, text.clone()));
+        Ok(text)
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        let value = std::env::var(name).ok()?;
+        self.values.borrow_mut().push(value.clone());
+        Some(value)
+    }
+}
+
+/// A file that a person wrote; what cannot be one is refused before it fills the memory.
+fn read_text(path: &str) -> Result<String, Failure> {
+    let mut text = Vec::new();
+    let read = if path == "-" {
+        std::io::stdin()
+            .take(LONGEST_FILE + 1)
+            .read_to_end(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut text))
+    };
+    read.map_err(|error| {
+        Failure::input(format_args!(
+            "{path} cannot be read: {error}; name a plan's file, or a ws:// or wss:// address"
+        ))
+    })?;
+    if text.len() as u64 > LONGEST_FILE {
+        return Err(Failure::input(format_args!(
+            "{path} is larger than {} MiB; a plan is a page or two of YAML, and rows of data belong into a CSV file under `data`",
+            LONGEST_FILE >> 20
+        )));
+    }
+    String::from_utf8(text).map_err(|error| {
+        Failure::input(format_args!(
+            "{path} is not a text in UTF-8: byte {} is wrong",
+            error.utf8_error().valid_up_to()
+        ))
+    })
+}
+
+/// What is said when nothing is given to say.
+pub(crate) const DEFAULT_SAY: &str = "hello";
+/// Parts of the names of headers and query parameters that carry secrets.
+const CREDENTIALS: &[&str] = &[
+    "authorization",
+    "cookie",
+    "token",
+    "key",
+    "secret",
+    "password",
+    "passwd",
+    "auth",
+    "signature",
+    "session",
+];
+/// A plan of a thousand steps is some 100 KB.
+const LONGEST_FILE: u64 = 8 << 20;
+/// A file no longer than this may be a secret that a header takes in by `${file:…}`.
+const LONGEST_VALUE: usize = 16 << 10;

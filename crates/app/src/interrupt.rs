@@ -1,0 +1,85 @@
+//! Ctrl-C and SIGTERM while a run is on: the first asks it to end politely, the second to leave at once.
+
+use std::io;
+use std::sync::mpsc::Sender;
+
+use plimsoll_net::Control;
+
+use crate::progress::Message;
+
+/// Watches for signals in the background, for as long as the process lives.
+pub(crate) fn watch(control: &Control, tell: Sender<Message>) -> io::Result<()> {
+    let control = control.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    // Handlers are in place before the first connection is opened.
+    let mut signals = runtime.block_on(async { Signals::new() })?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                signals.next().await;
+                // The display may be gone already; the run still is to end.
+                let _ = tell.send(Message::Note(STOPPING));
+                control.stop();
+                signals.next().await;
+                let _ = tell.send(Message::Note(LEAVING));
+                control.abandon();
+            });
+        })?;
+    Ok(())
+}
+
+/// Ends when the process is asked to end.
+pub(crate) async fn asked_to_end() {
+    match Signals::new() {
+        Ok(mut signals) => signals.next().await,
+        // Without handlers a signal ends the process, which is what is wanted.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+const STOPPING: &str =
+    "Stopping: no new conversations; open ones end politely. Once more to leave at once.";
+const LEAVING: &str = "Leaving at once; what is open is counted as left open.";

@@ -1,0 +1,189 @@
+//! `plimsoll run`: the load.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_core::plan::Plan;
+use plimsoll_core::schedule::asked;
+use plimsoll_core::summary::Facts;
+use plimsoll_net::{ClientTls, Control, Finished, RunOptions};
+
+use crate::aim::{self, Aim};
+use crate::args::{Over, Run};
+use crate::books::Books;
+use crate::console::Console;
+use crate::exit::{Ending, Failure};
+use crate::input::{self, Input};
+use crate::progress::Display;
+use crate::{interrupt, machine, screen};
+
+pub(crate) fn run(args: &Run) -> Result<Ending, Failure> {
+    let input = input::read(&args.subject, &args.load, &args.words, &args.over)?;
+    let console = Console::new(input.secrets.clone());
+    let outcome = load(args, input, &console);
+    outcome.map_err(|failure| failure.redacted(&console))
+}
+
+fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> {
+    let sink = Sink::open(args)?;
+    let say = |line: &str| {
+        if sink.is_stdout() {
+            console.note(line)
+        } else {
+            console.print(line)
+        }
+    };
+    if args.over.insecure {
+        aim::warn_insecure(console);
+    }
+    let aim = aim::take(&input, say)?;
+    let mut started = Started::new(input.plan, aim, &args.subject);
+    let options = started.options(&args.over)?;
+    let control = Control::new();
+    let display = Display::start(&control, &started.plan, args.quiet, console);
+    interrupt::watch(&control, display.messages())
+        .map_err(|error| Failure::fault(format_args!("signals cannot be watched: {error}")))?;
+    let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
+    display.end();
+    let books = started.close(finished?)?;
+    sink.write(&books, console)?;
+    if !args.json {
+        screen::of(&books).iter().for_each(|line| say(line));
+    }
+    Ok(books.ending())
+}
+
+/// A run that is about to begin, or on.
+pub(crate) struct Started {
+    pub(crate) plan: Arc<Plan>,
+    aim: Aim,
+    /// What was run, as it was typed: next steps repeat it.
+    subject: String,
+    run_id: String,
+    at: jiff::Timestamp,
+}
+
+impl Started {
+    pub(crate) fn new(plan: Plan, aim: Aim, subject: &str) -> Self {
+        let at = jiff::Timestamp::now();
+        Self {
+            plan: Arc::new(plan),
+            aim,
+            subject: subject.to_owned(),
+            run_id: machine::run_id(at),
+            at,
+        }
+    }
+
+    pub(crate) fn options(&self, over: &Over) -> Result<RunOptions, Failure> {
+        let ca_file = over.ca_file.as_deref().map(|file| {
+            std::fs::read(file).map_err(|error| {
+                Failure::input(format_args!(
+                    "--ca-file {} cannot be read: {error}",
+                    file.display()
+                ))
+            })
+        });
+        Ok(RunOptions {
+            url: self.aim.url.clone(),
+            tls: ClientTls {
+                ca_file: ca_file.transpose()?,
+                insecure: over.insecure,
+            },
+            permission: self.plan.permission.clone(),
+            run_id: self.run_id.clone(),
+            shards: plimsoll_net::default_shards(self.aim.is_local),
+            connect_timeout: CONNECT_TIMEOUT,
+            grace: GRACE,
+            trace: None,
+        })
+    }
+
+    /// Closes the books of the run.
+    pub(crate) fn close(&mut self, finished: Finished) -> Result<Books, Failure> {
+        if let Some(emulator) = &mut self.aim.emulator
+            && !emulator.is_running()
+        {
+            return Err(Failure::fault(
+                "the emulator ended before the run did, so the figures say nothing; its own message stands above",
+            ));
+        }
+        let asked = asked(&self.plan);
+        let summary = finished.recorder.finish(&Facts {
+            run_id: self.run_id.clone(),
+            plan: self.plan.name.clone(),
+            plan_file: self.subject.clone(),
+            seed: self.plan.seed,
+            started_at: self.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            elapsed: finished.elapsed,
+            target: self.aim.name.clone(),
+            interrupted: finished.interrupted,
+            cpu_s: machine::cpu_seconds(),
+            rss_peak_bytes: machine::rss_peak_bytes(),
+            asked: asked.conversations,
+            asked_over: asked.over.unwrap_or_default(),
+            exhausted: finished.exhausted,
+        });
+        Ok(Books::close(summary, &self.plan, finished.first_error))
+    }
+}
+
+/// Where the summary goes; opened before the run, so that a wrong path costs a second and not the run.
+enum Sink {
+    None,
+    Stdout,
+    File(File, String),
+}
+
+impl Sink {
+    fn open(args: &Run) -> Result<Self, Failure> {
+        match args.summary.as_deref() {
+            None if args.json => Ok(Self::Stdout),
+            None => Ok(Self::None),
+            Some(path) if path == Path::new("-") => Ok(Self::Stdout),
+            Some(path) => File::create(path)
+                .map(|file| Self::File(file, path.display().to_string()))
+                .map_err(|error| {
+                    Failure::input(format_args!(
+                        "--summary {} cannot be written: {error}",
+                        path.display()
+                    ))
+                }),
+        }
+    }
+
+    const fn is_stdout(&self) -> bool {
+        matches!(self, Self::Stdout)
+    }
+
+    fn write(&self, books: &Books, console: &Console) -> Result<(), Failure> {
+        let json = books.json().map_err(|error| {
+            Failure::fault(format_args!(
+                "the summary cannot be written as JSON: {error}"
+            ))
+        })?;
+        match self {
+            Self::None => Ok(()),
+            Self::Stdout => {
+                console.print(&json);
+                Ok(())
+            }
+            Self::File(file, path) => {
+                let mut file = file;
+                writeln!(file, "{}", console.redact(&json)).map_err(|error| {
+                    Failure::fault(format_args!(
+                        "the summary cannot be written to {path}: {error}"
+                    ))
+                })
+            }
+        }
+    }
+}
+
+/// As long as browsers and proxies wait for a connection; an upgrade that takes longer is a failure to users too.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long open conversations have for a polite end after a stop.
+const GRACE: Duration = Duration::from_secs(10);

@@ -1,0 +1,282 @@
+//! The end screen: verdict, why, asked against delivered, figures, next steps.
+
+use plimsoll_core::summary::{Percentiles, Summary, TurnCounts};
+use plimsoll_core::verdict::{GoalResult, Verdict};
+
+use crate::books::Books;
+use crate::console::{BAD, BOLD, DIM, GOOD, WARN, clean, paint};
+use crate::exit::Ending;
+use crate::figures::{WIDTH, bytes, count, millis, wrap};
+
+/// The whole screen, line by line.
+pub(crate) fn of(books: &Books) -> Vec<String> {
+    let Books { summary, verdict } = books;
+    let mut lines = vec![format!("{}   {}", word(books.ending()), verdict.load)];
+    lines.extend(why(verdict));
+    lines.push(String::new());
+    lines.extend(conversations(summary));
+    lines.extend(upgrades(summary));
+    lines.extend(turns(summary));
+    lines.extend(closures(summary, verdict));
+    lines.push(generator(summary));
+    lines.extend(verdict.goals.iter().map(goal));
+    for (n, step) in verdict.next_steps.iter().enumerate() {
+        let first = if n == 0 { "  Next: " } else { "        " };
+        lines.extend(wrap(&clean(step), WIDTH, first, "          "));
+    }
+    lines.push(paint(DIM, format_args!("exit {}", books.ending().code())));
+    lines
+}
+
+/// Verdict and reasons, for one conversation that was just seen frame by frame.
+pub(crate) fn short(books: &Books) -> Vec<String> {
+    let mut lines = vec![word(books.ending())];
+    lines.extend(why(&books.verdict));
+    lines
+}
+
+fn why(verdict: &Verdict) -> impl Iterator<Item = String> + '_ {
+    verdict
+        .why
+        .iter()
+        .flat_map(|sentence| wrap(&clean(sentence), WIDTH, "  ", "    "))
+}
+
+fn goal(result: &GoalResult) -> String {
+    let mark = if result.passed {
+        paint(GOOD, "held  ")
+    } else {
+        paint(BAD, "missed")
+    };
+    let observed = match result.observed {
+        None => "nothing to measure".to_owned(),
+        Some(observed) => {
+            let more = if result.at_least { "> " } else { "" };
+            format!("{more}{}", observed_text(&result.goal, observed))
+        }
+    };
+    let implied = if result.implied {
+        ", not stated by the plan"
+    } else {
+        ""
+    };
+    format!(
+        "  {}{mark}  {}   (was {observed}{implied})",
+        label("goal"),
+        clean(&result.goal)
+    )
+}
+
+/// A figure in the terms of its goal: with the unit of the number that it is compared with.
+fn observed_text(goal: &str, observed: f64) -> String {
+    let unit = goal
+        .trim_end()
+        .trim_start_matches(|c: char| !c.is_ascii_digit());
+    match goal.trim_end().chars().last() {
+        Some('%') => format!("{observed:.1}%"),
+        Some('s' | 'm' | 'h') if !unit.is_empty() => millis(observed),
+        _ => format!("{observed}"),
+    }
+}
+
+fn word(ending: Ending) -> String {
+    match ending {
+        Ending::Passed => paint(GOOD, "PASSED"),
+        Ending::GoalsMissed => paint(BAD, "GOALS MISSED"),
+        Ending::PlatformLimited => paint(WARN, "PLATFORM LIMITED"),
+        Ending::Saturated => paint(BAD, "GENERATOR SATURATED"),
+        Ending::Unreachable => paint(BAD, "UNREACHABLE"),
+        Ending::Interrupted => paint(WARN, "INTERRUPTED"),
+        Ending::BadInput | Ending::Fault => paint(BAD, "NOT RUN"),
+    }
+}
+
+fn conversations(summary: &Summary) -> Option<String> {
+    let sessions = &summary.sessions;
+    let mut parts = Vec::new();
+    if let Some(planned) = sessions.planned {
+        parts.push(format!("{} planned", count(planned)));
+    }
+    parts.push(format!("{} completed", count(sessions.completed)));
+    push_some(&mut parts, sessions.refused, "refused");
+    push_some(&mut parts, sessions.failed, "failed");
+    push_some(&mut parts, sessions.aborted, "aborted");
+    push_some(&mut parts, sessions.not_started, "not started");
+    push_some(&mut parts, sessions.handoffs, "handed to a person");
+    parts.push(format!("{} open at most", count(sessions.peak_open)));
+    parts.push(format!("{} left open", count(sessions.open_at_end)));
+    let failures: Vec<_> = sessions
+        .by_failure
+        .iter()
+        .map(|(name, n)| format!("{name} {}", count(*n)))
+        .collect();
+    if !failures.is_empty() {
+        parts.push(format!("failures: {}", failures.join(", ")));
+    }
+    Some(row("conversations", &parts))
+}
+
+fn upgrades(summary: &Summary) -> Option<String> {
+    let upgrades = &summary.upgrades;
+    if upgrades.attempted == 0 {
+        return None;
+    }
+    let mut parts = vec![
+        format!("{} attempted", count(upgrades.attempted)),
+        format!("{} accepted", count(upgrades.accepted)),
+    ];
+    let refused: Vec<_> = upgrades
+        .by_status
+        .iter()
+        .filter(|(status, _)| **status != 101)
+        .map(|(status, n)| format!("{status}: {}", count(*n)))
+        .collect();
+    if upgrades.refused > 0 {
+        parts.push(format!(
+            "{} refused ({})",
+            count(upgrades.refused),
+            refused.join(", ")
+        ));
+    }
+    for (name, n) in &upgrades.by_error {
+        parts.push(format!("{} {name}", count(*n)));
+    }
+    push_percentile(&mut parts, "p95", &upgrades.service, |spans| spans.p95);
+    if upgrades.hold.max.is_some_and(|most| most >= WORTH_A_WORD) {
+        push_percentile(&mut parts, "held p95", &upgrades.hold, |spans| spans.p95);
+        push_percentile(&mut parts, "held most", &upgrades.hold, |spans| spans.max);
+    }
+    Some(row("upgrades", &parts))
+}
+
+fn turns(summary: &Summary) -> Vec<String> {
+    let turns = &summary.turns;
+    if turns.planned == 0 {
+        return Vec::new();
+    }
+    let mut parts = counts(&turns.counts);
+    push_some(&mut parts, turns.late, "late");
+    push_some(&mut parts, turns.never_reached, "never reached");
+    let mut lines = vec![row("turns", &parts)];
+    lines.extend(spans("latency", &turns.counts.latency));
+    if turns.counts.first_frame.p95 != turns.counts.latency.p95 {
+        lines.extend(spans("first frame", &turns.counts.first_frame));
+    }
+    let named: Vec<_> = turns
+        .by_name
+        .iter()
+        .filter(|(_, counts)| counts.sent > 0)
+        .collect();
+    if named.len() > 1 {
+        for (name, counts) in named.iter().take(MOST_NAMES) {
+            lines.extend(spans(
+                &crate::console::shorten(&clean(name), 13),
+                &counts.latency,
+            ));
+        }
+        if named.len() > MOST_NAMES {
+            lines.push(format!(
+                "  {}{} more names are in the summary",
+                label(""),
+                named.len() - MOST_NAMES
+            ));
+        }
+    }
+    lines
+}
+
+fn counts(counts: &TurnCounts) -> Vec<String> {
+    let mut parts = vec![
+        format!("{} sent", count(counts.sent)),
+        format!("{} answered", count(counts.answered)),
+    ];
+    push_some(&mut parts, counts.timed_out, "timed out");
+    push_some(&mut parts, counts.mismatched, "mismatched");
+    push_some(&mut parts, counts.fallback, "apologies");
+    push_some(&mut parts, counts.throttled, "throttled");
+    push_some(&mut parts, counts.unfinished, "cut off");
+    parts
+}
+
+fn spans(name: &str, spans: &Percentiles) -> Option<String> {
+    let mut parts = Vec::new();
+    push_percentile(&mut parts, "p50", spans, |spans| spans.p50);
+    push_percentile(&mut parts, "p95", spans, |spans| spans.p95);
+    push_percentile(&mut parts, "p99", spans, |spans| spans.p99);
+    push_percentile(&mut parts, "max", spans, |spans| spans.max);
+    (!parts.is_empty()).then(|| row(&format!("  {name}"), &parts))
+}
+
+fn closures(summary: &Summary, verdict: &Verdict) -> Option<String> {
+    let closures = &summary.closures;
+    if closures.clean + closures.abnormal == 0 {
+        return None;
+    }
+    let mut parts = vec![
+        format!("{} clean", count(closures.clean)),
+        format!("{} abnormal", count(closures.abnormal)),
+    ];
+    if closures.abnormal > 0 {
+        let codes: Vec<_> = closures
+            .by_code
+            .iter()
+            .map(|(code, n)| format!("{code}: {}", count(*n)))
+            .collect();
+        parts.push(codes.join(", "));
+    }
+    for (cause, n) in &verdict.by_cause {
+        parts.push(format!("{} {cause}", count(*n)));
+    }
+    Some(row("closures", &parts))
+}
+
+fn generator(summary: &Summary) -> String {
+    let generator = &summary.generator;
+    let mut parts = Vec::new();
+    push_percentile(&mut parts, "lateness p50", &generator.lateness, |spans| {
+        spans.p50
+    });
+    push_percentile(&mut parts, "p99", &generator.lateness, |spans| spans.p99);
+    push_percentile(&mut parts, "max", &generator.lateness, |spans| spans.max);
+    parts.push(format!("CPU {}", millis(generator.cpu_s * 1e3)));
+    if generator.rss_peak_bytes > 0 {
+        parts.push(format!("memory {}", bytes(generator.rss_peak_bytes as f64)));
+    }
+    row("generator", &parts)
+}
+
+fn row(name: &str, parts: &[String]) -> String {
+    format!("  {}{}", label(name), parts.join(" · "))
+}
+
+fn label(name: &str) -> String {
+    paint(BOLD, format_args!("{name:<16}"))
+}
+
+fn push_some(parts: &mut Vec<String>, n: u64, what: &str) {
+    if n > 0 {
+        parts.push(format!("{} {what}", count(n)));
+    }
+}
+
+/// A percentile that falls on somebody who gave up waiting is only known to be at least so large.
+fn push_percentile(
+    parts: &mut Vec<String>,
+    name: &str,
+    spans: &Percentiles,
+    of: impl Fn(&Percentiles) -> Option<f64>,
+) {
+    if let Some(value) = of(spans) {
+        let more = if spans.is_lower_bound(value) {
+            "> "
+        } else {
+            ""
+        };
+        parts.push(format!("{name} {more}{}", millis(value)));
+    }
+}
+
+/// More names than these make the screen a list.
+const MOST_NAMES: usize = 12;
+/// A hold below this, in milliseconds, is the time that a lock takes.
+const WORTH_A_WORD: f64 = 5.0;

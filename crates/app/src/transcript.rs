@@ -1,0 +1,175 @@
+//! One conversation, line by line, as it happens: what was sent, what came, and what it was taken for.
+
+use std::time::Duration;
+
+use plimsoll_core::fleet::{Trace, TraceEvent};
+use plimsoll_core::time::At;
+use plimsoll_core::wire::{Ended, Side};
+
+use crate::console::{BAD, DIM, WARN, clean, paint, shorten};
+use crate::figures::millis;
+
+/// How much of a frame is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frames {
+    Short,
+    Whole,
+}
+
+/// The line for an event; `None` for one that a reader does not care about.
+pub(crate) fn line(trace: &Trace, frames: Frames) -> Option<String> {
+    let text = match &trace.event {
+        TraceEvent::Released => return None,
+        TraceEvent::Opened(times) => format!(
+            "101 upgraded; connected in {}, answered in {}",
+            span(times.ready.since(times.connect)),
+            span(times.end.since(times.ready))
+        ),
+        TraceEvent::Refused(answer) => {
+            let retry = answer.header("retry-after");
+            let retry = retry.map_or_else(String::new, |after| {
+                format!(", Retry-After: {}", clean(after))
+            });
+            let body = clean(answer.body.trim());
+            let body = if body.is_empty() {
+                body
+            } else {
+                format!("   {}", frame(&body, frames))
+            };
+            paint(BAD, format_args!("refused with {}{retry}", answer.status)) + &body
+        }
+        TraceEvent::Failed(error) => paint(
+            BAD,
+            format_args!("no answer to the upgrade: {}", error.name()),
+        ),
+        TraceEvent::Sent { text } => format!("-> {}", frame(text, frames)),
+        TraceEvent::Received {
+            text,
+            meaning,
+            span: took,
+        } => {
+            let took = took.map_or_else(String::new, |took| format!("   {}", span(took)));
+            let meaning = paint(DIM, format_args!("{}{took}", clean(meaning)));
+            format!("<- {:<SHORT$}  {meaning}", frame(text, frames))
+        }
+        TraceEvent::Missed { what } => paint(WARN, format_args!("missed: {}", clean(what))),
+        TraceEvent::Closing => "closing".to_owned(),
+        TraceEvent::Ended(how) => ended(*how),
+    };
+    Some(format!("{}  {text}", clock(trace.at)))
+}
+
+fn ended(how: Ended) -> String {
+    match how {
+        Ended::Closed { code: None, first } => format!("closed without a code{}", by(first)),
+        Ended::Closed {
+            code: Some(code),
+            first,
+        } => format!("closed {code}{}", by(first)),
+        Ended::NoEcho => paint(WARN, "ended: our Close frame was not answered by one"),
+        Ended::Fin { .. } => paint(
+            BAD,
+            "ended without a Close frame (FIN; libraries call it 1006)",
+        ),
+        Ended::Reset => paint(
+            BAD,
+            "reset without a Close frame (RST; libraries call it 1006)",
+        ),
+        Ended::Violation(rule) => paint(
+            BAD,
+            format_args!("the peer broke the WebSocket protocol: {rule}"),
+        ),
+        Ended::TimedOut => paint(WARN, "ended: nothing came back any more"),
+        Ended::Local => paint(BAD, "ended: this machine failed the connection"),
+    }
+}
+
+const fn by(first: Side) -> &'static str {
+    match first {
+        Side::Us => "",
+        Side::Them => " by the peer",
+    }
+}
+
+fn frame(text: &str, frames: Frames) -> String {
+    let text = clean(text);
+    match frames {
+        Frames::Whole => text,
+        Frames::Short => shorten(&text, SHORT),
+    }
+}
+
+fn span(span: Duration) -> String {
+    millis(span.as_secs_f64() * 1e3)
+}
+
+fn clock(at: At) -> String {
+    format!("{:>7.2}", at.as_secs_f64())
+}
+
+/// Leaves room for what a frame means on a line of 100.
+const SHORT: usize = 56;
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_core::wire::{Answer, ConnId};
+
+    use super::*;
+
+    fn check(event: TraceEvent, expect: &str) {
+        let trace = Trace {
+            at: At::from_millis(1870),
+            conn: ConnId(0),
+            event,
+        };
+        let line = line(&trace, Frames::Short).unwrap_or_default();
+        assert_eq!(anstream::adapter::strip_str(&line).to_string(), expect);
+    }
+
+    #[test]
+    fn each_event_has_its_line() {
+        check(
+            TraceEvent::Sent {
+                text: "hello".to_owned(),
+            },
+            "   1.87  -> hello",
+        );
+        check(
+            TraceEvent::Received {
+                text: "Wel\x1b[31mcome".to_owned(),
+                meaning: "greeting".to_owned(),
+                span: Some(Duration::from_millis(1630)),
+            },
+            "   1.87  <- Wel·[31mcome                                              greeting   1.63 s",
+        );
+        check(
+            TraceEvent::Refused(Answer {
+                status: 429,
+                headers: vec![("retry-after".to_owned(), "24".to_owned())],
+                body: "{\"status\":429}".to_owned(),
+            }),
+            "   1.87  refused with 429, Retry-After: 24   {\"status\":429}",
+        );
+        check(
+            TraceEvent::Ended(Ended::Closed {
+                code: Some(1000),
+                first: Side::Us,
+            }),
+            "   1.87  closed 1000",
+        );
+        check(
+            TraceEvent::Ended(Ended::Closed {
+                code: Some(1001),
+                first: Side::Them,
+            }),
+            "   1.87  closed 1001 by the peer",
+        );
+        check(
+            TraceEvent::Missed {
+                what: "no greeting within 5s".to_owned(),
+            },
+            "   1.87  missed: no greeting within 5s",
+        );
+        check(TraceEvent::Released, "");
+    }
+}

@@ -1,0 +1,219 @@
+//! A run as other programs read it: the JSON of `--summary`. Its names are a contract: fields may be added, none is
+//! renamed. Times are in milliseconds unless a name says otherwise; what was not measured is null.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Arrivals, Percentiles, Sessions, Summary, Turns, Upgrades};
+use crate::limit::{Anchor, Key, Limit};
+use crate::verdict::attribution::{Seen, SeenLaw};
+use crate::verdict::{Attribution, GoalResult, LimitSeen, Verdict};
+
+#[derive(Serialize)]
+pub struct Document<'a> {
+    schema: &'static str,
+    run_id: &'a str,
+    plan: &'a str,
+    seed: u64,
+    tags: BTreeMap<&'a str, &'a str>,
+    started_at: &'a str,
+    elapsed_s: f64,
+    target: &'a str,
+    verdict: &'static str,
+    exit_code: u8,
+    attributions: Vec<&'static str>,
+    goals: Vec<GoalOut<'a>>,
+    arrivals: &'a Arrivals,
+    sessions: &'a Sessions,
+    upgrades: &'a Upgrades,
+    turns: &'a Turns,
+    closures: ClosuresOut<'a>,
+    phases: Phases,
+    generator: GeneratorOut<'a>,
+    limits: Vec<LimitOut<'a>>,
+    why: &'a [String],
+    next_steps: &'a [String],
+}
+
+#[derive(Serialize)]
+struct GoalOut<'a> {
+    goal: &'a str,
+    observed: Option<f64>,
+    passed: bool,
+    /// The true value may be larger than the observed one.
+    at_least: bool,
+    /// Not stated by the plan.
+    implied: bool,
+}
+
+#[derive(Serialize)]
+struct ClosuresOut<'a> {
+    clean: u64,
+    abnormal: u64,
+    by_code: &'a BTreeMap<u16, u64>,
+    by_cause: &'a BTreeMap<&'static str, u64>,
+}
+
+/// Empty where the plan has no warm-up: then everything is steady, and stands in the sections above.
+#[derive(Serialize)]
+struct Phases {
+    warm_up: BTreeMap<String, f64>,
+    steady: BTreeMap<String, f64>,
+}
+
+#[derive(Serialize)]
+struct GeneratorOut<'a> {
+    lateness: &'a Percentiles,
+    cpu_s: f64,
+    rss_peak_bytes: u64,
+    saturated: bool,
+    exhausted: bool,
+    moments_left_out: u64,
+}
+
+/// What the profile claims; all null where it claims nothing that fits what was seen.
+#[derive(Serialize)]
+struct LimitOut<'a> {
+    name: Option<&'a str>,
+    on: &'static str,
+    law: Option<&'static str>,
+    quota: Option<u32>,
+    window_s: Option<f64>,
+    anchor: Option<&'static str>,
+    key: Option<Vec<&'static str>>,
+    claimed_by: Option<&'static str>,
+    seen: Option<SeenOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct SeenOut<'a> {
+    law: &'static str,
+    quota: Option<u64>,
+    window_s: Option<f64>,
+    window_at_least_s: Option<f64>,
+    anchor: Option<&'static str>,
+    rate_per_s: Option<f64>,
+    /// One run with one of each cannot show what is counted apart.
+    key: Option<Vec<&'static str>>,
+    confidence: f64,
+    evidence: &'a [String],
+}
+
+impl<'a> Document<'a> {
+    pub fn new(summary: &'a Summary, verdict: &'a Verdict) -> Self {
+        let facts = &summary.facts;
+        Self {
+            schema: SCHEMA,
+            run_id: &facts.run_id,
+            plan: &facts.plan,
+            seed: facts.seed,
+            tags: BTreeMap::new(),
+            started_at: &facts.started_at,
+            elapsed_s: facts.elapsed.as_secs_f64(),
+            target: &facts.target,
+            verdict: verdict.kind.name(),
+            exit_code: verdict.exit_code(),
+            attributions: verdict
+                .attributions
+                .iter()
+                .copied()
+                .map(Attribution::name)
+                .collect(),
+            goals: verdict.goals.iter().map(GoalOut::new).collect(),
+            arrivals: &summary.arrivals,
+            sessions: &summary.sessions,
+            upgrades: &summary.upgrades,
+            turns: &summary.turns,
+            closures: ClosuresOut {
+                clean: summary.closures.clean,
+                abnormal: summary.closures.abnormal,
+                by_code: &summary.closures.by_code,
+                by_cause: &verdict.by_cause,
+            },
+            phases: Phases {
+                warm_up: BTreeMap::new(),
+                steady: BTreeMap::new(),
+            },
+            generator: GeneratorOut {
+                lateness: &summary.generator.lateness,
+                cpu_s: summary.generator.cpu_s,
+                rss_peak_bytes: summary.generator.rss_peak_bytes,
+                saturated: verdict.saturated,
+                exhausted: summary.generator.exhausted,
+                moments_left_out: summary.generator.moments_left_out,
+            },
+            limits: verdict.limits.iter().map(LimitOut::new).collect(),
+            why: &verdict.why,
+            next_steps: &verdict.next_steps,
+        }
+    }
+}
+
+impl<'a> GoalOut<'a> {
+    fn new(result: &'a GoalResult) -> Self {
+        Self {
+            goal: &result.goal,
+            observed: result.observed,
+            passed: result.passed,
+            at_least: result.at_least,
+            implied: result.implied,
+        }
+    }
+}
+
+impl<'a> LimitOut<'a> {
+    fn new(limit: &'a LimitSeen) -> Self {
+        let claimed = limit.claimed.as_ref();
+        Self {
+            name: claimed.map(|limit| limit.name.as_str()),
+            on: claimed.map_or("upgrade", |limit| limit.on.name()),
+            law: claimed.map(|limit| limit.law.name()),
+            quota: claimed.map(|limit| limit.law.quota()),
+            window_s: claimed
+                .and_then(|limit| limit.law.window())
+                .map(|window| window.as_secs_f64()),
+            anchor: claimed
+                .and_then(|limit| limit.law.anchor())
+                .map(Anchor::name),
+            key: claimed.map(key_names),
+            claimed_by: claimed.map(|_| "profile"),
+            seen: limit.seen.as_ref().map(SeenOut::new),
+        }
+    }
+}
+
+fn key_names(limit: &Limit) -> Vec<&'static str> {
+    limit.key.iter().copied().map(Key::name).collect()
+}
+
+impl<'a> SeenOut<'a> {
+    fn new(seen: &'a Seen) -> Self {
+        let (window, anchor) = match seen.law {
+            SeenLaw::FixedWindow { window, anchor, .. } => (window, anchor),
+            _ => (None, None),
+        };
+        let at_least = match seen.law {
+            SeenLaw::Rate { at_least, .. } => Some(at_least),
+            _ => None,
+        };
+        let rate_per_s = match seen.law {
+            SeenLaw::Meter { per_second, .. } => Some(per_second),
+            _ => None,
+        };
+        Self {
+            law: seen.law.name(),
+            quota: seen.law.quota(),
+            window_s: window.map(|span: Duration| span.as_secs_f64()),
+            window_at_least_s: at_least.map(|span| span.as_secs_f64()),
+            anchor: anchor.map(Anchor::name),
+            rate_per_s,
+            key: None,
+            confidence: seen.confidence,
+            evidence: &seen.evidence,
+        }
+    }
+}
+
+const SCHEMA: &str = "plimsoll.summary/1";

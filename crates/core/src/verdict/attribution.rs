@@ -1,0 +1,381 @@
+//! Which limit refused upgrades, told from what was seen: when upgrades were let in and refused, when conversations
+//! ended, and where refusals' countdowns point. It knows nothing of profiles; what one claims is set beside it later.
+//!
+//! A cap of C on open conversations allows no admission while C are open and no refusal while fewer are. The number
+//! that were open at a decision is known within bounds only: other upgrades were on their way, and an end is seen here a
+//! little before or after it is seen there.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::window::{self, Clock};
+use crate::limit::Anchor;
+use crate::summary::{Countdown, Event, Moment, Summary};
+use crate::time::At;
+
+/// What a run showed of a limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub law: SeenLaw,
+    /// From 0 to 1.
+    pub confidence: f64,
+    /// Sentences.
+    pub evidence: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SeenLaw {
+    /// So many open at once.
+    Concurrency { quota: u64 },
+    /// So many in each window; what is `None` was not shown.
+    FixedWindow {
+        quota: u64,
+        window: Option<Duration>,
+        anchor: Option<Anchor>,
+    },
+    /// A steady trickle after a burst: a token bucket, or one of its relatives.
+    Meter { per_second: f64, burst: u64 },
+    /// A limit on the rate of upgrades, of which this run did not show more.
+    Rate { quota: u64, at_least: Duration },
+    /// A rate and a cap would have looked alike, or too little was seen.
+    NotDecided { quota: Option<u64> },
+}
+
+/// An attempt that came to an HTTP answer, decided somewhere between `sent` and `answered`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    /// Among all attempts, from 1, in the order of their socket calls.
+    pub(super) number: usize,
+    pub(super) sent: At,
+    pub(super) answered: At,
+    pub(super) admitted: bool,
+    status: u16,
+}
+
+/// The attempts in order, and what bounds the number of open conversations.
+#[derive(Debug)]
+pub(super) struct Trail {
+    pub(super) attempts: Vec<Attempt>,
+    sent: Vec<At>,
+    answered: Vec<At>,
+    closed: Vec<At>,
+    /// How much earlier or later than here an end may have been seen over there.
+    pub(super) slack: Duration,
+}
+
+/// The statuses with which limits refuse: those that name a limit, and those that come with a countdown.
+pub(super) fn limit_statuses(countdowns: &[Countdown]) -> BTreeSet<u16> {
+    let said = countdowns.iter().map(|countdown| countdown.status);
+    LIMIT_STATUSES.into_iter().chain(said).collect()
+}
+
+/// `None` when no limit refused anything.
+pub(super) fn see(summary: &Summary) -> Option<Seen> {
+    let statuses = limit_statuses(&summary.countdowns);
+    let trail = Trail::new(&summary.moments, &statuses);
+    let first = trail.refused().next().copied()?;
+    let mut evidence = vec![trail.refusals_in_words()];
+    if trail.admitted().next().is_none() {
+        evidence.push(
+            "None was let in before: the quota was used up before this run began, or there is none."
+                .to_owned(),
+        );
+        return Some(Seen {
+            law: SeenLaw::NotDecided { quota: None },
+            confidence: 0.0,
+            evidence,
+        });
+    }
+    let bounds = Bounds::new(&trail);
+    let clock = Clock::read(&summary.countdowns, &trail);
+    let (law, confidence) = if bounds.rule_a_cap_out() {
+        evidence.push(bounds.why_no_cap());
+        window::rate(&trail, first, clock.as_ref(), bounds.against, &mut evidence)
+    } else if let Some(confidence) = bounds.tight().then(|| trail.followed_ends()).flatten() {
+        evidence.push(bounds.why_a_cap());
+        let quota = bounds.refused_at.min(bounds.admitted_up_to);
+        (SeenLaw::Concurrency { quota }, confidence)
+    } else {
+        evidence.push(trail.why_not_decided(&bounds));
+        evidence.extend(clock.map(|clock| clock.in_words()));
+        let quota = Some(bounds.admitted_up_to);
+        (SeenLaw::NotDecided { quota }, 0.0)
+    };
+    Some(Seen {
+        law,
+        confidence,
+        evidence,
+    })
+}
+
+impl SeenLaw {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Concurrency { .. } => "concurrency",
+            Self::FixedWindow { .. } => "fixed-window",
+            Self::Meter { .. } => "meter",
+            Self::Rate { .. } => "rate",
+            Self::NotDecided { .. } => "not-decided",
+        }
+    }
+
+    pub const fn quota(self) -> Option<u64> {
+        match self {
+            Self::Concurrency { quota }
+            | Self::FixedWindow { quota, .. }
+            | Self::Rate { quota, .. } => Some(quota),
+            Self::Meter { burst, .. } => Some(burst),
+            Self::NotDecided { quota } => quota,
+        }
+    }
+}
+
+impl Trail {
+    fn new(moments: &[Moment], limit_statuses: &BTreeSet<u16>) -> Self {
+        let mut tries: Vec<_> = moments
+            .iter()
+            .filter(|moment| !matches!(moment.event, Event::Closed(_)))
+            .collect();
+        tries.sort_by_key(|moment| (moment.from, moment.at, moment.who));
+        let attempts: Vec<_> = (1..)
+            .zip(tries)
+            .filter_map(|(number, moment)| {
+                let (admitted, status) = match moment.event {
+                    Event::Opened => (true, 101),
+                    Event::Refused { status } => (false, status),
+                    Event::Closed(_) | Event::Errored => return None,
+                };
+                (admitted || limit_statuses.contains(&status)).then_some(Attempt {
+                    number,
+                    sent: moment.from,
+                    answered: moment.at,
+                    admitted,
+                    status,
+                })
+            })
+            .collect();
+        let sorted = |times: &mut dyn Iterator<Item = At>| {
+            let mut times: Vec<_> = times.collect();
+            times.sort_unstable();
+            times
+        };
+        let admitted = || attempts.iter().filter(|attempt| attempt.admitted);
+        Self {
+            sent: sorted(&mut admitted().map(|attempt| attempt.sent)),
+            answered: sorted(&mut admitted().map(|attempt| attempt.answered)),
+            closed: sorted(&mut moments.iter().filter_map(|moment| {
+                matches!(moment.event, Event::Closed(_)).then_some(moment.at)
+            })),
+            slack: slack(&attempts),
+            attempts,
+        }
+    }
+
+    pub(super) fn refused(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
+        self.attempts.iter().filter(|attempt| !attempt.admitted)
+    }
+
+    pub(super) fn admitted(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
+        self.attempts.iter().filter(|attempt| attempt.admitted)
+    }
+
+    /// When the first refusal was asked for and the last one answered.
+    pub(super) fn refused_span(&self) -> (At, At) {
+        let first = self.refused().map(|attempt| attempt.sent).min();
+        let last = self.refused().map(|attempt| attempt.answered).max();
+        (first.unwrap_or_default(), last.unwrap_or_default())
+    }
+
+    /// So many conversations were surely open when this attempt was decided.
+    fn open_at_least(&self, attempt: &Attempt) -> u64 {
+        let opened = self.answered.partition_point(|at| *at < attempt.sent);
+        let closed = self
+            .closed
+            .partition_point(|at| *at <= attempt.answered + self.slack);
+        opened.saturating_sub(closed) as u64
+    }
+
+    /// No more than so many others were open when this attempt was decided.
+    fn open_at_most(&self, attempt: &Attempt) -> u64 {
+        let opened = self.sent.partition_point(|at| *at <= attempt.answered);
+        let closed = self
+            .closed
+            .partition_point(|at| *at + self.slack < attempt.sent);
+        opened.saturating_sub(closed) as u64
+    }
+
+    /// `Upgrades 301 to 500 refused (429) from 36.0 s to 59.9 s.`
+    fn refusals_in_words(&self) -> String {
+        let numbers: Vec<_> = self.refused().map(|attempt| attempt.number).collect();
+        let statuses: BTreeSet<_> = self
+            .refused()
+            .map(|attempt| attempt.status.to_string())
+            .collect();
+        let statuses = statuses.into_iter().collect::<Vec<_>>().join(" and ");
+        let (from, to) = self.refused_span();
+        match (numbers.first(), numbers.last()) {
+            (Some(first), Some(last)) if first == last => {
+                format!("Upgrade {first} was refused ({statuses}) at {from}.")
+            }
+            (Some(first), Some(last)) if last - first + 1 == numbers.len() => {
+                format!("Upgrades {first} to {last} were refused ({statuses}) from {from} to {to}.")
+            }
+            (Some(first), Some(last)) => format!(
+                "{} of the upgrades {first} to {last} were refused ({statuses}) from {from} to {to}.",
+                numbers.len()
+            ),
+            _ => String::new(),
+        }
+    }
+
+    /// How sure it is that admissions came back because conversations ended, and not because time passed: the chance
+    /// that the ends stood so close before them by accident. `None` where that is not worth a verdict.
+    fn followed_ends(&self) -> Option<f64> {
+        let mut by_chance = 1.0;
+        let mut refusing_since = None;
+        for attempt in &self.attempts {
+            match (attempt.admitted, refusing_since) {
+                (false, None) => refusing_since = Some(attempt.sent),
+                (true, Some(since)) => {
+                    let before = self
+                        .closed
+                        .partition_point(|at| *at <= attempt.answered + self.slack);
+                    let last_end = before.checked_sub(1).map_or(At::ZERO, |n| self.closed[n]);
+                    let close = attempt.answered.since(last_end) + self.slack;
+                    let silence = attempt.sent.since(since).max(Duration::from_nanos(1));
+                    by_chance *= close.div_duration_f64(silence).min(1.0);
+                    refusing_since = None;
+                }
+                _ => {}
+            }
+        }
+        let confidence = 1.0 - by_chance;
+        (confidence >= WORTH_A_VERDICT).then_some(confidence.min(SUREST))
+    }
+
+    fn why_not_decided(&self, bounds: &Bounds) -> String {
+        let (from, to) = self.refused_span();
+        let ended = self.closed.partition_point(|at| *at < to);
+        let quota = bounds.admitted_up_to;
+        if ended == 0 {
+            format!(
+                "No conversation had ended when the refusals did (from {from} to {to}), so a cap of {quota} open at \
+                 once and a rate of {quota} would have looked the same."
+            )
+        } else if bounds.refused_at < quota {
+            format!(
+                "Upgrades were let in with up to {} open and refused with only {} open, but that was seen too \
+                 seldom to rule a cap out.",
+                quota.saturating_sub(1),
+                bounds.refused_at
+            )
+        } else {
+            format!(
+                "Upgrades were let in with up to {} open and refused with {} or more open; that fits a cap, but \
+                 too few were let in after a conversation had ended to tell it from a rate.",
+                quota.saturating_sub(1),
+                bounds.refused_at
+            )
+        }
+    }
+}
+
+/// What admissions and refusals say about a cap.
+#[derive(Debug)]
+struct Bounds {
+    /// The most that were open just after an admission: a cap is no lower.
+    admitted_up_to: u64,
+    /// The fewest that were open at a refusal: a cap is no higher.
+    refused_at: u64,
+    /// The most that were open at a refusal, where that was before the fewest.
+    fell_from: Option<u64>,
+    /// So many refusals came with clearly fewer open than were let in at other times.
+    against: usize,
+    margin: u64,
+}
+
+impl Bounds {
+    fn new(trail: &Trail) -> Self {
+        let admitted_up_to = trail
+            .admitted()
+            .map(|attempt| trail.open_at_least(attempt) + 1)
+            .max()
+            .unwrap_or_default();
+        let at_refusals: Vec<_> = trail
+            .refused()
+            .map(|attempt| trail.open_at_most(attempt))
+            .collect();
+        let refused_at = at_refusals.iter().copied().min().unwrap_or_default();
+        let fewest = at_refusals.iter().position(|open| *open == refused_at);
+        let before = &at_refusals[..fewest.unwrap_or_default()];
+        let margin = (admitted_up_to / 50).max(1);
+        Self {
+            against: at_refusals
+                .iter()
+                .filter(|open| **open + margin < admitted_up_to)
+                .count(),
+            fell_from: before
+                .iter()
+                .copied()
+                .max()
+                .filter(|most| *most > refused_at + margin),
+            admitted_up_to,
+            refused_at,
+            margin,
+        }
+    }
+
+    const fn rule_a_cap_out(&self) -> bool {
+        self.against >= ENOUGH_AGAINST
+    }
+
+    const fn tight(&self) -> bool {
+        self.refused_at.abs_diff(self.admitted_up_to) <= self.margin
+    }
+
+    fn why_no_cap(&self) -> String {
+        match self.fell_from {
+            Some(most) => format!(
+                "Refusals went on while open conversations fell from {most} to {}, so this is not a cap on \
+                 concurrency.",
+                self.refused_at
+            ),
+            None => format!(
+                "Upgrades were let in with {} open and refused with only {} open, so this is not a cap on \
+                 concurrency.",
+                self.admitted_up_to.saturating_sub(1),
+                self.refused_at
+            ),
+        }
+    }
+
+    fn why_a_cap(&self) -> String {
+        let quota = self.refused_at.min(self.admitted_up_to);
+        format!(
+            "Every upgrade was let in below {quota} open and refused from {quota} on, and upgrades were let in again \
+             as soon as conversations ended: a cap of {quota} open at once."
+        )
+    }
+}
+
+/// Half a round trip each way, and a little for the machines: taken as one whole answer time and 10 ms.
+fn slack(attempts: &[Attempt]) -> Duration {
+    let mut took: Vec<_> = attempts
+        .iter()
+        .map(|attempt| attempt.answered.since(attempt.sent))
+        .collect();
+    took.sort_unstable();
+    let median = took.get(took.len() / 2).copied().unwrap_or_default();
+    (median + Duration::from_millis(10)).min(MOST_SLACK)
+}
+
+/// 429 says that it is a limit; 503 is what nginx's limits and many load shedders answer.
+const LIMIT_STATUSES: [u16; 2] = [429, 503];
+/// One stray refusal must not rule a cap out.
+const ENOUGH_AGAINST: usize = 3;
+/// Below this a verdict on a cap is better left open.
+const WORTH_A_VERDICT: f64 = 0.8;
+/// One run is one run.
+pub(super) const SUREST: f64 = 0.99;
+/// An answer that took longer was queued somewhere; that says nothing about the way.
+const MOST_SLACK: Duration = Duration::from_millis(250);

@@ -1,0 +1,383 @@
+//! What kind of limit on the rate it was: a window whose end the countdowns name or whose return was seen, a steady
+//! trickle, or no more than bounds. It leaves open what the run did not show.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::attribution::{Attempt, SUREST, SeenLaw, Trail};
+use crate::limit::Anchor;
+use crate::summary::{Countdown, SaidBy};
+use crate::time::At;
+
+/// The moments at which countdowns point, where they agree as a window's do: all refusals before an end point at it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Clock {
+    /// The ends of windows, in order, each with how far it may be off.
+    ends: Vec<(At, Duration)>,
+    /// From 0 to 1: the share of countdowns that agree.
+    agree: f64,
+    said_by: SaidBy,
+}
+
+/// The law, and how sure it is. `against` counts the refusals that ruled a cap out.
+pub(super) fn rate(
+    trail: &Trail,
+    first_refused: Attempt,
+    clock: Option<&Clock>,
+    against: usize,
+    evidence: &mut Vec<String>,
+) -> (SeenLaw, f64) {
+    let stretches = Stretches::new(trail, first_refused);
+    if let Some(clock) = clock {
+        return by_countdowns(trail, &stretches, clock, evidence);
+    }
+    if let Some(found) = stretches.trickle(evidence) {
+        return found;
+    }
+    if let Some(found) = stretches.returned(evidence) {
+        return found;
+    }
+    let silence = stretches.first_silence();
+    evidence.push(format!(
+        "{} were let in within {} before the first refusal; the refusals lasted at least {}, and no upgrade was let \
+         in again: the window is at least that long.",
+        stretches.quota,
+        seconds(stretches.lasted),
+        seconds(silence),
+    ));
+    let law = SeenLaw::Rate {
+        quota: stretches.quota,
+        at_least: silence,
+    };
+    (law, laplace(against, against).min(SUREST))
+}
+
+fn by_countdowns(
+    trail: &Trail,
+    stretches: &Stretches,
+    clock: &Clock,
+    evidence: &mut Vec<String>,
+) -> (SeenLaw, f64) {
+    let quota = clock.quota(trail).unwrap_or(stretches.quota);
+    let window = clock.window(trail, stretches.begun);
+    let sentence = clock.in_words();
+    let sentence = sentence.trim_end_matches('.');
+    let (window, anchor, confidence) = match window {
+        Some((window, anchor, by_chance)) => {
+            evidence.push(format!(
+                "{sentence}: a fixed window of {quota} per {}.",
+                seconds(window)
+            ));
+            let confidence = LOGS_ARE_RARE * (1.0 - by_chance) * clock.agree;
+            (Some(window), Some(anchor), confidence)
+        }
+        None => {
+            evidence.push(format!(
+                "{sentence}: a window that let {quota} in; how long it is was not shown."
+            ));
+            (None, None, LOGS_ARE_RARE * clock.agree)
+        }
+    };
+    let law = SeenLaw::FixedWindow {
+        quota,
+        window,
+        anchor,
+    };
+    (law, confidence.min(SUREST))
+}
+
+impl Clock {
+    /// `None` unless nearly all countdowns agree, and really count down.
+    pub(super) fn read(countdowns: &[Countdown], trail: &Trail) -> Option<Self> {
+        let said_by = countdowns.first()?.said_by;
+        let said: Vec<_> = countdowns
+            .iter()
+            .filter(|countdown| countdown.said_by == said_by)
+            .collect();
+        let ends = ends(&said, trail.slack);
+        let agreeing = said
+            .iter()
+            .filter(|countdown| {
+                let next = ends
+                    .iter()
+                    .find(|(end, _)| countdown.at <= *end + trail.slack);
+                next.is_some_and(|(end, off)| {
+                    *end + *off + trail.slack > countdown.after
+                        && *end <= countdown.until + *off + trail.slack
+                })
+            })
+            .count();
+        let spans: BTreeSet<_> = said
+            .iter()
+            .map(|countdown| countdown.until.since(countdown.at))
+            .collect();
+        let agree = agreeing as f64 / said.len() as f64;
+        (said.len() >= 3 && spans.len() >= 2 && agree >= NEARLY_ALL).then_some(Self {
+            ends,
+            agree,
+            said_by,
+        })
+    }
+
+    /// `Every Retry-After points at 60.0 s.`
+    pub(super) fn in_words(&self) -> String {
+        let how_many = if self.agree == 1.0 {
+            "Every".to_owned()
+        } else {
+            format!("{:.0} % of the", self.agree * 100.0)
+        };
+        let name = self.said_by.name();
+        let ends: Vec<_> = self.ends.iter().map(|(end, _)| end.to_string()).collect();
+        match ends.split_at_checked(3) {
+            Some((shown, rest)) if !rest.is_empty() => format!(
+                "{how_many} {name} points at the next of {}, ….",
+                shown.join(", ")
+            ),
+            _ if ends.len() > 1 => {
+                format!(
+                    "{how_many} {name} points at the next of {}.",
+                    ends.join(", ")
+                )
+            }
+            _ => format!("{how_many} {name} points at {}.", ends.concat()),
+        }
+    }
+
+    /// How many were let in between two ends, where refusals show that it was all there was.
+    fn quota(&self, trail: &Trail) -> Option<u64> {
+        let counts: Vec<_> = self
+            .ends
+            .windows(2)
+            .map(|pair| {
+                let within = |attempt: &&Attempt| {
+                    attempt.sent > pair[0].0 - trail.slack && attempt.answered < pair[1].0
+                };
+                trail.admitted().filter(within).count() as u64
+            })
+            .collect();
+        let often = |count: &u64| counts.iter().filter(|other| *other == count).count();
+        counts.iter().copied().max_by_key(often)
+    }
+
+    /// The window, where it begins, and the chance that this is a coincidence. With one end only, the first attempt
+    /// can tell: an end that is a round time after it is a window that it opened.
+    fn window(&self, trail: &Trail, begun: At) -> Option<(Duration, Anchor, f64)> {
+        let (end, off) = *self.ends.first()?;
+        let tolerance = off + trail.slack + Duration::from_millis(50);
+        let from_first = round(end.since(begun), tolerance);
+        let between = self.ends.windows(2).find_map(|pair| {
+            let reopened = trail
+                .admitted()
+                .map(|attempt| attempt.sent)
+                .find(|at| *at + trail.slack > pair[0].0)?;
+            round(pair[1].0.since(reopened), tolerance)
+                .or_else(|| round(pair[1].0.since(pair[0].0), tolerance))
+        });
+        let by_chance = |window: Duration| (2.0 * tolerance.div_duration_f64(window)).min(1.0);
+        match (from_first, between) {
+            (Some(window), None) => Some((window, Anchor::FirstRequest, by_chance(window))),
+            (Some(window), Some(again)) if window == again => Some((
+                window,
+                Anchor::FirstRequest,
+                by_chance(window) * by_chance(window),
+            )),
+            (_, Some(window)) => Some((window, Anchor::Clock, by_chance(window))),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The fewest moments such that each countdown, true to its rounding, points at one.
+fn ends(said: &[&Countdown], slack: Duration) -> Vec<(At, Duration)> {
+    let mut sorted: Vec<_> = said
+        .iter()
+        .map(|countdown| (countdown.until, countdown.after - slack))
+        .collect();
+    sorted.sort_unstable();
+    let mut ends: Vec<(At, At)> = Vec::new();
+    for (until, after) in sorted {
+        match ends.last_mut() {
+            Some((latest, earliest)) if after < *latest => *earliest = after.max(*earliest),
+            _ => ends.push((until, after)),
+        }
+    }
+    ends.into_iter()
+        .map(|(latest, earliest)| {
+            let half = latest.since(earliest) / 2;
+            (earliest + half, half)
+        })
+        .collect()
+}
+
+/// What happened before the first refusal, and the admissions that came after it.
+#[derive(Debug)]
+struct Stretches {
+    /// Let in before the first refusal.
+    quota: u64,
+    /// The first attempt, and how long until the first refusal.
+    begun: At,
+    lasted: Duration,
+    refused: (At, At),
+    /// Admissions after the first refusal, in runs without a refusal between.
+    runs: Vec<Run>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    count: u64,
+    /// The last refusal before it was asked for, and its first admission was answered.
+    between: (At, At),
+    /// A refusal after it shows that it was all there was.
+    complete: bool,
+}
+
+impl Stretches {
+    fn new(trail: &Trail, first_refused: Attempt) -> Self {
+        let begun = trail
+            .attempts
+            .first()
+            .map_or(first_refused.sent, |attempt| attempt.sent);
+        let mut runs: Vec<Run> = Vec::new();
+        let mut quota = 0;
+        let mut last_refused: Option<At> = None;
+        let mut in_run = false;
+        for attempt in &trail.attempts {
+            match (attempt.admitted, last_refused) {
+                (true, None) => quota += 1,
+                (true, Some(refused)) if !in_run => {
+                    runs.push(Run {
+                        count: 1,
+                        between: (refused, attempt.answered),
+                        complete: false,
+                    });
+                    in_run = true;
+                }
+                (true, Some(_)) => {
+                    if let Some(run) = runs.last_mut() {
+                        run.count += 1;
+                    }
+                }
+                (false, _) => {
+                    if let Some(run) = runs.last_mut() {
+                        run.complete = true;
+                    }
+                    last_refused = Some(attempt.sent);
+                    in_run = false;
+                }
+            }
+        }
+        Self {
+            quota,
+            begun,
+            lasted: first_refused.sent.since(begun),
+            refused: trail.refused_span(),
+            runs,
+        }
+    }
+
+    /// From the first refusal to the first admission after it, or to the last refusal.
+    fn first_silence(&self) -> Duration {
+        let (from, to) = self.refused;
+        self.runs
+            .first()
+            .map_or(to, |run| run.between.0)
+            .since(from)
+    }
+
+    /// Short runs all along: what trickles back is a meter.
+    fn trickle(&self, evidence: &mut Vec<String>) -> Option<(SeenLaw, f64)> {
+        let mut counts: Vec<_> = self
+            .runs
+            .iter()
+            .filter(|run| run.complete)
+            .map(|run| run.count)
+            .collect();
+        counts.sort_unstable();
+        let median = *counts.get(counts.len() / 2)?;
+        if counts.len() < 3 || median > (self.quota / 10).max(2) {
+            return None;
+        }
+        let admitted: u64 = counts.iter().sum();
+        let (from, to) = self.refused;
+        let per_second = admitted as f64 / to.since(from).as_secs_f64();
+        // What came back while the burst lasted was let in with it; half a token is what may have been left.
+        let refilled = per_second * self.lasted.as_secs_f64();
+        let burst = (self.quota as f64 + 0.5 - refilled).round().max(1.0) as u64;
+        evidence.push(format!(
+            "Between the refusals, from {from} to {to}, {admitted} upgrades were let in one by one, {per_second:.1} a \
+             second: a meter (a token bucket or a relative) of {per_second:.1}/s with a burst of about {burst}."
+        ));
+        let confidence = METERS_HAVE_RELATIVES * laplace(counts.len(), counts.len());
+        Some((SeenLaw::Meter { per_second, burst }, confidence))
+    }
+
+    /// A block that came back after a silence: a window, whose length lies between two attempts.
+    fn returned(&self, evidence: &mut Vec<String>) -> Option<(SeenLaw, f64)> {
+        let run = self.runs.first()?;
+        let (least, most) = (
+            run.between.0.since(self.begun),
+            run.between.1.since(self.begun),
+        );
+        let half = most.saturating_sub(least) / 2;
+        let window = round(least + half, half + Duration::from_millis(10));
+        evidence.push(format!(
+            "{} were let in from {} on, and again {} from {} on.",
+            self.quota, self.begun, run.count, run.between.1
+        ));
+        let Some(window) = window else {
+            let at_least = self.first_silence();
+            let law = SeenLaw::Rate {
+                quota: self.quota,
+                at_least,
+            };
+            return Some((law, WINDOW_WITHOUT_A_CLOCK));
+        };
+        evidence.push(format!(
+            "That fits a window of {} per {} that the first upgrade opened.",
+            self.quota,
+            seconds(window)
+        ));
+        let by_chance = (2.0 * half.div_duration_f64(window)).min(1.0);
+        let agrees = !run.complete || run.count == self.quota;
+        let confidence = if agrees {
+            LOGS_ARE_RARE
+        } else {
+            WINDOW_WITHOUT_A_CLOCK
+        };
+        let law = SeenLaw::FixedWindow {
+            quota: self.quota,
+            window: Some(window),
+            anchor: Some(Anchor::FirstRequest),
+        };
+        Some((law, confidence * (1.0 - by_chance)))
+    }
+}
+
+/// The window that people would have configured, if one is so close.
+fn round(span: Duration, tolerance: Duration) -> Option<Duration> {
+    USUAL_WINDOWS
+        .into_iter()
+        .map(Duration::from_secs)
+        .find(|usual| span.abs_diff(*usual) <= tolerance)
+}
+
+/// How sure one may be of what held `held` times out of `of`.
+pub(super) fn laplace(held: usize, of: usize) -> f64 {
+    (held + 1) as f64 / (of + 2) as f64
+}
+
+/// `60 s`, `23.9 s`.
+pub(super) fn seconds(span: Duration) -> String {
+    let text = format!("{:.1}", span.as_secs_f64());
+    format!("{} s", text.trim_end_matches(".0"))
+}
+
+const USUAL_WINDOWS: [u64; 12] = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600];
+/// After a tight burst a sliding log looks the same; of fifteen limiters in use whose code was read, none keeps one.
+const LOGS_ARE_RARE: f64 = 0.97;
+/// A stepwise refill and a sliding counter trickle too.
+const METERS_HAVE_RELATIVES: f64 = 0.9;
+/// Something came back after a silence; its length is not one that people configure.
+const WINDOW_WITHOUT_A_CLOCK: f64 = 0.8;
+/// A few answers may be stale or come from another limit.
+const NEARLY_ALL: f64 = 0.95;

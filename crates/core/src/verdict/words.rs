@@ -1,0 +1,251 @@
+//! The sentences of a verdict: what was seen, what was asked and delivered, what to do next.
+
+use std::time::Duration;
+
+use super::attribution::SeenLaw;
+use super::{Attribution, Findings, Kind, LimitSeen, window};
+use crate::limit::{Limit, On};
+use crate::plan::{Load, Pace, Target};
+use crate::summary::Event;
+use crate::text::Text;
+
+impl Findings<'_> {
+    pub(super) fn why(&self, limits: &[LimitSeen]) -> Vec<String> {
+        let mut why = Vec::new();
+        for limit in limits {
+            let Some(seen) = &limit.seen else { continue };
+            let mut evidence = seen.evidence.clone();
+            if seen.confidence > 0.0
+                && let Some(last) = evidence.last_mut()
+            {
+                let sentence = last.trim_end_matches('.');
+                *last = format!("{sentence} ({:.0} %).", seen.confidence * 100.0);
+            }
+            why.extend(evidence);
+            why.push(self.per_what(limit.claimed.as_ref()));
+        }
+        let unshown = limits.iter().filter(|limit| limit.seen.is_none());
+        if self.seen.is_some() {
+            why.extend(
+                unshown
+                    .filter_map(|limit| limit.claimed.as_ref())
+                    .map(|claimed| {
+                        format!("The profile claims {claimed}; this run did not show that.")
+                    }),
+            );
+        }
+        let other = self.summary.upgrades.refused - self.limited;
+        if other > 0 {
+            let statuses: Vec<_> = self
+                .summary
+                .upgrades
+                .by_status
+                .keys()
+                .filter(|status| **status != 101)
+                .map(u16::to_string)
+                .collect();
+            why.push(format!(
+                "{other} upgrades were refused with a status that names no limit (statuses seen: {}).",
+                statuses.join(", ")
+            ));
+        }
+        why.extend(self.causes.sentence.clone());
+        why
+    }
+
+    /// One run with one of each cannot tell what the count is kept per.
+    fn per_what(&self, claimed: Option<&Limit>) -> String {
+        let mut ones = Vec::new();
+        let authorization = self
+            .plan
+            .headers
+            .iter()
+            .find(|(name, _)| name == "authorization");
+        match authorization {
+            Some((_, Text::Static(_))) => ones.push("one token"),
+            Some(_) => ones.push("tokens not compared"),
+            None => {}
+        }
+        ones.push("one address");
+        if let Target::Url(url) = &self.plan.target
+            && url.query_pairs().any(|(name, _)| name == "deploymentId")
+        {
+            ones.push("one deployment");
+        }
+        let claim = claimed.map_or_else(String::new, |limit| {
+            format!(" The profile claims: {limit}.")
+        });
+        format!(
+            "Per what: not shown by this run ({}).{claim}",
+            ones.join(", ")
+        )
+    }
+
+    /// `asked 500 in 60 s (8.3/s), delivered 300 at 8.3/s`.
+    pub(super) fn load(&self) -> String {
+        let arrivals = &self.summary.arrivals;
+        let over = self.summary.facts.asked_over;
+        let asked = arrivals.asked_per_s.map_or_else(String::new, |rate| {
+            format!(" in {} ({rate:.1}/s)", window::seconds(over))
+        });
+        let delivered = arrivals
+            .delivered_per_s
+            .map_or_else(String::new, |rate| format!(" at {rate:.1}/s"));
+        let held = match (self.was_held(), self.holder()) {
+            (true, Attribution::Platform) => ", held by the platform's limit",
+            (true, Attribution::Plan) => ", held by the plan's pace",
+            _ => "",
+        };
+        let silent = match arrivals.asked_per_s {
+            Some(rate) if !held.is_empty() => format!("; says nothing about {rate:.1}/s"),
+            _ => String::new(),
+        };
+        format!(
+            "asked {}{asked}, delivered {}{delivered}{held}{silent}",
+            arrivals.asked, arrivals.delivered
+        )
+    }
+
+    pub(super) fn next_steps(&self, kind: Kind, limits: &[LimitSeen]) -> Vec<String> {
+        let mut steps = Vec::new();
+        match kind {
+            Kind::Unreachable => steps.push(format!(
+                "plimsoll try {} (one conversation, every frame shown)",
+                self.plan_file()
+            )),
+            Kind::GeneratorSaturated => steps.push(
+                "Run it on a larger machine, or with fewer users: what was measured here is this machine.".to_owned(),
+            ),
+            _ => {}
+        }
+        for limit in limits {
+            let Some(seen) = &limit.seen else { continue };
+            steps.push("No header lifts this limit.".to_owned());
+            let raised_by = limit
+                .claimed
+                .as_ref()
+                .and_then(|claimed| claimed.raised_by.clone());
+            steps.push(raised_by.map_or_else(
+                || {
+                    "Who can raise it: whoever runs the platform; its support says by which route."
+                        .to_owned()
+                },
+                |route| format!("Who can raise it: {route}"),
+            ));
+            steps.extend(self.next_run(seen.law));
+        }
+        steps
+    }
+
+    /// The run that stays within the limit, or the one that shows more of it.
+    fn next_run(&self, law: SeenLaw) -> Option<String> {
+        let file = self.plan_file();
+        let asked = self.summary.arrivals.asked;
+        let claims = self
+            .plan
+            .platform
+            .limits_of(&self.plan.endpoint)
+            .any(|limit| limit.on == On::Upgrade);
+        match law {
+            SeenLaw::Concurrency { quota } => {
+                Some(format!("plimsoll run {file} --users {quota} (no more than {quota} open at once)"))
+            }
+            SeenLaw::FixedWindow {
+                quota,
+                window: Some(window),
+                ..
+            } => {
+                let rate = safe_rate(quota, window);
+                let takes = (asked.saturating_sub(1)) as f64 / rate;
+                let flag = if claims && self.plan.admission.pace == Pace::Off {
+                    " --pace limits".to_owned()
+                } else {
+                    format!(" --pace {}/min", (rate * 60.0).floor())
+                };
+                Some(format!(
+                    "plimsoll run {file}{flag} (paced: all {asked} in {takes:.0} s)"
+                ))
+            }
+            SeenLaw::Meter { per_second, .. } => {
+                let rate = per_second * 0.95;
+                let takes = (asked.saturating_sub(1)) as f64 / rate;
+                Some(format!(
+                    "plimsoll run {file} --pace {}/min (paced: all {asked} in {takes:.0} s)",
+                    (rate * 60.0).floor()
+                ))
+            }
+            SeenLaw::FixedWindow { window: None, .. } | SeenLaw::Rate { .. } => {
+                self.same_rate_for_longer(2.0).map(|flags| {
+                    format!("plimsoll run {file} {flags} (the same rate for longer: shows when upgrades are let in again)")
+                })
+            }
+            SeenLaw::NotDecided { quota: None } => Some(format!(
+                "plimsoll try {file} (later: is one conversation let in at all?)"
+            )),
+            SeenLaw::NotDecided { quota: Some(_) } => {
+                let conversation = self.median_conversation_s();
+                let first = self.summary.upgrades.first_refusal?.at_s;
+                let ramp = self.summary.facts.asked_over.as_secs_f64();
+                let longer = ((first + 1.5 * conversation) / ramp).max(1.5);
+                self.same_rate_for_longer(longer).map(|flags| {
+                    format!(
+                        "plimsoll run {file} {flags} (to decide: the same rate until conversations have ended while \
+                         upgrades are refused)"
+                    )
+                })
+            }
+        }
+    }
+
+    /// Flags that go on with the same ramp; only the closed model has them.
+    fn same_rate_for_longer(&self, times: f64) -> Option<String> {
+        let [group] = self.plan.groups.as_slice() else {
+            return None;
+        };
+        let Load::Closed(closed) = &group.load else {
+            return None;
+        };
+        let ramp = closed.ramp_up.as_secs_f64();
+        if ramp == 0.0 || !times.is_finite() {
+            return None;
+        }
+        // Whole tens of seconds, and as many users as keep the rate.
+        let longer = (ramp * times / 10.0).ceil() * 10.0;
+        let users = (f64::from(closed.users.get()) * longer / ramp).round();
+        let pace = if self.plan.admission.pace == Pace::Off {
+            "--pace off "
+        } else {
+            ""
+        };
+        Some(format!("{pace}--users {users} --ramp-up {longer}s"))
+    }
+
+    fn median_conversation_s(&self) -> f64 {
+        let mut lasted: Vec<_> = self
+            .summary
+            .moments
+            .iter()
+            .filter(|moment| matches!(moment.event, Event::Closed(_)))
+            .map(|moment| moment.at.since(moment.from).as_secs_f64())
+            .collect();
+        lasted.sort_by(f64::total_cmp);
+        lasted
+            .get(lasted.len() / 2)
+            .copied()
+            .unwrap_or_else(|| self.summary.facts.elapsed.as_secs_f64())
+    }
+
+    fn plan_file(&self) -> &str {
+        match self.summary.facts.plan_file.as_str() {
+            "" => "PLAN",
+            file => file,
+        }
+    }
+}
+
+/// A spacing that no law with this quota and window refuses, whatever its anchor.
+fn safe_rate(quota: u64, window: Duration) -> f64 {
+    let quota = quota as f64;
+    let alpha = (1.0 - 1.0 / quota).clamp(0.5, 0.95);
+    alpha * quota / window.as_secs_f64()
+}
