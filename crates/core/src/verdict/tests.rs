@@ -45,7 +45,6 @@ fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             path: "/".to_owned(),
             required_query: vec![],
             url: None,
-            required_query: Vec::new(),
             dialect: Arc::clone(&dialect),
         }],
         limits,
