@@ -266,6 +266,13 @@ impl Stretches {
                 }
             }
         }
+        // What was let in so soon after the first refusal was on its way beside it.
+        let beside = first_refused.sent + trail.slack * 2;
+        let beside = runs
+            .iter()
+            .take_while(|run| run.between.1 <= beside)
+            .count();
+        quota += runs.drain(..beside).map(|run| run.count).sum::<u64>();
         Self {
             quota,
             begun,
