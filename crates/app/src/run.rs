@@ -39,13 +39,13 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     if args.over.insecure {
         aim::warn_insecure(console);
     }
+    // Before anything is said of the run, so that whoever reads of it may already stop it.
+    let control = Control::new();
+    let display = Display::start(&control, &input.plan, args.quiet, console);
+    interrupt::watch(&control, display.messages())?;
     let aim = aim::take(&input, say)?;
     let mut started = Started::new(input.plan, aim, &args.subject);
     let options = started.options(&args.over)?;
-    let control = Control::new();
-    let display = Display::start(&control, &started.plan, args.quiet, console);
-    interrupt::watch(&control, display.messages())
-        .map_err(|error| Failure::fault(format_args!("signals cannot be watched: {error}")))?;
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
     display.end();
     let books = started.close(finished?)?;
