@@ -5,6 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::text::{Slot, Text};
 use crate::time::span_text;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -157,6 +158,26 @@ pub enum Refusal {
     Fin,
     /// No answer at all.
     Silence,
+}
+
+impl Refusal {
+    /// The variables of its texts; each is [`Slot::Var`] of its place here.
+    pub const VARIABLES: [&str; 6] = [
+        "retry_after",
+        "count",
+        "quota",
+        "window",
+        "limit",
+        "request_id",
+    ];
+
+    /// Parses one of its texts. The error is a sentence.
+    pub fn text(source: &str) -> Result<Text, String> {
+        let known = Self::VARIABLES;
+        let slot = |name: &str| known.iter().position(|known| *known == name).map(Slot::Var);
+        Text::parse(source, slot)
+            .map_err(|error| format!("{error}; a refusal knows {}", known.join(", ")))
+    }
 }
 
 /// Where a figure comes from, and how far it can be trusted.

@@ -1,12 +1,12 @@
 //! The platform's side, emulated: a Gate for the fleet and a Peer for each connection. It keeps no socket and reads no
 //! clock; a driver hands it what happened, and carries out its orders.
 
-pub mod bot;
+mod bot;
 pub mod enforce;
 mod fault;
 mod gate;
 mod peer;
-pub mod refusal;
+mod refusal;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -16,6 +16,7 @@ use self::enforce::Refused;
 use self::fault::Chosen;
 use self::gate::{Entry, Gate};
 use self::peer::{Deed, Due, Peer, Shared, request_id};
+pub use self::refusal::LIMIT_HEADER;
 use self::refusal::{FAULT_HEADER, Shape, plain_answer};
 use crate::draw::Draw;
 use crate::profile::{Cut, FaultKind, Profile, Victim};

@@ -12,6 +12,7 @@ use regex::Regex;
 use crate::dialect::Dialect;
 use crate::draw::Spread;
 use crate::limit::Limit;
+use crate::text::{Slot, Text};
 
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -164,6 +165,14 @@ pub struct Intent {
     pub quick_replies: Vec<String>,
     /// Then a person takes over.
     pub handoff: bool,
+}
+
+impl Intent {
+    /// Parses one of its replies. The error is a sentence.
+    pub fn text(reply: &str) -> Result<Text, String> {
+        Text::parse(reply, |name| (name == "text").then_some(Slot::Say))
+            .map_err(|error| format!("{error}; a reply knows {{{{ text }}}}, what the user said"))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

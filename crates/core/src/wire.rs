@@ -179,6 +179,9 @@ impl Ended {
     }
 }
 
+/// A control frame carries at most 125 bytes, two of them the close code (RFC 6455 sections 5.5 and 5.5.1).
+pub const LONGEST_CLOSE_REASON: usize = 123;
+
 /// The wall clock at the moment the run began: for Date headers, epoch resets and windows anchored on the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wall {

@@ -375,7 +375,9 @@ impl<'de> Deserializer<'de> for De<'de> {
                 self.at(visitor.visit_seq(self.items(true)?))
             }
             Kind::List(items) => {
-                self.unlike(&format!("a list of {len}, and this has {}", items.len()))
+                let (name, given) = (quoted(self.name), items.len());
+                let message = format!("{name} wants a list of {len}, not of {given}");
+                self.at(Err(Wrong::from(message).into()))
             }
             _ => self.unlike(&format!("a list of {len}")),
         }

@@ -14,7 +14,7 @@ use crate::time::At;
 
 /// A profile's bot, with its texts parsed.
 #[derive(Debug)]
-pub struct Bot {
+pub(super) struct Bot {
     greeting: Option<(Arc<str>, Spread)>,
     /// Those of the profile, then its `otherwise`.
     intents: Vec<Intent>,
@@ -36,23 +36,23 @@ struct Intent {
 
 /// One message of the user, as the bot is asked to answer it.
 #[derive(Clone, Debug)]
-pub struct Said<'a> {
-    pub text: &'a str,
+pub(super) struct Said<'a> {
+    pub(super) text: &'a str,
     /// The client's own id of the message.
-    pub turn: Option<&'a str>,
+    pub(super) turn: Option<&'a str>,
     /// The conversation's own source of draws.
-    pub draw: Draw,
+    pub(super) draw: Draw,
     /// The number of the message in its conversation, from 1.
-    pub number: u32,
+    pub(super) number: u32,
     /// What the bot has still to say is said by then; the answer comes no sooner.
-    pub after: At,
+    pub(super) after: At,
     /// How many connections are open.
-    pub open: usize,
+    pub(super) open: usize,
 }
 
 /// Something that the bot will express at its moment.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Utterance {
+pub(super) enum Utterance {
     Greeting {
         text: Arc<str>,
     },
@@ -73,7 +73,7 @@ pub enum Utterance {
 }
 
 impl Utterance {
-    pub fn expression(&self) -> Expression<'_> {
+    pub(super) fn expression(&self) -> Expression<'_> {
         match self {
             Self::Greeting { text } => Expression::Greeting { text },
             Self::Typing => Expression::Typing,
@@ -101,7 +101,7 @@ impl Utterance {
 }
 
 impl Bot {
-    pub fn new(bot: &profile::Bot) -> Self {
+    pub(super) fn new(bot: &profile::Bot) -> Self {
         Self {
             greeting: bot
                 .greeting
@@ -121,7 +121,7 @@ impl Bot {
     }
 
     /// What it says first, to a conversation that begins now.
-    pub fn greet(&self, now: At, draw: Draw) -> Option<(At, Utterance)> {
+    pub(super) fn greet(&self, now: At, draw: Draw) -> Option<(At, Utterance)> {
         let (text, delay) = self.greeting.as_ref()?;
         let due = now + delay.sample(draw.purpose(Purpose::BotDelay).of(0));
         let text = Arc::clone(text);
@@ -129,7 +129,7 @@ impl Bot {
     }
 
     /// Everything it says to one message, each with its moment, in the order of sending.
-    pub fn answer(&self, now: At, said: &Said<'_>) -> Vec<(At, Utterance)> {
+    pub(super) fn answer(&self, now: At, said: &Said<'_>) -> Vec<(At, Utterance)> {
         let Some(intent) = self.intent_of(said.text) else {
             return Vec::new();
         };
@@ -168,7 +168,7 @@ impl Intent {
                 .replies
                 .iter()
                 // A profile's texts have been tried by whoever read it.
-                .map(|reply| text(reply).unwrap_or_else(|_| reply.as_str().into()))
+                .map(|reply| profile::Intent::text(reply).unwrap_or_else(|_| reply.as_str().into()))
                 .collect(),
             delay: intent.delay,
             gap: intent.gap,
@@ -180,12 +180,6 @@ impl Intent {
             handoff: intent.handoff,
         }
     }
-}
-
-/// Parses a reply of the bot. The error is a sentence.
-pub fn text(source: &str) -> Result<Text, String> {
-    Text::parse(source, |name| (name == "text").then_some(Slot::Say))
-        .map_err(|error| format!("{error}; a reply knows {{{{ text }}}}, what the user said"))
 }
 
 /// One answer in the making.

@@ -52,13 +52,7 @@ impl Enforcer {
     /// Judges one attempt against the limits that guard it, in their order.
     pub fn judge(&mut self, now: At, charges: &[Charge]) -> Result<(), Refused> {
         for charge in charges {
-            let refused = self.tables[charge.limit].look(now, &charge.key);
-            if let Err(refused) = refused {
-                return Err(Refused {
-                    limit: charge.limit,
-                    ..refused
-                });
-            }
+            self.tables[charge.limit].look(charge.limit, now, &charge.key)?;
         }
         for charge in charges {
             self.tables[charge.limit].take(now, self.wall, &charge.key);
@@ -121,9 +115,9 @@ impl Count {
         }
     }
 
-    /// Would an attempt be admitted? Charges it only where it is refused and refused attempts are charged. A lone count
-    /// does not know its place: `limit` of its refusal is 0.
-    pub fn look(&mut self, rule: Rule, now: At) -> Result<(), Refused> {
+    /// Would an attempt be admitted? Charges it only where it is refused and refused attempts are charged. `limit` is
+    /// for the refusal to name.
+    pub fn look(&mut self, limit: usize, rule: Rule, now: At) -> Result<(), Refused> {
         let quota = rule.law.quota();
         let (count, retry_after) = match self {
             Self::Window(window) => (
@@ -135,7 +129,7 @@ impl Count {
         match count {
             None => Ok(()),
             Some(count) => Err(Refused {
-                limit: 0,
+                limit,
                 retry_after,
                 count,
                 quota,
@@ -244,10 +238,10 @@ impl Table {
         }
     }
 
-    fn look(&mut self, now: At, key: &str) -> Result<(), Refused> {
+    fn look(&mut self, limit: usize, now: At, key: &str) -> Result<(), Refused> {
         match self.counts.get_mut(key) {
             None => Ok(()), // no quota is zero
-            Some(count) => count.look(self.rule, now),
+            Some(count) => count.look(limit, self.rule, now),
         }
     }
 

@@ -292,9 +292,7 @@ impl Peer {
     fn judge_message(&mut self, shared: &Shared, now: At) -> Result<(), Refused> {
         let guards = &shared.guards[self.endpoint];
         for (count, &limit) in self.counts.iter_mut().zip(guards) {
-            count
-                .look(rule(shared, limit), now)
-                .map_err(|refused| Refused { limit, ..refused })?;
+            count.look(limit, rule(shared, limit), now)?;
         }
         for (count, &limit) in self.counts.iter_mut().zip(guards) {
             count.take(rule(shared, limit), now, shared.wall);

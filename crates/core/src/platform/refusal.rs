@@ -11,18 +11,18 @@ use crate::limit::{Limit, Refusal};
 use crate::profile::Cut;
 use crate::text::{Slot, Text, Values};
 use crate::time::At;
-use crate::wire::{Answer, Wall};
+use crate::wire::{Answer, LONGEST_CLOSE_REASON, Wall};
 
 /// A limit's refusal, with its texts parsed.
 #[derive(Debug)]
-pub struct Denial {
-    pub limit: Arc<str>,
-    pub shape: Shape,
+pub(super) struct Denial {
+    pub(super) limit: Arc<str>,
+    pub(super) shape: Shape,
     window: String,
 }
 
 #[derive(Debug)]
-pub enum Shape {
+pub(super) enum Shape {
     Http {
         status: u16,
         headers: Vec<(String, Text)>,
@@ -38,7 +38,7 @@ pub enum Shape {
 }
 
 impl Denial {
-    pub fn new(limit: &Limit) -> Self {
+    pub(super) fn new(limit: &Limit) -> Self {
         let shape = match &limit.refusal {
             Refusal::Http {
                 status,
@@ -72,7 +72,7 @@ impl Denial {
     }
 
     /// The texts of this refusal, filled in.
-    pub fn words(&self, refused: &Refused, request_id: String) -> Words<'_> {
+    pub(super) fn words(&self, refused: &Refused, request_id: String) -> Words<'_> {
         Words {
             limit: &self.limit,
             window: &self.window,
@@ -86,21 +86,13 @@ impl Denial {
     }
 }
 
-/// Parses a text of a refusal. The error is a sentence.
-pub fn text(source: &str) -> Result<Text, String> {
-    Text::parse(source, |name| {
-        NAMES.iter().position(|known| *known == name).map(Slot::Var)
-    })
-    .map_err(|error| format!("{error}; a refusal knows {}", NAMES.join(", ")))
-}
-
 /// A profile's texts have been tried by whoever read it; one built by hand with a bad text sends it as it stands.
 fn parsed(source: &str) -> Text {
-    text(source).unwrap_or_else(|_| source.into())
+    Refusal::text(source).unwrap_or_else(|_| source.into())
 }
 
 /// What a refusal's variables stand for.
-pub struct Words<'a> {
+pub(super) struct Words<'a> {
     limit: &'a str,
     window: &'a str,
     retry_after: String,
@@ -111,7 +103,7 @@ pub struct Words<'a> {
 
 impl Words<'_> {
     /// An HTTP refusal, dated, and with the limit's name in a header of its own.
-    pub fn answer(
+    pub(super) fn answer(
         &self,
         now: At,
         wall: Wall,
@@ -133,9 +125,9 @@ impl Words<'_> {
     }
 
     /// The reason of a Close frame, cut to what fits into one.
-    pub fn reason(&self, reason: &Text) -> String {
+    pub(super) fn reason(&self, reason: &Text) -> String {
         let mut reason = reason.render(self).to_string();
-        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        reason.truncate(reason.floor_char_boundary(LONGEST_CLOSE_REASON));
         reason
     }
 }
@@ -143,7 +135,7 @@ impl Words<'_> {
 impl Values for Words<'_> {
     fn value(&self, slot: Slot) -> &str {
         let Slot::Var(place) = slot else { return "" };
-        match NAMES.get(place) {
+        match Refusal::VARIABLES.get(place) {
             Some(&"retry_after") => &self.retry_after,
             Some(&"count") => &self.count,
             Some(&"quota") => &self.quota,
@@ -156,7 +148,7 @@ impl Values for Words<'_> {
 }
 
 /// An HTTP answer with no more than a date and a body.
-pub fn plain_answer(now: At, wall: Wall, status: u16, body: &str) -> Answer {
+pub(super) fn plain_answer(now: At, wall: Wall, status: u16, body: &str) -> Answer {
     let moment =
         Timestamp::from_millisecond(wall.epoch_millis(now)).unwrap_or(Timestamp::UNIX_EPOCH);
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&moment);
@@ -170,18 +162,7 @@ pub fn plain_answer(now: At, wall: Wall, status: u16, body: &str) -> Answer {
     }
 }
 
-/// The variables of a refusal's texts.
-const NAMES: [&str; 6] = [
-    "retry_after",
-    "count",
-    "quota",
-    "window",
-    "limit",
-    "request_id",
-];
 /// No real platform sends it: by it the emulator says which of its limits it applied.
 pub const LIMIT_HEADER: &str = "x-plimsoll-limit";
 /// Names the fault that refused an upgrade.
-pub const FAULT_HEADER: &str = "x-plimsoll-fault";
-/// A control frame carries at most 125 bytes, two of them the code (RFC 6455 sections 5.5 and 5.5.1).
-pub const LONGEST_REASON: usize = 123;
+pub(super) const FAULT_HEADER: &str = "x-plimsoll-fault";

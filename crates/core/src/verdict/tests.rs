@@ -43,6 +43,7 @@ fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         endpoints: vec![Endpoint {
             name: "bot".to_owned(),
             path: "/".to_owned(),
+            required_query: vec![],
             url: None,
             dialect: Arc::clone(&dialect),
         }],

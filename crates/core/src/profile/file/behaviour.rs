@@ -10,7 +10,6 @@ use super::{all, optional, required, text};
 use crate::document::values::{Spread, Texts};
 use crate::document::{Document, Field, Place, Wrong};
 use crate::draw;
-use crate::platform::bot;
 use crate::profile::{Apology, Bot, Fault, FaultKind, Intent};
 
 pub(super) fn faults(raw: Maybe<Vec<Field<raw::Fault>>>, document: &Document) -> Vec<Fault> {
@@ -177,7 +176,7 @@ fn answer(raw: raw::Answer, here: Place, document: &Document) -> Option<Intent> 
         );
     }
     for reply in &replies {
-        if let Err(error) = bot::text(reply) {
+        if let Err(error) = Intent::text(reply) {
             document.complain(place, error);
         }
     }

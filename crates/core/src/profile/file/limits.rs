@@ -4,8 +4,8 @@ use super::raw::{self, Maybe};
 use super::{Unique, all, optional, required, text, unique};
 use crate::document::{Document, Field, Place, quoted, suggestion};
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
-use crate::platform::refusal::{self, LIMIT_HEADER, LONGEST_REASON};
 use crate::profile::{Cut, Shedding, Victim};
+use crate::wire::LONGEST_CLOSE_REASON;
 
 pub(super) fn limits(
     raw: Maybe<Vec<Field<raw::Limit>>>,
@@ -31,6 +31,15 @@ fn limit(
     document: &Document,
 ) -> Option<Limit> {
     let name = unique(raw.name, "name", here, names, document);
+    if let Some((name, place)) = &name
+        && !name.chars().all(|c| c.is_ascii_graphic())
+    {
+        document.complain_that(
+            *place,
+            format!("{} does not fit into a header", quoted(name)),
+            "refusals name their limit in one: write letters, digits and hyphens",
+        );
+    }
     for field in raw
         .endpoints
         .as_ref()
@@ -197,11 +206,11 @@ pub(super) fn code(raw: Field<u16>, here: Place, document: &Document) -> Option<
 pub(super) fn reason(raw: Field<String>, document: &Document) -> Option<(String, Place)> {
     let place = raw.place;
     let reason = raw.ok()?;
-    if reason.len() > LONGEST_REASON {
+    if reason.len() > LONGEST_CLOSE_REASON {
         document.complain_that(
             place,
             format!("the reason has {} bytes", reason.len()),
-            &format!("a Close frame has room for {LONGEST_REASON}: shorten it"),
+            &format!("a Close frame has room for {LONGEST_CLOSE_REASON}: shorten it"),
         );
     }
     Some((reason, place))
@@ -229,7 +238,7 @@ fn headers(
                     format!("{} is not the name of a header", quoted(&name)),
                     "write letters, digits and hyphens, like Retry-After",
                 );
-            } else if OURS.contains(&name.as_str()) {
+            } else if OURS.contains(&name.as_str()) || name.starts_with("x-plimsoll-") {
                 document.complain_that(
                     place,
                     format!("the emulator writes the header {} itself", quoted(&name)),
@@ -257,7 +266,7 @@ fn template(raw: Field<String>, law: Law, document: &Document) -> Option<String>
 }
 
 fn check_template(text: &str, place: Place, law: Law, document: &Document) {
-    if let Err(error) = refusal::text(text) {
+    if let Err(error) = Refusal::text(text) {
         document.complain(place, error);
     } else if matches!(law, Law::Concurrency { .. }) && text.contains("retry_after") {
         document.complain_that(
@@ -318,11 +327,10 @@ pub(super) const fn cut(raw: raw::Cut) -> Cut {
 }
 
 /// Headers that whoever writes the answer adds.
-const OURS: [&str; 6] = [
+const OURS: [&str; 5] = [
     "date",
     "content-length",
     "transfer-encoding",
     "connection",
     "upgrade",
-    LIMIT_HEADER,
 ];

@@ -67,7 +67,8 @@ fn built_in_profiles_keep_to_the_schema() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
     for (name, text) in BUILT_IN {
         let document = Document::parse(name, text).unwrap();
-        let value: serde_json::Value = document.read().unwrap();
+        let value: Option<serde_json::Value> = document.read();
+        let value = document.finish(value).unwrap();
         let errors: Vec<String> = validator
             .iter_errors(&value)
             .map(|error| format!("{}: {error}", error.instance_path()))
@@ -134,7 +135,7 @@ fn complaints_about_limits() {
     check(
         &with(
             "limits:
-  - {name: a, on: upgrade, law: {token-bucket: {}}, refusal: silence, source: {label: fiction, from: x}}
+  - {name: \"a\\r\\nb\", on: upgrade, law: {token-bucket: {}}, refusal: silence, source: {label: fiction, from: x}}
   - {name: b, on: upgrade, law: {fixed-window: {quota: 0, window: 0s, anchor: clock}}, refusal: silence, source: {label: fiction, from: x}}
   - {name: b, on: upgrade, law: {fixed-window: {quota: 3, window: 5}}, refusal: reset, source: {label: mine, from: x}}
   - {name: d, endpoints: [bott], on: upgrade, law: {concurrency: {quota: 5}}, refusal: {http: {status: 200, headers: {Date: x, 'a b': y}, body: '{{ retry_after }}'}}, source: {label: fiction, from: x}}
@@ -144,7 +145,8 @@ shedding: {every_refusals: 0, victim: youngest, how: fin}
 ",
         ),
         "
-6:34: 'token-bucket' is not one of the words allowed here | allowed here: fixed-window, concurrency
+6:12: 'a\\r\\nb' does not fit into a header | refusals name their limit in one: write letters, digits and hyphens
+6:41: 'token-bucket' is not one of the words allowed here | allowed here: fixed-window, concurrency
 7:56: '0' is too few | write a whole number from 1 up
 7:67: a window of no length holds nothing | write one like 60s
 8:12: a second limit 'b' | each must differ from the others
