@@ -263,7 +263,7 @@ mod tests {
     fn one_line_tells_how_it_goes() {
         assert_eq!(
             PLAN.line(&half_way(), At::from_secs(48), 33.33),
-            "250/500 done   open 195   held 20   refused 0   dropped 2   33.3 turns/s   p95 412 ms   0:48   0:48 left"
+            "250/500 done   open 195   held 20   refused 0   dropped 2   33.3 turns/s   p95 412 ms   0:48   0:47 left"
         );
     }
 

@@ -70,7 +70,7 @@ fn converse(
     let display = Display::start(&control, &input.plan, true, console);
     interrupt::watch(&control, display.messages())?;
     let aim = aim::take(&input, |line| console.print(line))?;
-    let mut started = Started::new(input.plan, aim, &args.subject);
+    let mut started = Started::new(input.plan, aim, &args.subject, &args.over);
     let mut options = started.options(&args.over)?;
     options.shards = 1;
     let (sender, traces) = channel();
