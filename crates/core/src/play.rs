@@ -91,7 +91,10 @@ pub fn play_watched(
         game.now = now;
         game.step(watch);
     }
-    Played { recorder: game.recorder, elapsed: game.ended_at }
+    Played {
+        recorder: game.recorder,
+        elapsed: game.ended_at,
+    }
 }
 
 struct Game {

@@ -31,8 +31,16 @@ fn singapore_unpaced_refuses_exactly_users_301_to_500() {
     let summary = played.summary(&plan);
     assert_eq!(summary.upgrades.accepted, 300);
     assert_eq!(summary.sessions.refused, 200);
-    assert!((38..=42).contains(&summary.closures.abnormal), "{}", summary.closures.abnormal);
-    assert!((295..=300).contains(&summary.sessions.peak_open), "{}", summary.sessions.peak_open);
+    assert!(
+        (38..=42).contains(&summary.closures.abnormal),
+        "{}",
+        summary.closures.abnormal
+    );
+    assert!(
+        (295..=300).contains(&summary.sessions.peak_open),
+        "{}",
+        summary.sessions.peak_open
+    );
     identities(&summary);
 }
 
@@ -52,15 +60,22 @@ fn singapore_paced_completes_all_five_hundred() {
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     let run = |seed: u32| {
-        let plan = read(SINGAPORE, &[("seed", &seed.to_string()), ("admission.pace", "off")]);
+        let plan = read(
+            SINGAPORE,
+            &[("seed", &seed.to_string()), ("admission.pace", "off")],
+        );
         let network = Network {
             latency: Duration::from_millis(40),
-            jitter: Spread::Exponential { mean: Duration::from_millis(10) },
+            jitter: Spread::Exponential {
+                mean: Duration::from_millis(10),
+            },
             lost: 0.02,
             ..Network::default()
         };
         let mut log = String::new();
-        play_watched(&plan, &plan.platform, &network, &mut |sample| log.push_str(&format!("{sample:?}\n")));
+        play_watched(&plan, &plan.platform, &network, &mut |sample| {
+            log.push_str(&format!("{sample:?}\n"))
+        });
         log
     };
     let first = run(1);
@@ -87,9 +102,16 @@ conversation: [{say: hello}, {think: 20s}, {say: bye}]
 #[test]
 fn a_lost_connection_ends_its_conversation_and_the_run_goes_on() {
     let plan = read(SINGAPORE, &[]);
-    let network = Network { lost: 0.5, ..Network::default() };
+    let network = Network {
+        lost: 0.5,
+        ..Network::default()
+    };
     let summary = play(&plan, &plan.platform, &network).summary(&plan);
-    assert!(summary.turns.counts.timed_out > 100, "{}", summary.turns.counts.timed_out);
+    assert!(
+        summary.turns.counts.timed_out > 100,
+        "{}",
+        summary.turns.counts.timed_out
+    );
     identities(&summary);
 }
 
@@ -161,14 +183,26 @@ proptest! {
 fn identities(summary: &Summary) {
     let s = &summary.sessions;
     if let Some(planned) = s.planned {
-        assert_eq!(planned, s.completed + s.refused + s.failed + s.aborted + s.open_at_end + s.not_started, "sessions");
+        assert_eq!(
+            planned,
+            s.completed + s.refused + s.failed + s.aborted + s.open_at_end + s.not_started,
+            "sessions"
+        );
     }
     let u = &summary.upgrades;
     assert_eq!(u.attempted, u.accepted + u.refused + u.errored, "upgrades");
     let (turns, t) = (&summary.turns, &summary.turns.counts);
     assert_eq!(turns.planned, t.sent + turns.never_reached, "turns");
-    assert_eq!(t.sent, t.answered + t.timed_out + t.mismatched + t.fallback + t.throttled + t.unfinished, "turns sent");
-    assert_eq!(summary.closures.clean + summary.closures.abnormal, u.accepted - s.open_at_end, "closures");
+    assert_eq!(
+        t.sent,
+        t.answered + t.timed_out + t.mismatched + t.fallback + t.throttled + t.unfinished,
+        "turns sent"
+    );
+    assert_eq!(
+        summary.closures.clean + summary.closures.abnormal,
+        u.accepted - s.open_at_end,
+        "closures"
+    );
 }
 
 fn singapore(pace: &str) -> Arc<Plan> {
@@ -176,7 +210,10 @@ fn singapore(pace: &str) -> Arc<Plan> {
 }
 
 fn read(yaml: &str, set: &[(&str, &str)]) -> Arc<Plan> {
-    let set = set.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
+    let set = set
+        .iter()
+        .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
+        .collect();
     let overrides = Overrides { set, vars: vec![] };
     match file::read("plan.yaml", yaml, &overrides, &Files) {
         Ok(plan) => Arc::new(plan),
@@ -185,7 +222,11 @@ fn read(yaml: &str, set: &[(&str, &str)]) -> Arc<Plan> {
 }
 
 fn profile(limit: &str, fault: &str) -> Arc<Profile> {
-    let fault = if fault.is_empty() { String::new() } else { format!("faults:\n  - {fault}\n") };
+    let fault = if fault.is_empty() {
+        String::new()
+    } else {
+        format!("faults:\n  - {fault}\n")
+    };
     let yaml = format!(
         "version: 1
 name: made
@@ -206,7 +247,11 @@ limits:
 }
 
 fn with_platform(plan: &Arc<Plan>, platform: &Arc<Profile>) -> Arc<Plan> {
-    Arc::new(Plan { platform: Arc::clone(platform), endpoint: platform.endpoints[0].name.clone(), ..Plan::clone(plan) })
+    Arc::new(Plan {
+        platform: Arc::clone(platform),
+        endpoint: platform.endpoints[0].name.clone(),
+        ..Plan::clone(plan)
+    })
 }
 
 struct Files;
