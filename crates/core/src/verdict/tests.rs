@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::*;
 use crate::dialect::{Client, Dialect, Identity, Server};
 use crate::draw::Spread;
-use crate::limit::{Anchor, Key, Label, Law, Refusal, Source};
+use crate::limit::{Anchor, Key, Label, Law, On, Refusal, Source};
 use crate::plan::{Admission, Closed, Group, Load, OnHandoff, OnRefusal, Until};
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
@@ -114,6 +114,9 @@ fn claimed(law: Law) -> Limit {
         law,
         key: vec![Key::Token],
         charges_refused: false,
+        charges_refused_elsewhere: false,
+        queue: None,
+        penalty: None,
         refusal: Refusal::Reset,
         raised_by: Some("the platform's support, with a ticket.".to_owned()),
         source: Source {
