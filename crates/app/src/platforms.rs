@@ -120,6 +120,7 @@ fn details(limit: &Limit) -> String {
         parts.push(match anchor {
             plimsoll_core::limit::Anchor::Clock => "windows begin on the clock",
             plimsoll_core::limit::Anchor::FirstRequest => "a window begins with its first request",
+            plimsoll_core::limit::Anchor::StartUp => "windows begin when the platform starts",
         });
         parts.push(if limit.charges_refused {
             "refused attempts count"

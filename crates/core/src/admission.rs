@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::fleet::Gatekeeper;
-use crate::limit::{Law, Limit, On};
+use crate::limit::Limit;
 use crate::plan::Pace;
 use crate::time::At;
 use crate::wire::ConnId;
@@ -35,14 +35,14 @@ impl Admission {
             Pace::Off => {}
             Pace::Rate(rate) => spacing = rate.interval().unwrap_or_default(),
             Pace::Limits => {
-                for limit in claims.into_iter().filter(|limit| limit.on == On::Upgrade) {
-                    match limit.law {
-                        Law::FixedWindow { quota, window, .. } => {
-                            spacing = spacing.max(safe_spacing(quota.get(), window))
-                        }
-                        Law::Concurrency { quota } => {
-                            cap = Some(cap.unwrap_or(usize::MAX).min(quota.get() as usize))
-                        }
+                for limit in claims
+                    .into_iter()
+                    .filter(|limit| limit.on.counts_upgrades())
+                {
+                    let quota = limit.law.quota();
+                    match limit.law.window() {
+                        Some(window) => spacing = spacing.max(safe_spacing(quota, window)),
+                        None => cap = Some(cap.unwrap_or(usize::MAX).min(quota as usize)),
                     }
                 }
             }

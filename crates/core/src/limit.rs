@@ -18,8 +18,14 @@ pub struct Limit {
     pub law: Law,
     /// What is counted apart; empty means one count for everybody.
     pub key: Vec<Key>,
-    /// Does a refused attempt count against the quota?
+    /// Does an attempt that this limit refused count against its quota?
     pub charges_refused: bool,
+    /// Does an attempt that another limit refused count here all the same?
+    pub charges_refused_elsewhere: bool,
+    /// Attempts may wait for their turn before they are refused.
+    pub queue: Option<Queue>,
+    /// Who crosses the limit is shut out for a while.
+    pub penalty: Option<Penalty>,
     pub refusal: Refusal,
     /// Who can raise it and by which route, in a sentence.
     pub raised_by: Option<String>,
@@ -33,29 +39,65 @@ impl Limit {
     }
 }
 
-/// What is counted.
+/// What is counted. Without a key, what happens on connections is counted on each apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum On {
     /// Attempts to upgrade.
     Upgrade,
-    /// Messages that the client sends on one connection.
+    /// HTTP requests of any kind, upgrades among them.
+    Request,
+    /// Frames that the client sends, control frames among them.
+    Frame,
+    /// Messages that the client sends, text or binary.
     Message,
+    /// Bytes of the messages that the client sends.
+    Byte,
 }
 
 impl On {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Upgrade => "upgrade",
+            Self::Request => "request",
+            Self::Frame => "frame",
             Self::Message => "message",
+            Self::Byte => "byte",
         }
+    }
+
+    /// Does an attempt to upgrade count? The others count what happens on connections.
+    pub const fn counts_upgrades(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Request)
     }
 }
 
 /// The algorithm, as gateways really implement it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Law {
+    /// A bucket of `burst` tokens, filled continuously with `quota` in each `window`; full at first. GCRA is the same,
+    /// and so is nginx's `limit_req` with `nodelay`, whose own `burst` is one less.
+    TokenBucket {
+        quota: NonZeroU32,
+        window: Duration,
+        burst: NonZeroU32,
+    },
+    /// A bucket of `burst` tokens, into which a timer that started with the platform puts `fill` tokens `every` so often.
+    SteppedBucket {
+        burst: NonZeroU32,
+        fill: NonZeroU32,
+        every: Duration,
+    },
     /// `quota` in each window; then nothing until the window ends.
     FixedWindow {
+        quota: NonZeroU32,
+        window: Duration,
+        anchor: Anchor,
+    },
+    /// `quota` in any span as long as the window.
+    SlidingLog { quota: NonZeroU32, window: Duration },
+    /// Two counters: the last window's, weighted by the share of it that a span ending now still covers, and this
+    /// window's make at most `quota`.
+    SlidingCounter {
         quota: NonZeroU32,
         window: Duration,
         anchor: Anchor,
@@ -67,39 +109,92 @@ pub enum Law {
 impl Law {
     pub const fn name(self) -> &'static str {
         match self {
+            Self::TokenBucket { .. } => "token-bucket",
+            Self::SteppedBucket { .. } => "stepped-bucket",
             Self::FixedWindow { .. } => "fixed-window",
+            Self::SlidingLog { .. } => "sliding-log",
+            Self::SlidingCounter { .. } => "sliding-counter",
             Self::Concurrency { .. } => "concurrency",
         }
     }
 
+    /// So many in each window; for a cap, so many at once.
     pub const fn quota(self) -> u32 {
         match self {
-            Self::FixedWindow { quota, .. } | Self::Concurrency { quota } => quota.get(),
+            Self::TokenBucket { quota, .. }
+            | Self::SteppedBucket { fill: quota, .. }
+            | Self::FixedWindow { quota, .. }
+            | Self::SlidingLog { quota, .. }
+            | Self::SlidingCounter { quota, .. }
+            | Self::Concurrency { quota } => quota.get(),
         }
     }
 
     pub const fn window(self) -> Option<Duration> {
         match self {
-            Self::FixedWindow { window, .. } => Some(window),
+            Self::TokenBucket { window, .. }
+            | Self::SteppedBucket { every: window, .. }
+            | Self::FixedWindow { window, .. }
+            | Self::SlidingLog { window, .. }
+            | Self::SlidingCounter { window, .. } => Some(window),
             Self::Concurrency { .. } => None,
         }
     }
 
     pub const fn anchor(self) -> Option<Anchor> {
         match self {
-            Self::FixedWindow { anchor, .. } => Some(anchor),
-            Self::Concurrency { .. } => None,
+            Self::FixedWindow { anchor, .. } | Self::SlidingCounter { anchor, .. } => Some(anchor),
+            Self::SteppedBucket { .. } => Some(Anchor::StartUp),
+            Self::TokenBucket { .. } | Self::SlidingLog { .. } | Self::Concurrency { .. } => None,
         }
+    }
+
+    /// So many are admitted at one moment after a long silence.
+    pub const fn burst(self) -> u32 {
+        match self {
+            Self::TokenBucket { burst, .. } | Self::SteppedBucket { burst, .. } => burst.get(),
+            _ => self.quota(),
+        }
+    }
+
+    /// So many are admitted per second in the long run; `None` where time alone admits nobody.
+    pub fn steady_rate(self) -> Option<f64> {
+        let filled = match self {
+            // What does not fit into the bucket is lost.
+            Self::SteppedBucket { burst, fill, .. } => burst.min(fill).get(),
+            _ => self.quota(),
+        };
+        Some(f64::from(filled) / self.window()?.as_secs_f64())
     }
 }
 
-/// Where a fixed window begins.
+/// Attempts wait before the law, first come first served, until it admits them; who would wait longer than `up_to` is
+/// refused at once. nginx's `limit_req` without `nodelay` is a bucket of one token behind a queue of `burst / rate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    pub up_to: Duration,
+}
+
+/// `after` refusals with no admission between them, every attempt is refused for `lasts`. The law neither sees nor
+/// counts what comes in that time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Penalty {
+    pub after: NonZeroU32,
+    pub lasts: Duration,
+    /// Does each attempt in that time begin it anew?
+    pub prolonged: bool,
+}
+
+/// Where a window begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
     /// At whole multiples of the window on the platform's wall clock (UTC).
     Clock,
-    /// At the first request after the last window ended.
+    /// At the first request after the last window ended. A sliding counter's windows follow one another without a gap
+    /// as long as each has a request.
     FirstRequest,
+    /// At whole multiples of the window since the platform started.
+    StartUp,
 }
 
 impl Anchor {
@@ -107,6 +202,7 @@ impl Anchor {
         match self {
             Self::Clock => "clock",
             Self::FirstRequest => "first-request",
+            Self::StartUp => "start-up",
         }
     }
 }
@@ -217,18 +313,37 @@ impl Label {
     }
 }
 
-/// `300 upgrades in 60s per token`, `50 open at once`.
+/// `300 upgrades in 1m per token`, `20 upgrades in 10s, 5 at once, waiting up to 2s`, `50 open at once`.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (on, quota) = (self.on.name(), self.law.quota());
         match self.law {
-            Law::FixedWindow { quota, window, .. } => {
-                write!(f, "{quota} {}s in {}", self.on.name(), span_text(window))?
+            Law::FixedWindow { window, .. } | Law::TokenBucket { window, .. } => {
+                write!(f, "{quota} {on}s in {}", span_text(window))?;
             }
-            Law::Concurrency { quota } => write!(f, "{quota} open at once")?,
+            Law::SlidingLog { window, .. } => {
+                write!(f, "{quota} {on}s in any {}", span_text(window))?;
+            }
+            Law::SlidingCounter { window, .. } => {
+                write!(f, "about {quota} {on}s in any {}", span_text(window))?;
+            }
+            Law::SteppedBucket { every, .. } => {
+                write!(f, "{quota} {on}s every {}", span_text(every))?;
+            }
+            Law::Concurrency { .. } => write!(f, "{quota} open at once")?,
         }
         if !self.key.is_empty() {
             let names: Vec<_> = self.key.iter().map(|key| key.name()).collect();
             write!(f, " per {}", names.join(" and "))?;
+        }
+        if self.law.burst() != quota {
+            write!(f, ", {} at once", self.law.burst())?;
+        }
+        if let Some(queue) = self.queue {
+            write!(f, ", waiting up to {}", span_text(queue.up_to))?;
+        }
+        if let Some(penalty) = self.penalty {
+            write!(f, ", shut out for {}", span_text(penalty.lasts))?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::goal::Goal;
 use crate::goal::path::{Count, Path, Quantile, Rate, Span};
-use crate::limit::{Limit, On};
+use crate::limit::Limit;
 use crate::plan::{Pace, Plan};
 use crate::summary::Summary;
 use crate::time::span_text;
@@ -365,7 +365,7 @@ impl<'a> Findings<'a> {
             .plan
             .platform
             .limits_of(&self.plan.endpoint)
-            .filter(|limit| limit.on == On::Upgrade)
+            .filter(|limit| limit.on.counts_upgrades())
             .map(|limit| LimitSeen {
                 claimed: Some(limit.clone()),
                 seen: None,
@@ -435,7 +435,11 @@ fn fits(claimed: &Limit, seen: SeenLaw) -> bool {
     match (claimed.law, seen) {
         (Law::Concurrency { .. }, SeenLaw::Concurrency { .. })
         | (
-            Law::FixedWindow { .. },
+            Law::TokenBucket { .. }
+            | Law::SteppedBucket { .. }
+            | Law::FixedWindow { .. }
+            | Law::SlidingLog { .. }
+            | Law::SlidingCounter { .. },
             SeenLaw::FixedWindow { .. } | SeenLaw::Rate { .. } | SeenLaw::Meter { .. },
         ) => true,
         // What was not told apart fits whatever would have begun to refuse there.

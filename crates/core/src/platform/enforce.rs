@@ -110,8 +110,8 @@ pub enum Count {
 impl Count {
     pub fn new(rule: Rule) -> Self {
         match rule.law {
-            Law::FixedWindow { .. } => Self::Window(Window::default()),
             Law::Concurrency { .. } => Self::Open(0),
+            _ => Self::Window(Window::default()),
         }
     }
 
@@ -139,14 +139,13 @@ impl Count {
 
     /// Charges an attempt that was admitted.
     pub fn take(&mut self, rule: Rule, now: At, wall: Wall) {
-        match (self, rule.law) {
-            (Self::Window(state), Law::FixedWindow { window, anchor, .. }) => {
+        match self {
+            Self::Window(state) => {
+                let window = rule.law.window().unwrap_or_default();
+                let anchor = rule.law.anchor().unwrap_or(Anchor::FirstRequest);
                 state.take(now, window, anchor, wall);
             }
-            (Self::Open(open), _) => *open += 1,
-            (Self::Window(_), Law::Concurrency { .. }) => {
-                unreachable!("a count is made for the law of its rule")
-            }
+            Self::Open(open) => *open += 1,
         }
     }
 
@@ -208,9 +207,12 @@ impl Window {
 fn into_window(now: At, window: Duration, anchor: Anchor, wall: Wall) -> Duration {
     match anchor {
         Anchor::FirstRequest => Duration::ZERO,
-        Anchor::Clock => {
-            let epoch =
-                i128::from(wall.epoch_millis_at_zero) * 1_000_000 + i128::from(now.as_nanos());
+        Anchor::Clock | Anchor::StartUp => {
+            let start = match anchor {
+                Anchor::Clock => i128::from(wall.epoch_millis_at_zero) * 1_000_000,
+                _ => 0,
+            };
+            let epoch = start + i128::from(now.as_nanos());
             let length = i128::try_from(window.as_nanos())
                 .unwrap_or(i128::MAX)
                 .max(1);
@@ -287,6 +289,9 @@ mod tests {
             law,
             key: Vec::new(),
             charges_refused,
+            charges_refused_elsewhere: false,
+            queue: None,
+            penalty: None,
             refusal: Refusal::Silence,
             raised_by: None,
             source: Source {
@@ -467,6 +472,7 @@ mod tests {
                 }
                 inside <= quota.get() as usize
             }
+            _ => unreachable!("not among the laws tried"),
         }
     }
 

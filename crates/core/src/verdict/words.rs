@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::attribution::SeenLaw;
 use super::{Attribution, Findings, Kind, LimitSeen, window};
-use crate::limit::{Limit, On};
+use crate::limit::Limit;
 use crate::plan::{Load, Pace, Target};
 use crate::summary::Event;
 use crate::text::Text;
@@ -145,7 +145,7 @@ impl Findings<'_> {
             .plan
             .platform
             .limits_of(&self.plan.endpoint)
-            .any(|limit| limit.on == On::Upgrade);
+            .any(|limit| limit.on.counts_upgrades());
         match law {
             SeenLaw::Concurrency { quota } => {
                 Some(format!("plimsoll run {file} --users {quota} (no more than {quota} open at once)"))

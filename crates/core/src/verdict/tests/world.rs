@@ -118,6 +118,9 @@ fn claimed(law: Law) -> Limit {
         law,
         key: vec![Key::Token],
         charges_refused: false,
+        charges_refused_elsewhere: false,
+        queue: None,
+        penalty: None,
         refusal: Refusal::Reset,
         raised_by: Some("the platform's support, with a ticket.".to_owned()),
         source: Source {
