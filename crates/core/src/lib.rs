@@ -9,6 +9,7 @@ pub mod draw;
 pub mod fleet;
 pub mod goal;
 pub mod limit;
+pub mod evidence;
 pub mod plan;
 pub mod platform;
 pub mod play;
