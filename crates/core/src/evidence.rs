@@ -98,7 +98,7 @@ impl Countdown {
 
     /// It was rounded up from some moment after this one.
     pub fn after(&self) -> At {
-        self.received + self.span.saturating_sub(self.resolution)
+        self.until() - self.resolution
     }
 }
 
