@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::attribution::{Attempt, SUREST, SeenLaw, Trail};
+use crate::evidence::Said;
 use crate::limit::Anchor;
-use crate::summary::{Countdown, SaidBy};
+use crate::summary::Countdown;
 use crate::time::At;
 
 /// The moments at which countdowns point, where they agree as a window's do: all refusals before an end point at it.
@@ -16,7 +17,7 @@ pub(super) struct Clock {
     ends: Vec<(At, Duration)>,
     /// From 0 to 1: the share of countdowns that agree.
     agree: f64,
-    said_by: SaidBy,
+    said_by: Said,
 }
 
 /// The law, and how sure it is. `against` counts the refusals that ruled a cap out.
