@@ -4,9 +4,10 @@
 mod bot;
 pub mod enforce;
 mod fault;
-mod gate;
+pub(crate) mod gate;
 mod peer;
 mod refusal;
+pub mod tally;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -71,6 +72,11 @@ impl Platform {
             accepted: 0,
             timers_set: 0,
         }
+    }
+
+    /// What each of the profile's limits on upgrades did so far, in the profile's order.
+    pub fn tallies(&self) -> &[tally::Tally] {
+        self.gate.tallies()
     }
 
     /// A client asks to upgrade. Exactly one of `Accept`, `Refuse`, `Cut` or `Stall` will follow for `conn`.

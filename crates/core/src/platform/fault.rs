@@ -8,7 +8,7 @@ use crate::time::At;
 
 /// One connection, as faults choose it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     /// Its place among the upgrades that the limits let through, from 1.
     pub(super) ordinal: u32,
     /// Its own source of draws.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::enforce::{Charge, Enforcer, Refused};
 use super::fault::{self, Chosen};
 use super::refusal::plain_answer;
+use super::tally::Tally;
 use crate::draw::Draw;
 use crate::limit::{Key, Limit, On};
 use crate::profile::{FaultKind, Profile, Shedding};
@@ -15,7 +16,7 @@ use crate::wire::{Answer, Request, Wall};
 
 /// What the gate found about one upgrade.
 #[derive(Debug)]
-pub(super) enum Entry<'a> {
+pub(crate) enum Entry<'a> {
     /// No endpoint is meant, or the request lacks something.
     Astray(Answer),
     Refused {
@@ -34,13 +35,15 @@ pub(super) enum Entry<'a> {
 }
 
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     profile: Arc<Profile>,
     wall: Wall,
     draw: Draw,
     enforcer: Enforcer,
     /// For each endpoint, the limits on its upgrades, by place.
     guards: Vec<Vec<usize>>,
+    /// By place among the profile's limits.
+    tallies: Vec<Tally>,
     /// Upgrades that the limits let through so far.
     admitted: u32,
     /// Refusals since a socket was shed last.
@@ -48,7 +51,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(profile: Arc<Profile>, seed: u64, wall: Wall) -> Self {
+    pub(crate) fn new(profile: Arc<Profile>, seed: u64, wall: Wall) -> Self {
         let guards = profile
             .endpoints
             .iter()
@@ -56,6 +59,7 @@ impl Gate {
             .collect();
         Self {
             enforcer: Enforcer::new(&profile.limits, wall),
+            tallies: profile.limits.iter().map(Tally::new).collect(),
             guards,
             wall,
             draw: Draw::new(seed),
@@ -66,7 +70,7 @@ impl Gate {
     }
 
     /// Judges an upgrade, with `open` connections open.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &mut self,
         now: At,
         request: &Request,
@@ -86,11 +90,15 @@ impl Gate {
             })
             .collect();
         if let Err(refused) = self.enforcer.judge(now, &charges) {
+            self.tallies[refused.limit].refused();
             return Entry::Refused {
                 endpoint,
                 refused,
                 draw,
             };
+        }
+        for charge in &charges {
+            self.tallies[charge.limit].admitted(now, &charge.key);
         }
         self.admitted = self.admitted.saturating_add(1);
         let chosen = Chosen {
@@ -109,8 +117,16 @@ impl Gate {
     }
 
     /// Gives back what a connection held.
-    pub(super) fn release(&mut self, held: &[Charge]) {
+    pub(crate) fn release(&mut self, held: &[Charge]) {
         self.enforcer.release(held);
+        for charge in held {
+            self.tallies[charge.limit].released(&charge.key);
+        }
+    }
+
+    /// What each of the profile's limits did, in their order.
+    pub(crate) fn tallies(&self) -> &[Tally] {
+        &self.tallies
     }
 
     /// Counts a limit's refusal; now and then one open socket has to die for it.
