@@ -18,7 +18,7 @@ use crate::admission::Admission;
 use crate::limit::{Key, Label, Limit};
 use crate::plan::{Load, Pace, Plan, Stage};
 use crate::platform::LIMIT_HEADER;
-use crate::platform::tally::Tally;
+use crate::platform::usage::Usage;
 use crate::play::{Network, play_watched};
 use crate::sample::{Upgraded, What};
 use crate::schedule;
@@ -217,7 +217,7 @@ impl Whole {
                 },
             );
         whole.finish = played.elapsed;
-        whole.limits = uses(plan, &played.tallies);
+        whole.limits = uses(plan, &played.usage);
         let summary = played.summary(plan);
         whole.accepted = summary.upgrades.accepted;
         whole.refused = summary.upgrades.refused + summary.upgrades.errored;
@@ -445,22 +445,22 @@ fn paced_rate(plan: &Plan) -> Option<f64> {
 }
 
 /// The limits on the plan's way, and what they were used.
-fn uses(plan: &Plan, tallies: &[Tally]) -> Vec<LimitUse> {
+fn uses(plan: &Plan, usage: &[Usage]) -> Vec<LimitUse> {
     let guarding =
-        |(limit, _): &(&Limit, &Tally)| limit.guards(&plan.endpoint) && limit.on.counts_upgrades();
+        |(limit, _): &(&Limit, &Usage)| limit.guards(&plan.endpoint) && limit.on.counts_upgrades();
     plan.platform
         .limits
         .iter()
-        .zip(tallies)
+        .zip(usage)
         .filter(guarding)
-        .map(|(limit, tally)| LimitUse {
+        .map(|(limit, usage)| LimitUse {
             name: limit.name.clone(),
             text: limit.to_string(),
             source: limit.source.label.name(),
             quota: limit.law.quota(),
-            peak: tally.peak,
-            peak_at_s: tally.peak_at.as_secs_f64(),
-            refused: tally.refused,
+            peak: usage.peak,
+            peak_at_s: usage.peak_at.as_secs_f64(),
+            refused: usage.refused,
         })
         .collect()
 }

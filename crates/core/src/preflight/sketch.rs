@@ -178,16 +178,16 @@ impl<'a> Sketch<'a> {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         match self.gate.judge(now, &request, conn.0 + 1, self.open) {
-            Entry::Admitted { held, .. } => {
+            Entry::Admitted { at, held, .. } => {
                 self.open += 1;
                 self.outcome.accepted += 1;
-                self.outcome.last = now;
+                self.outcome.last = at;
                 self.conns[conn.0 as usize].held = held;
                 let length = match self.lengths.len() as u64 {
                     0 => Duration::ZERO,
                     many => self.lengths[self.draw.of(conn.0).of(1).below(many) as usize],
                 };
-                self.push(now + length, Event::Leave(conn));
+                self.push(at + length, Event::Leave(conn));
             }
             Entry::Refused { .. } | Entry::Astray(_) => {
                 self.outcome.refused += 1;

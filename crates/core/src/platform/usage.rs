@@ -11,7 +11,7 @@ use crate::time::At;
 
 /// What one limit of the profile did.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct Usage {
     /// The most under one key, and when it was reached first.
     pub peak: u32,
     pub peak_at: At,
@@ -19,9 +19,11 @@ pub struct Tally {
     window: Option<Duration>,
     keys: BTreeMap<Arc<str>, VecDeque<At>>,
     held: BTreeMap<Arc<str>, u32>,
+    /// At so many keys it is time to look which can be forgotten.
+    many: usize,
 }
 
-impl Tally {
+impl Usage {
     pub(super) fn new(limit: &Limit) -> Self {
         Self {
             window: limit.law.window(),
@@ -30,6 +32,7 @@ impl Tally {
     }
 
     pub(super) fn admitted(&mut self, now: At, key: &Arc<str>) {
+        self.forget(now);
         let count = match self.window {
             Some(window) => {
                 let log = self.keys.entry(Arc::clone(key)).or_default();
@@ -50,6 +53,21 @@ impl Tally {
         }
     }
 
+    /// Drops keys that were silent for a window, once there are many: a token of its own for each conversation must not
+    /// fill the memory.
+    fn forget(&mut self, now: At) {
+        if let Some(window) = self.window
+            && self.keys.len() >= self.many.max(MANY)
+        {
+            self.keys.retain(|_, log| log.back().is_some_and(|at| *at + window > now));
+            self.many = self.keys.len() * 2;
+        }
+        if self.held.len() >= self.many.max(MANY) {
+            self.held.retain(|_, held| *held > 0);
+            self.many = self.held.len() * 2;
+        }
+    }
+
     pub(super) fn refused(&mut self) {
         self.refused += 1;
     }
@@ -60,3 +78,6 @@ impl Tally {
         }
     }
 }
+
+/// Below this nothing needs to be forgotten.
+const MANY: usize = 1_024;
