@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use self::sketch::{Sketched, Weather, sketch};
+use self::sketch::Weather;
 use crate::admission::Admission;
 use crate::limit::{Key, Label, Limit};
 use crate::plan::{Load, Pace, Plan, Stage};
@@ -244,18 +244,27 @@ impl Whole {
     /// In how many plays in bad weather no upgrade is refused.
     fn passes(&self, plan: &Arc<Plan>) -> u32 {
         (0..PLAYS)
-            .filter(|seed| self.sketch(plan, rough(*seed)).refused == 0)
+            .filter(|seed| sketch::is_clean(plan, &plan.platform, &self.lengths, rough(*seed)))
             .count() as u32
     }
 
-    fn sketch(&self, plan: &Arc<Plan>, weather: Weather) -> Sketched {
-        sketch(plan, &plan.platform, &self.lengths, weather)
+    /// Does no limit say no, in the calm play and in the first so many plays in bad weather?
+    fn stands(&self, plan: &Arc<Plan>, plays: u32) -> bool {
+        let weathers = [Weather::CALM].into_iter().chain((0..plays).map(rough));
+        weathers
+            .into_iter()
+            .all(|weather| sketch::is_clean(plan, &plan.platform, &self.lengths, weather))
     }
 
-    /// Is it worth a whole play?
-    fn passes_all(&self, plan: &Arc<Plan>) -> bool {
-        self.sketch(plan, Weather::CALM).refused == 0
-            && (0..PLAYS).all(|seed| self.sketch(plan, rough(seed)).refused == 0)
+    /// The smallest of `from..=most` that stands in all plays. The search looks at few plays of each; the winner stands in
+    /// all of them, or the next ones are looked at.
+    fn smallest(&self, from: u64, most: u64, with: impl Fn(u64) -> Arc<Plan>) -> Option<u64> {
+        let found = smallest_from(from, most, |n| self.stands(&with(n), SEARCH_PLAYS))?;
+        let nudges = [0, 1, 2, 4, 8, found / 50, found / 20];
+        nudges
+            .iter()
+            .map(|nudge| (found + nudge).min(most))
+            .find(|n| self.stands(&with(*n), PLAYS))
     }
 }
 
@@ -287,12 +296,10 @@ fn longer_ramp_up(plan: &Arc<Plan>, whole: &Whole, now: Duration) -> Option<Chan
         })
     };
     let from = now.as_secs().max(1);
-    let shortest = smallest_from(from, from.saturating_mul(MOST_STRETCH), |secs| {
-        whole.passes_all(&with(secs))
-    })?;
+    let shortest = whole.smallest(from, from.saturating_mul(MOST_STRETCH), with)?;
     let or_more = [5, 6, 8, 12]
         .iter()
-        .all(|quarters| whole.passes_all(&with(shortest * quarters / 4)));
+        .all(|quarters| whole.stands(&with(shortest * quarters / 4), SEARCH_PLAYS));
     let text = format!(
         "ramp-up {shortest} s{}",
         if or_more {
@@ -302,7 +309,6 @@ fn longer_ramp_up(plan: &Arc<Plan>, whole: &Whole, now: Duration) -> Option<Chan
         }
     );
     confirm(
-        whole,
         &with(shortest),
         Knob::RampUp,
         text,
@@ -321,16 +327,10 @@ fn fewer_users(plan: &Arc<Plan>, whole: &Whole, now: NonZeroU32) -> Option<Chang
     };
     let now = u64::from(now.get());
     // The fewest that may leave are the most that may stay.
-    let leave = smallest_from(1, now - 1, |leave| whole.passes_all(&with(now - leave)))?;
+    let leave = whole.smallest(1, now - 1, |leave| with(now - leave))?;
     let users = now - leave;
     let text = format!("{users} users or fewer");
-    confirm(
-        whole,
-        &with(users),
-        Knob::Users,
-        text,
-        format!("--users {users}"),
-    )
+    confirm(&with(users), Knob::Users, text, format!("--users {users}"))
 }
 
 /// The whole arrival schedule slowed down, in steps of one percent.
@@ -347,27 +347,20 @@ fn lower_rate(plan: &Arc<Plan>, whole: &Whole) -> Option<Change> {
             }
         })
     };
-    let less = smallest_from(1, 99, |less| whole.passes_all(&with(100 - less)))?;
+    let less = whole.smallest(1, 99, |less| with(100 - less))?;
     let percent = 100 - less;
     let text = format!("arrival rates at {percent} % of the plan's or less");
-    confirm(
-        whole,
-        &with(percent),
-        Knob::ArrivalRate,
-        text,
-        String::new(),
-    )
+    confirm(&with(percent), Knob::ArrivalRate, text, String::new())
 }
 
 fn paced(plan: &Arc<Plan>, whole: &Whole) -> Option<Change> {
     let mut paced = Plan::clone(plan);
     paced.admission.pace = Pace::Limits;
     let paced = Arc::new(paced);
-    if !whole.passes_all(&paced) {
+    if !whole.stands(&paced, PLAYS) {
         return None;
     }
     confirm(
-        whole,
         &paced,
         Knob::Pace,
         "pace: limits".to_owned(),
@@ -376,19 +369,13 @@ fn paced(plan: &Arc<Plan>, whole: &Whole) -> Option<Change> {
 }
 
 /// One whole play of a winner, with every message.
-fn confirm(
-    whole: &Whole,
-    plan: &Arc<Plan>,
-    what: Knob,
-    text: String,
-    flags: String,
-) -> Option<Change> {
+fn confirm(plan: &Arc<Plan>, what: Knob, text: String, flags: String) -> Option<Change> {
     let played = Whole::play(plan);
     played.is_clean().then(|| Change {
         what,
         text,
         flags,
-        passed: whole.passes(plan),
+        passed: PLAYS,
         plays: PLAYS,
         all_open_s: played.last_accepted.as_secs_f64(),
         finish_s: played.finish.as_secs_f64(),
@@ -478,6 +465,8 @@ fn keys_of(plan: &Plan, limit: Option<&str>) -> Vec<&'static str> {
 
 /// Plays in bad weather.
 pub const PLAYS: u32 = 20;
+/// Of them, so many for each step of the search.
+const SEARCH_PLAYS: u32 = 2;
 /// Early or late, by as much as a good wide-area path varies.
 pub const JITTER: Duration = Duration::from_millis(50);
 /// Name look-up and a cold path.

@@ -20,15 +20,6 @@ use crate::session::Shared;
 use crate::time::At;
 use crate::wire::{ConnId, Request, Wall};
 
-/// What a quick play came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sketched {
-    pub(super) accepted: u64,
-    pub(super) refused: u64,
-    /// The last upgrade that was accepted.
-    pub(super) last: At,
-}
-
 /// How a play differs from the perfect one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Weather {
@@ -47,18 +38,27 @@ impl Weather {
     };
 }
 
-/// Plays the upgrades of a plan. `lengths` are how long conversations were in a whole play; one is drawn for each.
-pub(super) fn sketch(
+/// Is no upgrade of the plan refused? `lengths` are how long conversations were in a whole play; one is drawn for each.
+/// The play ends with the first refusal.
+pub(super) fn is_clean(
     plan: &Arc<Plan>,
     platform: &Arc<Profile>,
     lengths: &[Duration],
     weather: Weather,
-) -> Sketched {
+) -> bool {
     let mut sketch = Sketch::new(plan, platform, lengths, weather);
     while let Some(Reverse((at, _, event))) = sketch.events.pop() {
-        sketch.on(at, event);
+        if sketch.on(at, event) == Verdict::Refused {
+            return false;
+        }
     }
-    sketch.outcome
+    true
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Fine,
+    Refused,
 }
 
 struct Sketch<'a> {
@@ -73,7 +73,6 @@ struct Sketch<'a> {
     events: BinaryHeap<Reverse<(At, u64, Event)>>,
     /// By connection: who it is, and what it holds at the gate.
     conns: Vec<Conn>,
-    outcome: Sketched,
     open: usize,
     sequence: u64,
 }
@@ -109,7 +108,6 @@ impl<'a> Sketch<'a> {
             path: plan.request_path(),
             events: BinaryHeap::new(),
             conns: Vec::new(),
-            outcome: Sketched::default(),
             open: 0,
             sequence: 0,
         };
@@ -131,28 +129,24 @@ impl<'a> Sketch<'a> {
         self.sequence += 1;
     }
 
-    fn on(&mut self, now: At, event: Event) {
+    fn on(&mut self, now: At, event: Event) -> Verdict {
         match event {
             Event::Due(who) => {
                 let Ok(row) = self.shared.row_for(who) else {
-                    return;
+                    return Verdict::Fine;
                 };
                 let conn = ConnId(self.conns.len() as u64);
-                self.conns.push(Conn {
-                    who,
-                    row,
-                    held: Box::default(),
-                });
+                let held = Box::default();
+                self.conns.push(Conn { who, row, held });
                 if let Some(at) = self.admission.ask(now, conn) {
                     self.release(at, conn);
                 }
+                Verdict::Fine
             }
             Event::Arrive(conn) => self.arrive(now, conn),
             Event::Leave(conn) => {
-                self.open -= 1;
-                let held = std::mem::take(&mut self.conns[conn.0 as usize].held);
-                self.gate.release(&held);
-                self.through(now, conn);
+                self.leave(now, conn);
+                Verdict::Fine
             }
         }
     }
@@ -170,34 +164,33 @@ impl<'a> Sketch<'a> {
         self.push(at + late + swing, Event::Arrive(conn));
     }
 
-    fn arrive(&mut self, now: At, conn: ConnId) {
+    fn arrive(&mut self, now: At, conn: ConnId) -> Verdict {
         let Conn { who, row, .. } = self.conns[conn.0 as usize];
         let request = Request {
             path: self.path.clone(),
             headers: self.shared.headers(who, row),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
-        match self.gate.judge(now, &request, conn.0 + 1, self.open) {
-            Entry::Admitted { at, held, .. } => {
-                self.open += 1;
-                self.outcome.accepted += 1;
-                self.outcome.last = at;
-                self.conns[conn.0 as usize].held = held;
-                let length = match self.lengths.len() as u64 {
-                    0 => Duration::ZERO,
-                    many => self.lengths[self.draw.of(conn.0).of(1).below(many) as usize],
-                };
-                self.push(at + length, Event::Leave(conn));
-            }
-            Entry::Refused { .. } | Entry::Astray(_) => {
-                self.outcome.refused += 1;
-                self.through(now, conn);
-            }
-        }
+        let Entry::Admitted { at, held, .. } =
+            self.gate.judge(now, &request, conn.0 + 1, self.open)
+        else {
+            return Verdict::Refused;
+        };
+        self.open += 1;
+        self.conns[conn.0 as usize].held = held;
+        let length = match self.lengths.len() as u64 {
+            0 => Duration::ZERO,
+            many => self.lengths[self.draw.of(conn.0).of(1).below(many) as usize],
+        };
+        self.push(at + length, Event::Leave(conn));
+        Verdict::Fine
     }
 
-    /// Its place is free, and its user may go round again.
-    fn through(&mut self, now: At, conn: ConnId) {
+    /// A conversation is over: its places are free, and its user may go round again.
+    fn leave(&mut self, now: At, conn: ConnId) {
+        self.open -= 1;
+        let held = std::mem::take(&mut self.conns[conn.0 as usize].held);
+        self.gate.release(&held);
         self.admission.freed(now, conn);
         while let Some((granted, at)) = self.admission.poll_grant() {
             self.release(at, granted);
@@ -211,8 +204,7 @@ impl<'a> Sketch<'a> {
             Until::Loops(loops) => round < loops.get(),
             Until::Duration(span) => now < At::ZERO + span,
         };
-        // A refused user would only come back later: one refusal is enough to say no.
-        if again && self.outcome.refused == 0 {
+        if again {
             self.push(now, Event::Due(Who { round, ..who }));
         }
     }
