@@ -17,7 +17,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["test", rest @ ..] => test::test(rest),
-        ["bench", "memory"] => bench::memory(),
+        ["bench", "memory"] => bench::memory::memory(),
+        ["bench", "check"] => bench::check::check(),
         ["help" | "--help" | "-h"] | [] => {
             println!("{HELP}");
             Ok(())
@@ -78,5 +79,7 @@ cargo xtask test [ARGUMENTS OF cargo test]
     runs every test.
 cargo xtask bench memory
     15,000 idle conversations in one process, the emulator in another: user memory per conversation.
+cargo xtask bench check
+    What the preflight foretells against what runs show, over 22 plans and platforms; writes bench/check.md.
 cargo xtask help
     This list.";
