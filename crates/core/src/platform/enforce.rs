@@ -294,6 +294,8 @@ mod tests {
             penalty: None,
             refusal: Refusal::Silence,
             raised_by: None,
+            published: None,
+            also_claimed: Vec::new(),
             source: Source {
                 label: Label::Fiction,
                 from: "a test".into(),

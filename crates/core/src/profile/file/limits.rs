@@ -1,5 +1,6 @@
 //! What a platform allows: its limits, how they refuse, and what it sheds.
 
+use super::figures::{claims, published};
 use super::raw::{self, Maybe};
 use super::{Unique, all, optional, required, text, unique};
 use crate::document::{Document, Field, Place, quoted, suggestion};
@@ -59,6 +60,7 @@ fn limit(
     }
     let on = required(raw.on, "on", here, document).map(|(on, _)| match on {
         raw::On::Upgrade => On::Upgrade,
+        raw::On::Request => On::Request,
         raw::On::Message => On::Message,
     });
     let law = required(raw.law, "law", here, document)
@@ -83,6 +85,8 @@ fn limit(
         penalty: None,
         refusal: refusal?,
         raised_by: optional(raw.raised_by),
+        published: raw.published.and_then(|raw| published(raw, document)),
+        also_claimed: claims(raw.also_claimed, document),
         source: source?,
     })
 }
@@ -290,7 +294,7 @@ const fn key(raw: raw::Key) -> Key {
     }
 }
 
-fn source(raw: raw::Source, here: Place, document: &Document) -> Option<Source> {
+pub(super) fn source(raw: raw::Source, here: Place, document: &Document) -> Option<Source> {
     let label = required(raw.label, "label", here, document);
     let from = text(raw.from, "from", here, document);
     Some(Source {
