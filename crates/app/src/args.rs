@@ -11,7 +11,11 @@ use crate::exit;
 /// Load tests conversational agents over WebSockets, and knows the platform's limits.
 #[derive(Parser, Debug)]
 #[command(name = "plimsoll", version, max_term_width = 100, after_help = exit::ALL_HELP)]
-#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    args_override_self = true
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -141,6 +145,50 @@ pub(crate) struct Over {
     pub(crate) insecure: bool,
 }
 
+impl Over {
+    /// The flags as they were typed, each with a space before it: what a command that repeats this one has to say.
+    pub(crate) fn typed(&self) -> String {
+        let text = |path: &PathBuf| path.display().to_string();
+        let flags = [
+            ("--target", self.target.clone()),
+            ("--platform", self.platform.clone()),
+            ("--endpoint", self.endpoint.clone()),
+            ("--seed", self.seed.map(|seed| seed.to_string())),
+            ("--permission", self.permission.clone()),
+            ("--ca-file", self.ca_file.as_ref().map(text)),
+        ];
+        let pairs = |flag, pairs: &[(String, String)], sign: &str| -> Vec<(&str, String)> {
+            let values = pairs
+                .iter()
+                .map(|(name, value)| format!("{name}{sign}{value}"));
+            values.map(|value| (flag, value)).collect()
+        };
+        let mut typed = String::new();
+        for (flag, value) in flags
+            .into_iter()
+            .filter_map(|(flag, value)| Some((flag, value?)))
+            .chain(pairs("--set", &self.set, "="))
+            .chain(pairs("-e", &self.vars, "="))
+            .chain(pairs("--header", &self.header, ": "))
+        {
+            typed += &format!(" {flag} {}", quoted(&value));
+        }
+        if self.insecure {
+            typed += " --insecure";
+        }
+        typed
+    }
+}
+
+/// A word as a shell takes it whole.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Try {
     /// A plan's file, `-` for standard input, or a ws:// or wss:// address
@@ -261,6 +309,29 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn typed_flags_can_be_typed_again() {
+        let line = "plimsoll run p.yaml --pace off --target ws://h/x -e NAME=it's --set goals=[] -H 'a: b c' --insecure";
+        let line = line.replace("'a: b c'", "a:b c").replace("b c", "b\u{a0}c");
+        let Command::Run(run) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("not a run");
+        };
+        assert_eq!(
+            run.over.typed(),
+            " --target ws://h/x --set 'goals=[]' -e 'NAME=it'\\''s' --header 'a: b\u{a0}c' --insecure"
+        );
+    }
+
+    #[test]
+    fn the_last_of_a_flag_holds_and_lists_grow() {
+        let line = "plimsoll run ws://h/ --users 1 --users 2 --say a --say b";
+        let Command::Run(run) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("not a run");
+        };
+        assert_eq!(run.load.users.map(NonZeroU32::get), Some(2));
+        assert_eq!(run.words.say, ["a", "b"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use plimsoll_core::plan::Plan;
 use plimsoll_core::summary::Summary;
 use plimsoll_core::summary::contract::Document;
 use plimsoll_core::verdict::{Kind, Verdict, judge};
+use plimsoll_core::wire::ConnectError;
 
 use crate::exit::Ending;
 
@@ -20,6 +21,14 @@ impl Books {
             let times = summary.upgrades.errored;
             let first = if times > 1 { "The first of them: " } else { "" };
             verdict.why.push(format!("{first}{error}."));
+        }
+        if verdict.kind == Kind::Unreachable {
+            let ways = summary
+                .upgrades
+                .by_error
+                .keys()
+                .filter_map(|error| way_out(error));
+            verdict.next_steps.splice(0..0, ways.map(str::to_owned));
         }
         Self { summary, verdict }
     }
@@ -39,4 +48,28 @@ impl Books {
     pub(crate) fn json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(&Document::new(&self.summary, &self.verdict))
     }
+}
+
+/// What a person can do about a target that cannot be reached, by the name of the error.
+fn way_out(error: &str) -> Option<&'static str> {
+    [
+        (
+            ConnectError::Tls,
+            "--ca-file FILE trusts a private certificate authority; --insecure believes whoever answers",
+        ),
+        (
+            ConnectError::Refused,
+            "nothing listens there: check the address and the port, and that the server runs",
+        ),
+        (
+            ConnectError::Handshake,
+            "check the scheme (ws:// or wss://), the port and the path: what answers there is no WebSocket server",
+        ),
+        (
+            ConnectError::TimedOut,
+            "check the address, and whether a firewall stands between this machine and the target",
+        ),
+    ]
+    .into_iter()
+    .find_map(|(of, way)| (of.name() == error).then_some(way))
 }

@@ -72,6 +72,8 @@ struct Dialect {
     greets: bool,
     /// JSONPath to the text.
     text: Option<String>,
+    /// JSONPath to the number of the message that a frame answers.
+    turn: Option<String>,
     /// JSONPath to the value that tells kinds of frames apart.
     kind: Option<String>,
     /// The kinds seen, each with its guessed role.
@@ -100,6 +102,10 @@ impl Role {
             Self::Reply => "reply",
             Self::End => "end",
         }
+    }
+
+    const fn answers(self) -> bool {
+        matches!(self, Self::Chunk | Self::Reply | Self::End)
     }
 
     const fn has_text(self) -> bool {
@@ -157,6 +163,9 @@ impl Dialect {
             if let (true, Some(text)) = (role.has_text(), text) {
                 let _ = write!(rule, ", text: {}", quoted(text));
             }
+            if let (true, Some(turn)) = (role.answers(), &self.turn) {
+                let _ = write!(rule, ", turn: {}", quoted(turn));
+            }
             rules.push((*role, rule + "}"));
         }
         if !rules
@@ -204,12 +213,22 @@ fn guess(seen: &Seen<'_>) -> Dialect {
             ..Dialect::default()
         };
     }
-    let kind = best(&json, kind_score);
-    let text = best(&json, |leaf| {
+    let kind = best(&json, |_, leaf| kind_score(leaf));
+    let text = best(&json, |_, leaf| {
         if Some(&leaf.path) == kind.as_ref() {
             0
         } else {
             text_score(leaf)
+        }
+    });
+    let turn = best(&json, |n, leaf| {
+        let ours = seen.frames[..n]
+            .iter()
+            .filter(|frame| matches!(frame, Frame::Ours(_)));
+        if sends_turn(seen.send) && leaf.text == ours.count().to_string() {
+            1
+        } else {
+            -4
         }
     });
     let mut roles: Vec<(String, Role)> = Vec::new();
@@ -234,9 +253,15 @@ fn guess(seen: &Seen<'_>) -> Dialect {
         json: true,
         greets: roles.iter().any(|(_, role)| *role == Role::Greeting),
         text,
+        turn,
         kind,
         roles,
     }
+}
+
+/// Could an answer name the message that it is about?
+fn sends_turn(send: Option<&Value>) -> bool {
+    send.is_some_and(|send| send.to_string().contains("{{ turn }}"))
 }
 
 /// Where a kind of frame was first seen.
@@ -319,10 +344,13 @@ fn at<'a>(leaves: &'a [Leaf], path: Option<&str>) -> Option<&'a str> {
 }
 
 /// The path whose strings score highest over all frames.
-fn best(frames: &[(usize, &[Leaf])], score: impl Fn(&Leaf) -> i32) -> Option<String> {
+fn best(frames: &[(usize, &[Leaf])], score: impl Fn(usize, &Leaf) -> i32) -> Option<String> {
     let mut totals: Vec<(&str, i32)> = Vec::new();
-    for leaf in frames.iter().flat_map(|(_, leaves)| *leaves) {
-        let points = score(leaf);
+    let leaves = frames
+        .iter()
+        .flat_map(|(n, leaves)| leaves.iter().map(move |leaf| (*n, leaf)));
+    for (n, leaf) in leaves {
+        let points = score(n, leaf);
         match totals.iter_mut().find(|(known, _)| *known == leaf.path) {
             Some((_, total)) => *total += points,
             None => totals.push((&leaf.path, points)),
@@ -499,6 +527,22 @@ mod tests {
                 "- greeting: {within: 10s}",
                 r#"- {say: "hello there", expect: {within: 15s}}"#,
                 r#"target: {url: "wss://bot.example/chat?room=1&token=${TOKEN}", headers: {"authorization": "${AUTHORIZATION}"}}"#,
+            ],
+        );
+    }
+
+    #[test]
+    fn a_bot_that_names_what_it_answers() {
+        check(
+            &[
+                ours("{}"),
+                theirs(r#"{"type":"reply","reply_to":"1","text":"one"}"#),
+                ours("{}"),
+                theirs(r#"{"type":"reply","reply_to":"2","text":"two"}"#),
+            ],
+            Some(&serde_json::json!({"id": "{{ turn }}", "text": "{{ say }}"})),
+            &[
+                r#"reply: {when: '$.type == "reply"', text: "$.text", turn: "$.reply_to"}   # confirm"#,
             ],
         );
     }

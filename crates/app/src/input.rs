@@ -36,7 +36,7 @@ pub(crate) fn read(
     let (name, text, folder) = if is_address(subject) {
         (
             "the command line".to_owned(),
-            plan_of_address(subject, load, words, over).to_string(),
+            format!("{:#}", plan_of_address(subject, load, words, over)),
             PathBuf::new(),
         )
     } else {

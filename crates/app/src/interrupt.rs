@@ -5,15 +5,20 @@ use std::sync::mpsc::Sender;
 
 use plimsoll_net::Control;
 
+use crate::exit::Failure;
 use crate::progress::Message;
 
 /// Watches for signals in the background, for as long as the process lives.
-pub(crate) fn watch(control: &Control, tell: Sender<Message>) -> io::Result<()> {
-    let control = control.clone();
+pub(crate) fn watch(control: &Control, tell: Sender<Message>) -> Result<(), Failure> {
+    start(control.clone(), tell)
+        .map_err(|error| Failure::fault(format_args!("signals cannot be watched: {error}")))
+}
+
+fn start(control: Control, tell: Sender<Message>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
-    // Handlers are in place before the first connection is opened.
+    // Handlers are in place when this returns.
     let mut signals = runtime.block_on(async { Signals::new() })?;
     std::thread::Builder::new()
         .name("signals".to_owned())

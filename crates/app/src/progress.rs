@@ -23,7 +23,7 @@ pub(crate) enum Message {
     End,
 }
 
-/// A display that is up; [`Display::end`] takes it down.
+/// A display that is up.
 pub(crate) struct Display {
     messages: Sender<Message>,
     thread: Option<JoinHandle<()>>,
@@ -52,7 +52,14 @@ impl Display {
         self.messages.clone()
     }
 
-    pub(crate) fn end(mut self) {
+    /// Takes the display down, so that what follows has the terminal to itself.
+    pub(crate) fn end(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
         let _ = self.messages.send(Message::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -166,11 +173,13 @@ impl Expected {
             (_, Some(conversations)) if conversations > 0 => (progress.completed, conversations),
             _ => return None,
         };
-        // Refused conversations will have no turns; counting them keeps a throttled run from standing still at the end.
-        let refused = self
+        // Those that were refused or dropped will have no more turns; counting them keeps a throttled run from standing
+        // still at the end.
+        let lost = progress.refused + progress.dropped;
+        let lost = self
             .conversations
-            .map_or(0.0, |all| progress.refused as f64 / all.max(1) as f64);
-        Some((done as f64 / all as f64 + refused).clamp(0.0, 1.0))
+            .map_or(0.0, |all| lost as f64 / all.max(1) as f64);
+        Some((done as f64 / all as f64 + lost).clamp(0.0, 1.0))
     }
 
     /// The time that is left: exact where the clock ends the run, else at the pace so far.
@@ -254,7 +263,7 @@ mod tests {
     fn one_line_tells_how_it_goes() {
         assert_eq!(
             PLAN.line(&half_way(), At::from_secs(48), 33.33),
-            "250/500 done   open 195   held 20   refused 0   dropped 2   33.3 turns/s   p95 412 ms   0:48   0:48 left"
+            "250/500 done   open 195   held 20   refused 0   dropped 2   33.3 turns/s   p95 412 ms   0:48   0:47 left"
         );
     }
 

@@ -12,7 +12,7 @@ use plimsoll_core::summary::Facts;
 use plimsoll_net::{ClientTls, Control, Finished, RunOptions};
 
 use crate::aim::{self, Aim};
-use crate::args::{Over, Run};
+use crate::args::{Over, Run, quoted};
 use crate::books::Books;
 use crate::console::Console;
 use crate::exit::{Ending, Failure};
@@ -39,13 +39,13 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     if args.over.insecure {
         aim::warn_insecure(console);
     }
-    let aim = aim::take(&input, say)?;
-    let mut started = Started::new(input.plan, aim, &args.subject);
-    let options = started.options(&args.over)?;
+    // Before anything is said of the run, so that whoever reads of it may already stop it.
     let control = Control::new();
-    let display = Display::start(&control, &started.plan, args.quiet, console);
-    interrupt::watch(&control, display.messages())
-        .map_err(|error| Failure::fault(format_args!("signals cannot be watched: {error}")))?;
+    let display = Display::start(&control, &input.plan, args.quiet, console);
+    interrupt::watch(&control, display.messages())?;
+    let aim = aim::take(&input, say)?;
+    let mut started = Started::new(input.plan, aim, &args.subject, &args.over);
+    let options = started.options(&args.over)?;
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
     display.end();
     let books = started.close(finished?)?;
@@ -67,12 +67,12 @@ pub(crate) struct Started {
 }
 
 impl Started {
-    pub(crate) fn new(plan: Plan, aim: Aim, subject: &str) -> Self {
+    pub(crate) fn new(plan: Plan, aim: Aim, subject: &str, over: &Over) -> Self {
         let at = jiff::Timestamp::now();
         Self {
             plan: Arc::new(plan),
             aim,
-            subject: subject.to_owned(),
+            subject: quoted(subject) + &over.typed(),
             run_id: machine::run_id(at),
             at,
         }

@@ -1,7 +1,7 @@
 //! The end screen: verdict, why, asked against delivered, figures, next steps.
 
 use plimsoll_core::summary::{Percentiles, Summary, TurnCounts};
-use plimsoll_core::verdict::{GoalResult, Verdict};
+use plimsoll_core::verdict::{GoalResult, Kind, Verdict};
 
 use crate::books::Books;
 use crate::console::{BAD, BOLD, DIM, GOOD, WARN, clean, paint};
@@ -13,13 +13,16 @@ pub(crate) fn of(books: &Books) -> Vec<String> {
     let Books { summary, verdict } = books;
     let mut lines = vec![format!("{}   {}", word(books.ending()), verdict.load)];
     lines.extend(why(verdict));
-    lines.push(String::new());
-    lines.extend(conversations(summary));
-    lines.extend(upgrades(summary));
-    lines.extend(turns(summary));
-    lines.extend(closures(summary, verdict));
-    lines.push(generator(summary));
-    lines.extend(verdict.goals.iter().map(goal));
+    // Of a target that never answered there are no figures worth reading.
+    if verdict.kind != Kind::Unreachable {
+        lines.push(String::new());
+        lines.extend(conversations(summary));
+        lines.extend(upgrades(summary));
+        lines.extend(turns(summary));
+        lines.extend(closures(summary, verdict));
+        lines.extend(generator(summary));
+        lines.extend(verdict.goals.iter().map(goal));
+    }
     for (n, step) in verdict.next_steps.iter().enumerate() {
         let first = if n == 0 { "  Next: " } else { "        " };
         lines.extend(wrap(&clean(step), WIDTH, first, "          "));
@@ -91,7 +94,7 @@ fn word(ending: Ending) -> String {
     }
 }
 
-fn conversations(summary: &Summary) -> Option<String> {
+fn conversations(summary: &Summary) -> Vec<String> {
     let sessions = &summary.sessions;
     let mut parts = Vec::new();
     if let Some(planned) = sessions.planned {
@@ -113,13 +116,13 @@ fn conversations(summary: &Summary) -> Option<String> {
     if !failures.is_empty() {
         parts.push(format!("failures: {}", failures.join(", ")));
     }
-    Some(row("conversations", &parts))
+    row("conversations", &parts)
 }
 
-fn upgrades(summary: &Summary) -> Option<String> {
+fn upgrades(summary: &Summary) -> Vec<String> {
     let upgrades = &summary.upgrades;
     if upgrades.attempted == 0 {
-        return None;
+        return Vec::new();
     }
     let mut parts = vec![
         format!("{} attempted", count(upgrades.attempted)),
@@ -146,7 +149,7 @@ fn upgrades(summary: &Summary) -> Option<String> {
         push_percentile(&mut parts, "held p95", &upgrades.hold, |spans| spans.p95);
         push_percentile(&mut parts, "held most", &upgrades.hold, |spans| spans.max);
     }
-    Some(row("upgrades", &parts))
+    row("upgrades", &parts)
 }
 
 fn turns(summary: &Summary) -> Vec<String> {
@@ -157,7 +160,7 @@ fn turns(summary: &Summary) -> Vec<String> {
     let mut parts = counts(&turns.counts);
     push_some(&mut parts, turns.late, "late");
     push_some(&mut parts, turns.never_reached, "never reached");
-    let mut lines = vec![row("turns", &parts)];
+    let mut lines = row("turns", &parts);
     lines.extend(spans("latency", &turns.counts.latency));
     if turns.counts.first_frame.p95 != turns.counts.latency.p95 {
         lines.extend(spans("first frame", &turns.counts.first_frame));
@@ -198,19 +201,22 @@ fn counts(counts: &TurnCounts) -> Vec<String> {
     parts
 }
 
-fn spans(name: &str, spans: &Percentiles) -> Option<String> {
+fn spans(name: &str, spans: &Percentiles) -> Vec<String> {
     let mut parts = Vec::new();
     push_percentile(&mut parts, "p50", spans, |spans| spans.p50);
     push_percentile(&mut parts, "p95", spans, |spans| spans.p95);
     push_percentile(&mut parts, "p99", spans, |spans| spans.p99);
     push_percentile(&mut parts, "max", spans, |spans| spans.max);
-    (!parts.is_empty()).then(|| row(&format!("  {name}"), &parts))
+    match parts.is_empty() {
+        true => Vec::new(),
+        false => row(&format!("  {name}"), &parts),
+    }
 }
 
-fn closures(summary: &Summary, verdict: &Verdict) -> Option<String> {
+fn closures(summary: &Summary, verdict: &Verdict) -> Vec<String> {
     let closures = &summary.closures;
     if closures.clean + closures.abnormal == 0 {
-        return None;
+        return Vec::new();
     }
     let mut parts = vec![
         format!("{} clean", count(closures.clean)),
@@ -227,10 +233,10 @@ fn closures(summary: &Summary, verdict: &Verdict) -> Option<String> {
     for (cause, n) in &verdict.by_cause {
         parts.push(format!("{} {cause}", count(*n)));
     }
-    Some(row("closures", &parts))
+    row("closures", &parts)
 }
 
-fn generator(summary: &Summary) -> String {
+fn generator(summary: &Summary) -> Vec<String> {
     let generator = &summary.generator;
     let mut parts = Vec::new();
     push_percentile(&mut parts, "lateness p50", &generator.lateness, |spans| {
@@ -245,12 +251,29 @@ fn generator(summary: &Summary) -> String {
     row("generator", &parts)
 }
 
-fn row(name: &str, parts: &[String]) -> String {
-    format!("  {}{}", label(name), parts.join(" · "))
+/// A name and its figures, on as many lines as they take.
+fn row(name: &str, parts: &[String]) -> Vec<String> {
+    let mut lines = vec![format!("  {}", label(name))];
+    let mut width = LABEL + 2;
+    for (n, part) in parts.iter().enumerate() {
+        let line = lines.last_mut().expect("one line is there from the start");
+        let more = part.chars().count() + SEPARATOR.chars().count();
+        if n == 0 {
+            line.push_str(part);
+        } else if width + more <= WIDTH {
+            line.push_str(SEPARATOR);
+            line.push_str(part);
+        } else {
+            lines.push(format!("  {}{part}", label("")));
+            width = LABEL + 2;
+        }
+        width += more;
+    }
+    lines
 }
 
 fn label(name: &str) -> String {
-    paint(BOLD, format_args!("{name:<16}"))
+    paint(BOLD, format_args!("{name:<LABEL$}"))
 }
 
 fn push_some(parts: &mut Vec<String>, n: u64, what: &str) {
@@ -276,6 +299,8 @@ fn push_percentile(
     }
 }
 
+const LABEL: usize = 16;
+const SEPARATOR: &str = " · ";
 /// More names than these make the screen a list.
 const MOST_NAMES: usize = 12;
 /// A hold below this, in milliseconds, is the time that a lock takes.

@@ -33,7 +33,10 @@ pub(crate) fn try_one(args: &Try) -> Result<Ending, Failure> {
     let input = if address {
         input::from_text(
             "the command line",
-            &plan_of_address(&args.subject, &words, send.as_ref(), &args.over).to_string(),
+            &format!(
+                "{:#}",
+                plan_of_address(&args.subject, &words, send.as_ref(), &args.over)
+            ),
             Path::new(""),
             &args::Load::default(),
             &args.over,
@@ -63,16 +66,15 @@ fn converse(
     if args.over.insecure {
         aim::warn_insecure(console);
     }
+    let control = Control::new();
+    let display = Display::start(&control, &input.plan, true, console);
+    interrupt::watch(&control, display.messages())?;
     let aim = aim::take(&input, |line| console.print(line))?;
-    let mut started = Started::new(input.plan, aim, &args.subject);
+    let mut started = Started::new(input.plan, aim, &args.subject, &args.over);
     let mut options = started.options(&args.over)?;
     options.shards = 1;
     let (sender, traces) = channel();
     options.trace = Some(sender);
-    let control = Control::new();
-    let display = Display::start(&control, &started.plan, true, console);
-    interrupt::watch(&control, display.messages())
-        .map_err(|error| Failure::fault(format_args!("signals cannot be watched: {error}")))?;
     let (finished, frames) = std::thread::scope(|scope| {
         let printing = scope.spawn(move || print(traces, args.full, console));
         let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);

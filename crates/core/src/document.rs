@@ -334,6 +334,14 @@ impl Document {
         self.rewritten.iter().any(|(at, ..)| *at == place)
     }
 
+    /// Is the value at a path a mapping?
+    pub fn is_mapping(&self, path: &str) -> bool {
+        let node = path
+            .split('.')
+            .try_fold(&self.root, |node, part| node.child(part));
+        node.is_some_and(|node| matches!(node.kind, Kind::Map(_)))
+    }
+
     /// The value at a path, when it is a scalar.
     pub fn scalar(&self, path: &str) -> Option<&str> {
         let mut node = &self.root;

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod dialect;
 pub mod document;
 pub mod draw;
+pub mod evidence;
 pub mod fleet;
 pub mod goal;
 pub mod limit;

@@ -67,7 +67,7 @@ impl Played {
             elapsed: self.elapsed,
             target: "virtual".to_owned(),
             asked: asked.conversations,
-            asked_over: asked.over.unwrap_or(self.elapsed.since(At::ZERO)),
+            asked_over: asked.over.unwrap_or_else(|| self.elapsed.since(At::ZERO)),
             ..Facts::default()
         };
         self.recorder.finish(&facts)

@@ -20,7 +20,7 @@ use crate::wire::{ConnectError, Ended};
 pub use figures::{
     Arrivals, Closures, FirstRefusal, Generator, Sessions, TurnCounts, Turns, Upgrades,
 };
-pub use moment::{Close, Countdown, Event, Moment, SaidBy};
+pub use moment::{Close, Countdown, Event, Moment};
 pub use spread::Percentiles;
 
 use moment::Earliest;

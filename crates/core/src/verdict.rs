@@ -331,6 +331,17 @@ impl<'a> Findings<'a> {
     /// Why nothing was ever reached, if so.
     fn unreachable(&self) -> Option<String> {
         let upgrades = &self.summary.upgrades;
+        let elsewhere = |status: &u16| matches!(status, 200..400 | 404 | 405 | 410 | 426 | 501);
+        if upgrades.refused > 0
+            && upgrades.accepted == 0
+            && upgrades.by_status.keys().all(elsewhere)
+        {
+            let statuses: Vec<_> = upgrades.by_status.keys().map(u16::to_string).collect();
+            return Some(format!(
+                "No WebSocket is served at this address: every upgrade was answered with {}; check its path.",
+                statuses.join(", ")
+            ));
+        }
         let ours = upgrades.by_error.get(ConnectError::Local.name());
         let theirs = upgrades.errored - ours.copied().unwrap_or_default();
         if theirs == 0 || upgrades.accepted + upgrades.refused > 0 {

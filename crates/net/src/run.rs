@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use plimsoll_core::admission::Admission;
@@ -14,7 +15,8 @@ use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::script;
 use plimsoll_core::summary::{Progress, Recorder};
 use plimsoll_core::time::At;
-use plimsoll_core::wire::ConnectError;
+use plimsoll_core::wire::{ConnId, ConnectError};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use url::Url;
@@ -55,6 +57,8 @@ struct Shared {
     interrupted: OnceLock<()>,
     clock: OnceLock<Clock>,
     recorders: Mutex<Vec<Arc<Mutex<Recorder>>>>,
+    /// Once the run is over.
+    last: OnceLock<Progress>,
 }
 
 impl Control {
@@ -64,6 +68,7 @@ impl Control {
             interrupted: OnceLock::new(),
             clock: OnceLock::new(),
             recorders: Mutex::default(),
+            last: OnceLock::new(),
         }))
     }
 
@@ -79,6 +84,9 @@ impl Control {
 
     /// What all shards have recorded so far.
     pub fn progress(&self) -> Progress {
+        if let Some(last) = self.0.last.get() {
+            return *last;
+        }
         locked(&self.0.recorders)
             .iter()
             .map(|recorder| locked(recorder).progress())
@@ -175,17 +183,17 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         .collect();
     locked(&control.0.recorders).clone_from(&recorders);
 
-    let parts = receivers.into_iter().enumerate().map(|(index, inbox)| {
+    let mut threads = Vec::with_capacity(shards);
+    for (index, inbox) in receivers.into_iter().enumerate() {
         let stripe = Stripe {
             index: index as u32,
             of: shards as u32,
         };
         let masks = Draw::new(epoch_millis() as u64).text(&options.run_id);
-        Parts {
+        let parts = Parts {
             clock,
             fleet: Fleet::new(plan.clone(), stripe, &options.run_id),
             gate: gate.clone(),
-            inbox,
             recorder: recorders[index].clone(),
             stage: control.0.stage.clone(),
             target: target.clone(),
@@ -193,46 +201,14 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             grace: options.grace,
             last_call,
             trace: options.trace.clone(),
-        }
-    });
-    let threads = parts
-        .map(|parts| {
-            let stage = parts.stage.clone();
-            std::thread::Builder::new()
-                .name("shard".into())
-                .spawn(move || {
-                    let ended = block_on(shard::run(parts));
-                    if ended.is_err() {
-                        // A part of the users never came: the rest would be another run than was asked for.
-                        stage.send_replace(Stage::Abandoned);
-                    }
-                    ended
-                })
-        })
-        .collect::<Vec<_>>();
-    if threads.iter().any(Result::is_err) {
-        control.0.stage.send_replace(Stage::Abandoned);
+        };
+        threads.push(spawn(parts, inbox));
     }
-    let mut report = Report::default();
-    let mut trouble = None;
-    for thread in threads {
-        let ended = thread.and_then(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        match ended {
-            Ok(part) => {
-                report.exhausted |= part.exhausted;
-                report.first_error = report.first_error.or(part.first_error);
-            }
-            Err(error) => trouble = Some(error),
-        }
-    }
-    if let Some(error) = trouble {
-        return Err(error.into());
-    }
+    // Whoever listens to the frames sees their end when the last shard is gone.
+    drop(options);
+    let report = join(threads)?;
     let elapsed = clock.now();
+    let _ = control.0.last.set(control.progress());
     Ok(Finished {
         recorder: together(recorders, labels),
         elapsed,
@@ -242,8 +218,41 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     })
 }
 
+type Shard = io::Result<JoinHandle<io::Result<Report>>>;
+
+fn spawn(parts: Parts, inbox: UnboundedReceiver<(ConnId, At)>) -> Shard {
+    let stage = parts.stage.clone();
+    // A part of the users never comes: the rest would be another run than was asked for.
+    let abandon = move || {
+        stage.send_replace(Stage::Abandoned);
+    };
+    let on_error = abandon.clone();
+    std::thread::Builder::new()
+        .name("shard".into())
+        .spawn(move || block_on(shard::run(parts, inbox)).inspect_err(|_| on_error()))
+        .inspect_err(|_| abandon())
+}
+
+fn join(threads: Vec<Shard>) -> io::Result<Report> {
+    let ended: Vec<_> = threads
+        .into_iter()
+        .map(|thread| {
+            thread?
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+        .collect();
+    ended.into_iter().try_fold(Report::default(), |all, shard| {
+        let shard = shard?;
+        Ok(Report {
+            exhausted: all.exhausted || shard.exhausted,
+            first_error: all.first_error.or(shard.first_error),
+        })
+    })
+}
+
 fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: Vec<String>) -> Recorder {
-    // `Control` may still look at the old ones; each is emptied into the one that is returned.
+    // `Control` may still hold the old ones; each is emptied into the one that is returned.
     let mut whole = Recorder::new(labels.clone());
     for recorder in recorders {
         let empty = Recorder::new(labels.clone());
@@ -252,8 +261,7 @@ fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: Vec<String>) -> Record
     whole
 }
 
-/// Checks everything that can be checked without a socket to the target. The moment is when a permission asks for an end,
-/// less the grace.
+/// Checks everything that can be checked without a socket to the target; with it comes the last call of a permission.
 fn prepare(plan: &Plan, options: &RunOptions) -> Result<(Target, Option<At>), RunError> {
     let url = &options.url;
     let tls = match url.scheme() {
@@ -285,12 +293,7 @@ fn prepare(plan: &Plan, options: &RunOptions) -> Result<(Target, Option<At>), Ru
     let far = addresses.iter().any(|address| !is_near(address.ip()));
     let last_call = permission
         .filter(|permission| far && covers(permission, &host, epoch_millis()))
-        .and_then(|permission| permission.until)
-        .map(|until| {
-            let left = until.as_millisecond().saturating_sub(epoch_millis());
-            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-            At::ZERO + left.saturating_sub(options.grace)
-        });
+        .and_then(|permission| last_call(permission, options.grace, epoch_millis()));
     let target = Target {
         dialer,
         connector,
@@ -337,6 +340,13 @@ fn heed_owner(plan: &Plan, host: &str, permission: Option<&Permission>) -> Resul
         reason,
         policy: policy_text(&owner),
     })
+}
+
+/// When open conversations must begin to end for the run to be over before its permission is.
+fn last_call(permission: &Permission, grace: Duration, epoch_millis: i64) -> Option<At> {
+    let until = permission.until?.as_millisecond();
+    let left = u64::try_from(until.saturating_sub(epoch_millis)).unwrap_or(0);
+    Some(At::ZERO + Duration::from_millis(left).saturating_sub(grace))
 }
 
 fn explain(plan: &Plan, failure: Failure) -> RunError {
@@ -394,3 +404,28 @@ pub fn open_files_limit() -> u64 {
 
 /// Only the resolver blocks, and its answers are kept: more threads would only ask the same again.
 const RESOLVER_THREADS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_call_comes_a_grace_before_the_permission_ends() {
+        let check = |until: Option<&str>, now_ms: i64, expect: Option<u64>| {
+            let permission = Permission {
+                ticket: "T-1".into(),
+                granted_by: None,
+                hosts: vec![],
+                until: until.map(|text| text.parse().unwrap()),
+            };
+            assert_eq!(
+                last_call(&permission, Duration::from_secs(30), now_ms),
+                expect.map(At::from_secs)
+            );
+        };
+        check(None, 0, None);
+        check(Some("1970-01-01T00:10:00Z"), 0, Some(570));
+        check(Some("1970-01-01T00:10:00Z"), 580_000, Some(0));
+        check(Some("1970-01-01T00:10:00Z"), 900_000, Some(0));
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -39,7 +40,6 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) fleet: Fleet,
     pub(crate) gate: Gate,
-    pub(crate) inbox: UnboundedReceiver<(ConnId, At)>,
     pub(crate) recorder: Arc<Mutex<Recorder>>,
     pub(crate) stage: watch::Sender<Stage>,
     pub(crate) target: Target,
@@ -88,9 +88,12 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs one shard to its end, on a `LocalSet`.
-pub(crate) async fn run(parts: Parts) -> std::io::Result<Report> {
-    let (shard, mut inbox) = Shard::new(parts)?;
+/// Runs one shard to its end, on a `LocalSet`. In the inbox arrive those whom admission lets go after they had to wait.
+pub(crate) async fn run(
+    parts: Parts,
+    mut inbox: UnboundedReceiver<(ConnId, At)>,
+) -> io::Result<Report> {
+    let shard = Shard::new(parts)?;
     let mut stage = shard.stage.subscribe();
     let grace = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(grace);
@@ -146,7 +149,7 @@ struct Shard {
 }
 
 impl Shard {
-    fn new(parts: Parts) -> std::io::Result<(Rc<Self>, UnboundedReceiver<(ConnId, At)>)> {
+    fn new(parts: Parts) -> io::Result<Rc<Self>> {
         let mut fleet = parts.fleet;
         if parts.trace.is_some() {
             fleet.trace();
@@ -167,7 +170,7 @@ impl Shard {
             mailboxes: RefCell::default(),
             report: RefCell::default(),
         };
-        Ok((Rc::new(shard), parts.inbox))
+        Ok(Rc::new(shard))
     }
 
     fn wake(self: &Rc<Self>) {

@@ -134,16 +134,13 @@ pub(crate) async fn upgrade(
         ended: None,
     };
     let answer = connection.alongside(sender.send_request(request));
-    let response = match timeout_at(deadline, answer).await {
-        Err(_) => {
-            return Err(Failure::new(
-                ConnectError::TimedOut,
-                "no answer to the upgrade in time",
-            ));
-        }
-        Ok(answer) => answer,
+    let Ok(answer) = timeout_at(deadline, answer).await else {
+        return Err(Failure::new(
+            ConnectError::TimedOut,
+            "no answer to the upgrade in time",
+        ));
     };
-    let response = match response {
+    let response = match answer {
         Ok(response) => response,
         // The sender only says "closed" where the connection itself knows why.
         Err(error) if error.is_canceled() || error.is_closed() => {

@@ -50,7 +50,10 @@ pub fn read(
 ) -> Result<Plan, Complaints> {
     let mut document = Document::parse(file, text)?.with_later(raw::LATER);
     for (path, value) in &overrides.set {
-        document.set(path, value);
+        // A target that is a mapping keeps its headers: `--target` names where to, not what is sent there.
+        let is_address = path == "target" && !value.trim_start().starts_with('{');
+        let keeps = is_address && document.is_mapping("target");
+        document.set(if keeps { "target.url" } else { path }, value);
     }
     document.rewrite(&mut |text| expand::expand(text, &overrides.vars, sources));
     let plan = document.read::<raw::Plan>().and_then(|raw| {

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use crate::evidence::{Clues, Said};
 use crate::sample::{Evidence, Who};
 use crate::time::At;
-use crate::wire::{Answer, Ended};
+use crate::wire::{Ended, Wall};
 
 /// Something that changed, or could have changed, how many conversations are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,64 +62,26 @@ pub struct Countdown {
     pub at: At,
     pub after: At,
     pub until: At,
-    pub said_by: SaidBy,
+    pub said_by: Said,
     pub status: u16,
     pub who: Who,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SaidBy {
-    RetryAfter,
-    RateLimitReset,
-    Body,
-}
-
-impl SaidBy {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RetryAfter => "Retry-After",
-            Self::RateLimitReset => "inin-ratelimit-reset",
-            Self::Body => "countdown in the body",
-        }
-    }
-}
-
 impl Countdown {
-    /// Reads what a refusal said; `None` when it said nothing that is understood.
+    /// Reads what a refusal said; `None` when it said nothing that is understood. A moment (a date, an epoch) is
+    /// understood only where the answer tells its own clock's time: a recorder does not know ours.
     pub fn read(evidence: &Evidence) -> Option<Self> {
-        let (said_by, seconds) = countdown(&evidence.answer)?;
-        let until = evidence.at + Duration::from_secs(seconds);
-        Some(Self {
+        let clues = Clues::of_answer(&evidence.answer, evidence.at, Wall::default());
+        let countdown = clues.countdown?;
+        (countdown.span <= LONGEST_COUNTDOWN).then(|| Self {
             at: evidence.at,
-            after: until - Duration::from_secs(1),
-            until,
-            said_by,
+            after: countdown.after(),
+            until: countdown.until(),
+            said_by: countdown.said,
             status: evidence.answer.status,
             who: evidence.who,
         })
     }
-}
-
-fn countdown(answer: &Answer) -> Option<(SaidBy, u64)> {
-    let header = |name| answer.header(name).and_then(whole_seconds);
-    None.or_else(|| Some((SaidBy::RetryAfter, header("retry-after")?)))
-        .or_else(|| Some((SaidBy::RateLimitReset, header("inin-ratelimit-reset")?)))
-        .or_else(|| Some((SaidBy::Body, bracketed_seconds(&answer.body)?)))
-}
-
-/// Not a date, and no moment since 1970 that calls itself a span.
-fn whole_seconds(text: &str) -> Option<u64> {
-    let seconds: u64 = text.trim().parse().ok()?;
-    (seconds <= LONGEST_COUNTDOWN).then_some(seconds)
-}
-
-/// `Retry the request in [42] seconds`.
-fn bracketed_seconds(body: &str) -> Option<u64> {
-    body.split('[')
-        .skip(1)
-        .filter_map(|rest| rest.split_once(']'))
-        .find(|(_, after)| after.trim_start().starts_with("second"))
-        .and_then(|(number, _)| whole_seconds(number))
 }
 
 /// Keeps the earliest of what it is given, and counts the rest.
@@ -196,54 +159,42 @@ impl Timed for Evidence {
 }
 
 /// A day: limits that tell one to wait longer are not what a load test meets.
-const LONGEST_COUNTDOWN: u64 = 86_400;
+const LONGEST_COUNTDOWN: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Answer;
 
-    fn check(headers: &[(&str, &str)], body: &str, expect: Option<(SaidBy, u64)>) {
-        let answer = Answer {
-            status: 429,
-            headers: headers
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            body: body.to_owned(),
+    fn check(headers: &[(&str, &str)], expect: Option<(Said, u64)>) {
+        let evidence = Evidence {
+            at: At::from_secs(10),
+            who: Who::default(),
+            answer: Answer {
+                status: 429,
+                headers: headers
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
+                body: String::new(),
+            },
         };
-        assert_eq!(countdown(&answer), expect, "{headers:?} {body}");
+        let seen = Countdown::read(&evidence).map(|countdown| {
+            assert_eq!(countdown.until.since(countdown.after).as_secs(), 1);
+            (
+                countdown.said_by,
+                countdown.until.since(countdown.at).as_secs(),
+            )
+        });
+        assert_eq!(seen, expect, "{headers:?}");
     }
 
     #[test]
-    fn a_countdown_is_read_wherever_a_refusal_says_it() {
-        check(&[("retry-after", "24")], "", Some((SaidBy::RetryAfter, 24)));
-        check(
-            &[("inin-ratelimit-reset", "61")],
-            "",
-            Some((SaidBy::RateLimitReset, 61)),
-        );
-        check(
-            &[("retry-after", "later"), ("inin-ratelimit-reset", " 7 ")],
-            "",
-            Some((SaidBy::RateLimitReset, 7)),
-        );
-        check(
-            &[],
-            r#"{"message":"Rate limit [x] exceeded. Retry the request in [42] seconds","status":429}"#,
-            Some((SaidBy::Body, 42)),
-        );
-    }
-
-    #[test]
-    fn what_is_no_countdown_is_left_alone() {
-        check(&[], "", None);
-        check(&[("retry-after", "-1")], "[3]", None);
-        check(&[("retry-after", "1792152901")], "[", None);
-        check(
-            &[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")],
-            "][",
-            None,
-        );
+    fn a_countdown_is_at_most_a_day_and_needs_no_clock_of_ours() {
+        check(&[], None);
+        check(&[("retry-after", "24")], Some((Said::RetryAfter, 24)));
+        check(&[("retry-after", "86401")], None);
+        check(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")], None);
     }
 
     #[test]

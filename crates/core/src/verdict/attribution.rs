@@ -231,6 +231,11 @@ impl Trail {
     /// How sure it is that admissions came back because conversations ended, and not because time passed: the chance
     /// that the ends stood so close before them by accident. `None` where that is not worth a verdict.
     fn followed_ends(&self) -> Option<f64> {
+        let (first_refused, _) = self.refused_span();
+        let after = |attempt: &&Attempt| attempt.sent > first_refused;
+        if self.admitted().filter(after).count() < ENOUGH_AFTER {
+            return None;
+        }
         let mut by_chance = 1.0;
         let mut refusing_since = None;
         for attempt in &self.attempts {
@@ -243,7 +248,10 @@ impl Trail {
                     let last_end = before.checked_sub(1).map_or(At::ZERO, |n| self.closed[n]);
                     let close = attempt.answered.since(last_end) + self.slack;
                     let silence = attempt.sent.since(since).max(Duration::from_nanos(1));
-                    by_chance *= close.div_duration_f64(silence).min(1.0);
+                    let chance = close.div_duration_f64(silence);
+                    if chance <= TELLING {
+                        by_chance *= chance;
+                    }
                     refusing_since = None;
                 }
                 _ => {}
@@ -291,6 +299,9 @@ struct Bounds {
     fell_from: Option<u64>,
     /// So many refusals came with clearly fewer open than were let in at other times.
     against: usize,
+    /// More than a few refusals came with fewer open than were let in at other times, if only by the margin.
+    doubtful: bool,
+    /// What machines that lag behind may blur.
     margin: u64,
 }
 
@@ -308,12 +319,14 @@ impl Bounds {
         let refused_at = at_refusals.iter().copied().min().unwrap_or_default();
         let fewest = at_refusals.iter().position(|open| *open == refused_at);
         let before = &at_refusals[..fewest.unwrap_or_default()];
-        let margin = (admitted_up_to / 50).max(1);
+        let margin = match admitted_up_to {
+            0..10 => 0,
+            _ => (admitted_up_to / 50).max(1),
+        };
+        let below = |line| at_refusals.iter().filter(|open| **open < line).count();
         Self {
-            against: at_refusals
-                .iter()
-                .filter(|open| **open + margin < admitted_up_to)
-                .count(),
+            against: below(admitted_up_to - margin),
+            doubtful: below(admitted_up_to) as f64 > at_refusals.len() as f64 * FEW,
             fell_from: before
                 .iter()
                 .copied()
@@ -330,7 +343,7 @@ impl Bounds {
     }
 
     const fn tight(&self) -> bool {
-        self.refused_at.abs_diff(self.admitted_up_to) <= self.margin
+        !self.doubtful && self.refused_at.abs_diff(self.admitted_up_to) <= self.margin
     }
 
     fn why_no_cap(&self) -> String {
@@ -373,6 +386,12 @@ fn slack(attempts: &[Attempt]) -> Duration {
 const LIMIT_STATUSES: [u16; 2] = [429, 503];
 /// One stray refusal must not rule a cap out.
 const ENOUGH_AGAINST: usize = 3;
+/// One conversation may happen to last as long as a window.
+const ENOUGH_AFTER: usize = 3;
+/// So many refusals may come below a cap because a place was freed late.
+const FEW: f64 = 0.02;
+/// Where ends come all the time one always stands close; many such are no evidence, because they are not independent.
+const TELLING: f64 = 0.2;
 /// Below this a verdict on a cap is better left open.
 const WORTH_A_VERDICT: f64 = 0.8;
 /// One run is one run.

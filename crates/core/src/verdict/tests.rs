@@ -1,318 +1,18 @@
-use std::num::NonZeroU32;
-use std::sync::Arc;
+mod world;
+
+use proptest::prelude::*;
 
 use super::*;
-use crate::dialect::{Client, Dialect, Identity, Server};
-use crate::draw::Spread;
-use crate::limit::{Anchor, Key, Label, Law, On, Refusal, Source};
-use crate::plan::{Admission, Closed, Group, Load, OnHandoff, OnRefusal, Until};
-use crate::profile::{Bot, Endpoint, Intent, Profile};
-use crate::sample::{
-    Closure, Evidence, Failure, Sample, Session, SessionOutcome, Turn, TurnOutcome, Upgrade,
-    Upgraded, What, Who,
-};
+use crate::limit::Anchor;
+use crate::sample::{SessionOutcome, Turn, TurnOutcome, Upgrade, Upgraded, What};
 use crate::summary::contract::Document;
 use crate::summary::{Facts, Recorder};
 use crate::time::At;
-use crate::wire::{Answer, Ended, Side, Wall};
-
-#[derive(Debug)]
-struct Mute;
-
-impl Dialect for Mute {
-    fn name(&self) -> &'static str {
-        "mute"
-    }
-
-    fn client(&self, _: &Identity) -> Box<dyn Client> {
-        unreachable!("a verdict opens no conversation")
-    }
-
-    fn server(&self, _: &Identity, _: Wall) -> Box<dyn Server> {
-        unreachable!("a verdict opens no conversation")
-    }
-}
-
-fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
-    let dialect: Arc<dyn Dialect> = Arc::new(Mute);
-    let nothing = Spread::Constant(Duration::ZERO);
-    let profile = Profile {
-        name: "test".to_owned(),
-        about: String::new(),
-        regions: BTreeMap::new(),
-        regions_source: None,
-        endpoints: vec![Endpoint {
-            name: "bot".to_owned(),
-            path: "/".to_owned(),
-            required_query: vec![],
-            url: None,
-            dialect: Arc::clone(&dialect),
-        }],
-        limits,
-        figures: vec![],
-        api: None,
-        shedding: None,
-        faults: Vec::new(),
-        bot: Bot {
-            greeting: None,
-            intents: Vec::new(),
-            otherwise: Intent {
-                when: None,
-                replies: Vec::new(),
-                delay: nothing,
-                gap: nothing,
-                chunks: 1,
-                shuffled: false,
-                typing: false,
-                quick_replies: Vec::new(),
-                handoff: false,
-            },
-            apology: None,
-        },
-        policy: None,
-    };
-    Plan {
-        name: "test".to_owned(),
-        platform: Arc::new(profile),
-        endpoint: "bot".to_owned(),
-        dialect,
-        target: crate::plan::Target::Emulator,
-        headers: vec![("authorization".to_owned(), "Bearer x".into())],
-        groups: vec![Group {
-            name: "all".to_owned(),
-            load: Load::Closed(Closed {
-                users: some(500),
-                ramp_up: Duration::from_secs(60),
-                start_delay: Duration::ZERO,
-                until: Until::Loops(some(1)),
-            }),
-            conversation: Vec::new(),
-        }],
-        data: None,
-        vars: Vec::new(),
-        fallback: Vec::new(),
-        on_handoff: OnHandoff::Leave,
-        admission: Admission {
-            pace,
-            on_refusal: OnRefusal::GiveUp,
-        },
-        goals: goals
-            .iter()
-            .map(|goal| Goal::parse(goal, &[]).unwrap_or_else(|error| panic!("{error}")))
-            .collect(),
-        permission: None,
-        seed: 1,
-    }
-}
-
-fn some(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).expect("not zero")
-}
-
-fn claimed(law: Law) -> Limit {
-    Limit {
-        name: "upgrades".to_owned(),
-        endpoints: Vec::new(),
-        on: On::Upgrade,
-        law,
-        key: vec![Key::Token],
-        charges_refused: false,
-        charges_refused_elsewhere: false,
-        queue: None,
-        penalty: None,
-        refusal: Refusal::Reset,
-        raised_by: Some("the platform's support, with a ticket.".to_owned()),
-        published: None,
-        also_claimed: Vec::new(),
-        source: Source {
-            label: Label::Fiction,
-            from: "made up".to_owned(),
-        },
-    }
-}
-
-fn three_hundred_a_minute() -> Limit {
-    claimed(Law::FixedWindow {
-        quota: some(300),
-        window: Duration::from_secs(60),
-        anchor: Anchor::FirstRequest,
-    })
-}
-
-/// A platform by simple arithmetic: users arrive evenly, each answer takes 2 ms.
-struct World<'a> {
-    users: u32,
-    spacing_s: f64,
-    /// How long user n talks.
-    talks_s: fn(u32) -> f64,
-    /// Lets an upgrade in, given the moment and how many are open, or says how many seconds to wait, if it says.
-    gate: &'a mut dyn FnMut(f64, usize) -> Result<(), Option<u64>>,
-    /// After so many refusals the youngest socket dies.
-    sheds_every: Option<u32>,
-}
-
-impl World<'_> {
-    fn play(&mut self) -> Summary {
-        let mut recorder = Recorder::new(Vec::new());
-        let mut open: Vec<(At, At, u32)> = Vec::new();
-        let mut refused = 0;
-        for user in 0..self.users {
-            let at = At::from_secs_f64(f64::from(user) * self.spacing_s);
-            end_until(at, &mut open, &mut recorder);
-            record(&mut recorder, at, user, What::Due);
-            let answered = at + Duration::from_millis(2);
-            let decided = (self.gate)(at.as_secs_f64(), open.len());
-            upgraded(&mut recorder, at, user, decided.is_ok());
-            match decided {
-                Ok(()) => {
-                    let end = answered + Duration::from_secs_f64((self.talks_s)(user));
-                    open.push((end, answered, user));
-                }
-                Err(retry_after) => {
-                    ended(&mut recorder, answered, user, SessionOutcome::Refused);
-                    keep(&mut recorder, answered, user, retry_after);
-                    refused += 1;
-                    if self.sheds_every.is_some_and(|every| refused % every == 0)
-                        && let Some((_, opened, victim)) = open.pop()
-                    {
-                        let dies = answered + Duration::from_millis(3);
-                        close(
-                            &mut recorder,
-                            dies,
-                            opened,
-                            victim,
-                            Ended::Fin { close_notify: None },
-                        );
-                    }
-                }
-            }
-        }
-        end_until(At::NEVER, &mut open, &mut recorder);
-        recorder.finish(&Facts {
-            plan_file: "examples/singapore.yaml".to_owned(),
-            elapsed: At::from_secs(105),
-            asked: Some(u64::from(self.users)),
-            asked_over: Duration::from_secs_f64(f64::from(self.users) * self.spacing_s),
-            ..Facts::default()
-        })
-    }
-}
-
-fn record(recorder: &mut Recorder, at: At, user: u32, what: What) {
-    let who = Who {
-        user,
-        ..Who::default()
-    };
-    recorder.record(&Sample { at, who, what });
-}
-
-fn upgraded(recorder: &mut Recorder, at: At, user: u32, accepted: bool) {
-    let answered = at + Duration::from_millis(2);
-    let upgrade = Upgrade {
-        planned: at,
-        released: at,
-        connected: at,
-        ready: at + Duration::from_millis(1),
-        ended: answered,
-        attempt: 1,
-        outcome: if accepted {
-            Upgraded::Accepted
-        } else {
-            Upgraded::Refused { status: 429 }
-        },
-    };
-    record(recorder, answered, user, What::Upgrade(upgrade));
-}
-
-fn keep(recorder: &mut Recorder, at: At, user: u32, retry_after: Option<u64>) {
-    let headers = retry_after.map(|wait| ("retry-after".to_owned(), wait.to_string()));
-    recorder.keep(Evidence {
-        at,
-        who: Who {
-            user,
-            ..Who::default()
-        },
-        answer: Answer {
-            status: 429,
-            headers: headers.into_iter().collect(),
-            body: String::new(),
-        },
-    });
-}
-
-fn end_until(now: At, open: &mut Vec<(At, At, u32)>, recorder: &mut Recorder) {
-    let mut over: Vec<_> = open.extract_if(.., |(end, ..)| *end <= now).collect();
-    over.sort_unstable();
-    for (end, opened, user) in over {
-        let how = Ended::Closed {
-            code: Some(1000),
-            first: Side::Us,
-        };
-        close(recorder, end, opened, user, how);
-    }
-}
-
-fn close(recorder: &mut Recorder, at: At, opened: At, user: u32, how: Ended) {
-    let expected = matches!(how, Ended::Closed { .. });
-    let closure = Closure {
-        opened,
-        how,
-        expected,
-    };
-    record(recorder, at, user, What::Closure(closure));
-    let outcome = if expected {
-        SessionOutcome::Completed
-    } else {
-        SessionOutcome::Failed(Failure::Closed)
-    };
-    ended(recorder, at, user, outcome);
-}
-
-fn ended(recorder: &mut Recorder, at: At, user: u32, outcome: SessionOutcome) {
-    let session = Session {
-        outcome,
-        never_reached: 0,
-    };
-    record(recorder, at, user, What::Session(session));
-}
-
-/// 300 in each minute from the first request on; `counts` says whether refusals tell how long to wait.
-fn window(counts: bool) -> impl FnMut(f64, usize) -> Result<(), Option<u64>> {
-    let (mut begun, mut taken) = (f64::NEG_INFINITY, 0);
-    move |at, _| {
-        if at >= begun + 60.0 {
-            (begun, taken) = (at, 0);
-        }
-        if taken == 300 {
-            return Err(counts.then(|| (begun + 60.0 - at).ceil() as u64));
-        }
-        taken += 1;
-        Ok(())
-    }
-}
-
-fn cap(of: usize) -> impl FnMut(f64, usize) -> Result<(), Option<u64>> {
-    move |_, open| if open < of { Ok(()) } else { Err(None) }
-}
-
-/// 2 a second, 20 at once.
-fn bucket() -> impl FnMut(f64, usize) -> Result<(), Option<u64>> {
-    let (mut tokens, mut last) = (20.0_f64, 0.0);
-    move |at, _| {
-        tokens = (tokens + (at - last) * 2.0).min(20.0);
-        last = at;
-        if tokens < 1.0 {
-            return Err(Some(1));
-        }
-        tokens -= 1.0;
-        Ok(())
-    }
-}
-
-/// About 40 s, a little different for each user.
-fn about_40_s(user: u32) -> f64 {
-    38.0 + f64::from(user * 7 % 40) / 10.0
-}
+use crate::wire::Ended;
+use world::{
+    World, about_40_s, bucket, cap, close, ended, plan, record, three_hundred_a_minute, upgraded,
+    window,
+};
 
 fn told(summary: &Summary, plan: &Plan) -> String {
     let verdict = judge(summary, plan);
@@ -356,12 +56,15 @@ fn singapore(counts: bool) -> Summary {
     World {
         users: 500,
         spacing_s: 0.12,
-        talks_s: about_40_s,
-        gate: &mut window(counts),
+        talks_s: &about_40_s,
+        way: &ONE_MS,
+        gate: &mut window(300, 60.0, counts),
         sheds_every: Some(5),
     }
     .play()
 }
+
+const ONE_MS: fn(u32) -> Duration = |_| Duration::from_millis(1);
 
 #[test]
 fn singapore_unpaced_is_a_rate_and_not_a_cap() {
@@ -386,7 +89,8 @@ fn a_gate_of_50_places_is_a_cap() {
     let summary = World {
         users: 500,
         spacing_s: 0.12,
-        talks_s: about_40_s,
+        talks_s: &about_40_s,
+        way: &ONE_MS,
         gate: &mut cap(50),
         sheds_every: None,
     }
@@ -401,7 +105,8 @@ fn a_gate_of_300_places_with_long_conversations_is_not_decided() {
     let summary = World {
         users: 500,
         spacing_s: 0.12,
-        talks_s: |_| 70.0,
+        talks_s: &|_| 70.0,
+        way: &ONE_MS,
         gate: &mut cap(300),
         sheds_every: None,
     }
@@ -416,8 +121,9 @@ fn a_window_with_long_conversations_is_not_decided_but_its_countdowns_are_told()
     let summary = World {
         users: 500,
         spacing_s: 0.12,
-        talks_s: |_| 70.0,
-        gate: &mut window(true),
+        talks_s: &|_| 70.0,
+        way: &ONE_MS,
+        gate: &mut window(300, 60.0, true),
         sheds_every: None,
     }
     .play();
@@ -429,8 +135,9 @@ fn a_trickle_is_a_meter() {
     let summary = World {
         users: 500,
         spacing_s: 0.12,
-        talks_s: about_40_s,
-        gate: &mut bucket(),
+        talks_s: &about_40_s,
+        way: &ONE_MS,
+        gate: &mut bucket(2.0, 20.0),
         sheds_every: None,
     }
     .play();
@@ -448,8 +155,9 @@ fn windows_that_come_back_are_measured_without_a_countdown() {
     let summary = World {
         users: 2_000,
         spacing_s: 0.12,
-        talks_s: |_| 20.0,
-        gate: &mut window(false),
+        talks_s: &|_| 20.0,
+        way: &ONE_MS,
+        gate: &mut window(300, 60.0, false),
         sheds_every: None,
     }
     .play();
@@ -461,8 +169,9 @@ fn several_windows_are_measured_by_their_countdowns() {
     let summary = World {
         users: 2_000,
         spacing_s: 0.12,
-        talks_s: |_| 20.0,
-        gate: &mut window(true),
+        talks_s: &|_| 20.0,
+        way: &ONE_MS,
+        gate: &mut window(300, 60.0, true),
         sheds_every: None,
     }
     .play();
@@ -474,7 +183,8 @@ fn a_gate_that_was_shut_all_along_shows_nothing_but_that() {
     let summary = World {
         users: 20,
         spacing_s: 0.12,
-        talks_s: about_40_s,
+        talks_s: &about_40_s,
+        way: &ONE_MS,
         gate: &mut cap(0),
         sheds_every: None,
     }
@@ -488,7 +198,7 @@ fn deaths_far_from_refusals_stay_undetermined() {
     for user in 0..10 {
         let at = At::from_secs(u64::from(user));
         record(&mut recorder, at, user, What::Due);
-        upgraded(&mut recorder, at, user, true);
+        upgraded(&mut recorder, at, at, user, true);
         close(
             &mut recorder,
             at + Duration::from_secs(9),
@@ -509,7 +219,8 @@ fn a_gate_that_never_refuses_passes_and_shows_nothing() {
     let summary = World {
         users: 50,
         spacing_s: 0.2,
-        talks_s: about_40_s,
+        talks_s: &about_40_s,
+        way: &ONE_MS,
         gate: &mut cap(500),
         sheds_every: None,
     }
@@ -759,5 +470,131 @@ fn the_summary_s_names_are_a_contract() {
     .flat_map(|line| line.split(' '))
     {
         assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    Cap(usize),
+    Window(u32, f64, bool),
+    Bucket(f64, f64),
+}
+
+impl Kept {
+    fn gate(self) -> Box<dyn FnMut(f64, usize) -> Result<(), Option<u64>>> {
+        match self {
+            Self::Cap(of) => Box::new(cap(of)),
+            Self::Window(quota, window_s, counts) => Box::new(window(quota, window_s, counts)),
+            Self::Bucket(rate, burst) => Box::new(bucket(rate, burst)),
+        }
+    }
+}
+
+fn kept() -> impl Strategy<Value = Kept> {
+    let windows = prop::sample::select(vec![1.0, 5.0, 10.0, 30.0, 60.0]);
+    prop_oneof![
+        (1..150_usize).prop_map(Kept::Cap),
+        (1..300_u32, windows, any::<bool>()).prop_map(|(q, w, counts)| Kept::Window(q, w, counts)),
+        (0.2..10.0, 1.0..50.0).prop_map(|(rate, burst)| Kept::Bucket(rate, burst)),
+    ]
+}
+
+/// 400 users against what is kept; `None` when the law that was seen is right, or left open.
+fn wrong(kept: Kept, spacing_s: f64, talks: f64, varies: f64, way_ms: f64) -> Option<String> {
+    let noise = |user: u32, salt: u32| {
+        f64::from((user ^ salt).wrapping_mul(2_654_435_761) >> 8) / f64::from(1 << 24)
+    };
+    let mut gate = kept.gate();
+    let summary = World {
+        users: 400,
+        spacing_s,
+        talks_s: &|user| talks * (1.0 + varies * (noise(user, 7) - 0.5)),
+        way: &|user| Duration::from_secs_f64(way_ms * (0.5 + noise(user, 99)) / 1e3),
+        gate: &mut gate,
+        sheds_every: None,
+    }
+    .play();
+    let Some(seen) = attribution::see(&summary) else {
+        return (summary.upgrades.refused > 0).then(|| "refusals were overlooked".to_owned());
+    };
+    let right = match (kept, seen.law) {
+        (_, SeenLaw::NotDecided { .. }) => true,
+        (Kept::Cap(of), SeenLaw::Concurrency { quota }) => {
+            quota.abs_diff(of as u64) <= (quota / 50).max(1)
+        }
+        (Kept::Cap(_), _) | (_, SeenLaw::Concurrency { .. }) => false,
+        (Kept::Window(of, lasts, _), SeenLaw::FixedWindow { quota, window, .. }) => {
+            // Upgrades on their way at the first refusal blur the count.
+            let blur = (way_ms * 3e-3 / spacing_s).ceil() as u64 + 1;
+            quota.abs_diff(u64::from(of)) <= blur
+                && window.is_none_or(|window| window.as_secs_f64() == lasts)
+        }
+        _ => true,
+    };
+    let sure = (0.0..=0.99).contains(&seen.confidence);
+    (!right || !sure).then(|| format!("{kept:?}: {seen:?}"))
+}
+
+proptest! {
+    /// Whatever the load and the network: a cap is never taken for a rate, nor a rate for a cap, nor a figure made up.
+    #[test]
+    fn a_rate_is_never_a_cap_and_a_cap_never_a_rate(
+        kept in kept(),
+        spacing_s in 0.02..0.5_f64,
+        talks in 1.0..90.0_f64,
+        varies in 0.0..1.0_f64,
+        way_ms in 0.2..80.0_f64,
+    ) {
+        // Where a conversation lasts as long as the window, a place frees itself when the window ends.
+        prop_assume!(!matches!(kept, Kept::Window(_, lasts, _) if (talks / lasts - 1.0).abs() < 0.1));
+        prop_assert_eq!(wrong(kept, spacing_s, talks, varies, way_ms), None);
+    }
+}
+
+#[test]
+fn coincidences_that_once_misled() {
+    for (kept, spacing_s, talks, varies, way_ms) in [
+        // One at a time in either case; the conversation is a little shorter than the window.
+        (Kept::Window(1, 30.0, false), 0.435, 25.3, 0.0, 0.2),
+        // Ends come all the time, so one always stands close before an admission.
+        (Kept::Bucket(3.587, 7.853), 0.266, 1.0, 0.0, 56.8),
+        // An upgrade that overtook the first refused one is no return.
+        (Kept::Window(136, 10.0, false), 0.036_281, 1.0, 0.0, 60.39),
+        // A conversation that lasts exactly as long as the window.
+        (
+            Kept::Window(1, 30.0, false),
+            0.116_731,
+            33.709_239,
+            0.648_559,
+            0.2,
+        ),
+    ] {
+        assert_eq!(wrong(kept, spacing_s, talks, varies, way_ms), None);
+    }
+}
+
+/// The agreed cases are decided, not left open, on a network with noise too.
+#[test]
+fn enough_is_seen_on_a_noisy_network() {
+    for (kept, name) in [
+        (Kept::Cap(50), "concurrency"),
+        (Kept::Cap(20), "concurrency"),
+        (Kept::Window(150, 30.0, true), "fixed-window"),
+        (Kept::Window(150, 30.0, false), "fixed-window"),
+        (Kept::Bucket(2.0, 20.0), "meter"),
+    ] {
+        let mut gate = kept.gate();
+        let summary = World {
+            users: 500,
+            spacing_s: 0.12,
+            talks_s: &|user| about_40_s(user) / 2.0,
+            way: &|user| Duration::from_millis(u64::from(20 + user * 13 % 30)),
+            gate: &mut gate,
+            sheds_every: None,
+        }
+        .play();
+        let seen = attribution::see(&summary);
+        let law = seen.as_ref().map(|seen| seen.law.name());
+        assert_eq!(law, Some(name), "{kept:?} {seen:?}");
     }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::attribution::{Attempt, SUREST, SeenLaw, Trail};
+use crate::evidence::Said;
 use crate::limit::Anchor;
-use crate::summary::{Countdown, SaidBy};
+use crate::summary::Countdown;
 use crate::time::At;
 
 /// The moments at which countdowns point, where they agree as a window's do: all refusals before an end point at it.
@@ -16,7 +17,7 @@ pub(super) struct Clock {
     ends: Vec<(At, Duration)>,
     /// From 0 to 1: the share of countdowns that agree.
     agree: f64,
-    said_by: SaidBy,
+    said_by: Said,
 }
 
 /// The law, and how sure it is. `against` counts the refusals that ruled a cap out.
@@ -266,6 +267,13 @@ impl Stretches {
                 }
             }
         }
+        // What was let in so soon after the first refusal was on its way beside it.
+        let beside = first_refused.sent + trail.slack * 2;
+        let beside = runs
+            .iter()
+            .take_while(|run| run.between.1 <= beside)
+            .count();
+        quota += runs.drain(..beside).map(|run| run.count).sum::<u64>();
         Self {
             quota,
             begun,
@@ -324,11 +332,13 @@ impl Stretches {
             "{} were let in from {} on, and again {} from {} on.",
             self.quota, self.begun, run.count, run.between.1
         ));
-        let Some(window) = window else {
-            let at_least = self.first_silence();
+        // A full block of another size means that the first one was more than one window, or less.
+        let blur = (self.quota / 50).max(2);
+        let agrees = !run.complete || run.count.abs_diff(self.quota) <= blur;
+        let Some(window) = window.filter(|_| agrees) else {
             let law = SeenLaw::Rate {
-                quota: self.quota,
-                at_least,
+                quota: if agrees { self.quota } else { run.count },
+                at_least: self.first_silence(),
             };
             return Some((law, WINDOW_WITHOUT_A_CLOCK));
         };
@@ -338,18 +348,12 @@ impl Stretches {
             seconds(window)
         ));
         let by_chance = (2.0 * half.div_duration_f64(window)).min(1.0);
-        let agrees = !run.complete || run.count == self.quota;
-        let confidence = if agrees {
-            LOGS_ARE_RARE
-        } else {
-            WINDOW_WITHOUT_A_CLOCK
-        };
         let law = SeenLaw::FixedWindow {
             quota: self.quota,
             window: Some(window),
             anchor: Some(Anchor::FirstRequest),
         };
-        Some((law, confidence * (1.0 - by_chance)))
+        Some((law, LOGS_ARE_RARE * (1.0 - by_chance)))
     }
 }
 

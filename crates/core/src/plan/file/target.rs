@@ -26,6 +26,11 @@ pub(super) fn target(
         raw::Target::Parts(parts) => *parts,
     };
     let target = match (parts.url, parts.region, parts.deployment) {
+        // A flag says what is wanted now.
+        (Some(url), Some(_), _) if url.place.is_flag() => {
+            let (url, place) = url.placed()?;
+            address(&url, place, document)
+        }
         (Some(url), None, None) => {
             let (url, place) = url.placed()?;
             address(&url, place, document)

@@ -176,6 +176,28 @@ plan.yaml: 'a..b' is not a path (set on the command line: a..b)
     );
 }
 
+#[test]
+fn a_flag_for_the_target_changes_the_address_alone() {
+    let to = |target: &str| {
+        let yaml = format!("target: {target}");
+        let plan = read_with(&yaml, &[("target", "ws://127.0.0.1:9/x")], &[]).unwrap();
+        (format!("{:?}", plan.target), plan.headers.len())
+    };
+    let address = r#"Url(Url { scheme: "ws""#;
+    for (target, headers) in [
+        ("emulator", 0),
+        (
+            "{url: 'wss://bot.example.com/chat', headers: {X-Tenant: acme}}",
+            1,
+        ),
+        ("{region: eu, headers: {X-Tenant: acme}}", 1),
+    ] {
+        let (url, kept) = to(target);
+        assert!(url.starts_with(address), "{target}: {url}");
+        assert_eq!(kept, headers, "{target}");
+    }
+}
+
 fn say(plan: &Plan, index: usize) -> &Say {
     match &plan.groups[0].conversation[index] {
         Step::Say(say) => say,

@@ -296,7 +296,7 @@ policy: {text: a, source: b, demands: [ticket]}
     );
     check(
         "version: 1\nname: x\nbot: {otherwise: {reply: hm}}\nendpoints: [{name: api, path: /, dialect: {json: {}}}]\n",
-        "4:19: 'api' is the name of the platform's HTTP API | give the endpoint another name",
+        "4:20: 'api' is the name of the platform's HTTP API | give the endpoint another name",
     );
 }
 

@@ -1,0 +1,578 @@
+//! The built binary, from its arguments to its exit code, against the emulator and against targets that are none.
+
+mod support;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use support::{Ran, Server, finish, folder, path, plimsoll, run};
+
+/// Against the emulator, over in a second.
+const QUICK: &str = "\
+version: 1
+name: quick
+platform: rehearsal-singapore
+target: emulator
+load: {users: 5, ramp_up: 200ms}
+conversation:
+  - greeting: {within: 5s}
+  - {say: Where is my order?, name: order, expect: {contains: order}}
+";
+
+/// Three places, which nobody leaves while others come.
+const GATE: &str = "\
+version: 1
+name: gate
+endpoints: [{name: bot, path: /chat, dialect: {json: {}}}]
+limits:
+  - name: places
+    on: upgrade
+    law: {concurrency: {quota: 3}}
+    refusal: {http: {status: 429, body: full}}
+    source: {label: fiction, from: this test}
+bot: {otherwise: {reply: 'You said: {{ text }}'}}
+";
+
+/// A bot that never answers, not even a Close frame.
+const STALL: &str = "\
+version: 1
+name: stall
+endpoints: [{name: bot, path: /chat, dialect: {json: {}}}]
+faults: [{at_message: 1, what: stall}]
+bot: {otherwise: {reply: never sent}}
+";
+
+#[test]
+fn a_run_says_what_it_was_and_passes() {
+    let plans = folder(&[("quick.yaml", QUICK)]);
+    let summary = path(&plans, "summary.json");
+    let ran = run([
+        "run",
+        &path(&plans, "quick.yaml"),
+        "--summary",
+        &summary,
+        "--quiet",
+    ])
+    .ends_with(0);
+    assert_eq!(
+        ran.out.lines().next(),
+        Some("Target: built-in emulator (rehearsal-singapore); no bot of yours was tested.")
+    );
+    let ran = ran.says("PASSED").says("5 completed").says("asked 5");
+    assert_eq!(ran.out.lines().last(), Some("exit 0"));
+    assert_eq!(ran.err, "");
+
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(summary).unwrap()).unwrap();
+    let schema: Value = serde_json::from_str(&run(["schema", "summary"]).ends_with(0).out).unwrap();
+    if let Err(error) = jsonschema::validate(&schema, &summary) {
+        panic!("{error} at {} in {summary:#}", error.instance_path());
+    }
+    assert_eq!(summary["verdict"], "passed");
+    assert_eq!(summary["sessions"]["completed"], 5);
+    assert!(
+        summary["generator"]["rss_peak_bytes"].as_u64() > Some(1 << 20),
+        "{summary:#}"
+    );
+}
+
+#[test]
+fn flags_change_the_one_thing_that_they_name() {
+    let plans = folder(&[("quick.yaml", QUICK)]);
+    run([
+        "run",
+        &path(&plans, "quick.yaml"),
+        "--json",
+        "--users",
+        "2",
+        "--loops",
+        "3",
+        "--seed",
+        "7",
+        "--set",
+        "goals=[sessions.completed == 6]",
+    ])
+    .ends_with(0)
+    .says(r#""seed": 7"#)
+    .says(r#""completed": 6"#)
+    .complains("Target: built-in emulator");
+}
+
+#[test]
+fn goals_missed_by_the_target_end_with_3() {
+    let plans = folder(&[(
+        "quick.yaml",
+        &QUICK.replace("contains: order", "contains: unobtainium"),
+    )]);
+    run([
+        "run",
+        &path(&plans, "quick.yaml"),
+        "--set",
+        "goals=[turns.mismatched == 0]",
+    ])
+    .ends_with(3)
+    .says("GOALS MISSED")
+    .says("missed  turns.mismatched == 0   (was 5)");
+}
+
+#[test]
+fn a_platform_that_refuses_ends_with_4() {
+    let plan = QUICK
+        .replace("rehearsal-singapore", "gate.yaml")
+        .replace("  - greeting: {within: 5s}\n", "")
+        .replace("contains: order}}", "contains: order}}\n  - think: 1s");
+    let plans = folder(&[("plan.yaml", &plan), ("gate.yaml", GATE)]);
+    run(["run", &path(&plans, "plan.yaml"), "--pace", "off"])
+        .ends_with(4)
+        .says("Target: built-in emulator (gate)")
+        .says("PLATFORM LIMITED")
+        .says("2 refused (429: 2)");
+    run([
+        "try",
+        &path(&plans, "plan.yaml"),
+        "--set",
+        "platform=gate.yaml",
+    ])
+    .ends_with(0)
+    .says("-> {\"type\":\"message\"");
+}
+
+#[test]
+fn a_target_that_is_none_ends_with_6_and_the_way_out() {
+    // Bound and closed again: nothing listens there.
+    let nothing = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    run(["run", &format!("ws://{nothing}/"), "--users", "2"])
+        .ends_with(6)
+        .says("UNREACHABLE")
+        .says("check the address and the port");
+
+    let http = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", http.local_addr().unwrap());
+    let page = std::thread::spawn(move || {
+        let (mut client, _) = http.accept().unwrap();
+        let mut request = [0; 4096];
+        let read = client.read(&mut request).unwrap();
+        assert!(request[..read].starts_with(b"GET / HTTP/1.1\r\n"));
+        client
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+            .unwrap();
+    });
+    run(["run", &url])
+        .ends_with(6)
+        .says("No WebSocket is served at this address")
+        .says("answered with 200");
+    page.join().unwrap();
+
+    run(["run", "wss://no-such-host.invalid/"])
+        .ends_with(6)
+        .complains("does not resolve");
+}
+
+#[test]
+fn a_certificate_must_be_right() {
+    let files = folder(&[]);
+    let ca = path(&files, "ca.pem");
+    let emulator = Server::emulate(["--tls", "--ca-out", &ca]);
+    let url = emulator.address(0).replace("127.0.0.1", "localhost");
+    assert!(url.starts_with("wss://"), "{url}");
+    run(["run", &url])
+        .ends_with(6)
+        .says("certificate")
+        .says("--ca-file FILE trusts");
+    run(["run", &url, "--ca-file", &ca]).ends_with(0);
+    run(["run", &url, "--insecure"])
+        .ends_with(0)
+        .complains("INSECURE: certificates are not checked");
+    run(["run", &url, "--ca-file", &path(&files, "none.pem")])
+        .ends_with(2)
+        .complains("cannot be read");
+}
+
+#[test]
+fn a_public_address_is_refused_without_a_permission() {
+    let plans = folder(&[("quick.yaml", QUICK)]);
+    // An address for documentation, which nobody has; it is refused before a packet is sent.
+    run([
+        "run",
+        &path(&plans, "quick.yaml"),
+        "--target",
+        "wss://192.0.2.7/chat",
+    ])
+    .ends_with(2)
+    .complains("192.0.2.7")
+    .complains("--permission TICKET")
+    .complains("A real one wants to be asked first");
+}
+
+#[test]
+fn a_port_in_use_ends_with_2() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    run(["emulate", "--listen", &address])
+        .ends_with(2)
+        .complains("in use")
+        .complains("port 0");
+}
+
+#[test]
+fn bad_input_is_one_clear_error() {
+    let plan = |from: &str, to: &str| {
+        assert!(QUICK.contains(from), "{from}");
+        QUICK.replace(from, to)
+    };
+    let bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned()
+        + &('b'..='i')
+            .map(|c| {
+                format!(
+                    "{c}: &{c} [{}]\n",
+                    vec![format!("*{}", (c as u8 - 1) as char); 10].join(", ")
+                )
+            })
+            .collect::<String>();
+    for (text, complaint) in [
+        (plan("users: 5", "usres: 5"), "usres"),
+        (plan("users: 5", "users: 0"), "0"),
+        (plan("users: 5", "users: -3"), "-3"),
+        (plan("ramp_up: 200ms", "ramp_up: 200 parsecs"), "parsecs"),
+        (plan("Where is my order?", "Where is {{ order }}?"), "order"),
+        (
+            plan(
+                "target: emulator",
+                "target: emulator\ndata: {csv: nowhere.csv}",
+            ),
+            "nowhere.csv",
+        ),
+        (
+            plan("target: emulator", "target: http://127.0.0.1/"),
+            "http",
+        ),
+        (
+            plan("rehearsal-singapore", "rehersal-singapore"),
+            "rehersal-singapore",
+        ),
+        (
+            plan(
+                "target: emulator",
+                "target: ws://127.0.0.1:1/${PLIMSOLL_TEST_UNSET}",
+            ),
+            "PLIMSOLL_TEST_UNSET",
+        ),
+        (
+            plan(
+                "target: emulator",
+                "target: emulator\ngoals: [turns.latncy.p95 < 2s]",
+            ),
+            "latncy",
+        ),
+        ("[1, 2".to_owned(), "plan.yaml"),
+        (String::new(), "plan.yaml"),
+        (bomb, "plan.yaml"),
+    ] {
+        let plans = folder(&[("plan.yaml", &text)]);
+        let ran = run(["run", &path(&plans, "plan.yaml")])
+            .ends_with(2)
+            .complains(complaint);
+        assert_eq!(ran.out, "", "{text}");
+        assert!(ran.err.starts_with("error: "), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_a_plan_is_not_read_to_its_end() {
+    let plans = folder(&[("latin1.yaml", "")]);
+    let huge = path(&plans, "huge.yaml");
+    File::create(&huge).unwrap().set_len(100 << 20).unwrap();
+    run(["run", &huge]).ends_with(2).complains("larger than");
+    std::fs::write(path(&plans, "latin1.yaml"), b"name: caf\xe9").unwrap();
+    run(["run", &path(&plans, "latin1.yaml")])
+        .ends_with(2)
+        .complains("UTF-8");
+    run(["run", &path(&plans, "none.yaml")])
+        .ends_with(2)
+        .complains("none.yaml cannot be read");
+    run(["emulate", "no-such-profile"])
+        .ends_with(2)
+        .complains("rehearsal-singapore");
+}
+
+#[test]
+fn words_of_a_conversation_belong_to_an_address() {
+    let plans = folder(&[("quick.yaml", QUICK)]);
+    run(["run", &path(&plans, "quick.yaml"), "--say", "hi"])
+        .ends_with(2)
+        .complains("--say needs");
+    run(["run", "--users", "0", "ws://127.0.0.1:1/"])
+        .ends_with(2)
+        .complains("--users");
+    run(["run", "ws://127.0.0.1:1/", "--header", "nonsense"])
+        .ends_with(2)
+        .complains("colon");
+    run(["sink"]).ends_with(2).complains("sink");
+}
+
+#[test]
+fn ctrl_c_ends_conversations_politely() {
+    let plans = folder(&[("plan.yaml", &(QUICK.to_owned() + "  - think: 1h\n"))]);
+    let mut trying = Running::start(&["try", &path(&plans, "plan.yaml")]);
+    trying.wait_for("-> ");
+    trying.wait_for("reply");
+    trying.signal(Signal::INT);
+    trying
+        .ends()
+        .ends_with(130)
+        .says("closed 1000")
+        .says("INTERRUPTED")
+        .complains("Once more to leave at once");
+}
+
+#[test]
+fn ctrl_c_twice_leaves_at_once_and_saves() {
+    let plans = folder(&[
+        (
+            "plan.yaml",
+            &QUICK
+                .replace("rehearsal-singapore", "stall.yaml")
+                .replace("  - greeting: {within: 5s}\n", "")
+                .replace("contains: order", "within: 1h"),
+        ),
+        ("stall.yaml", STALL),
+    ]);
+    let mut trying = Running::start(&["try", &path(&plans, "plan.yaml")]);
+    trying.wait_for("-> ");
+    trying.signal(Signal::INT);
+    trying.wait_for_note("Stopping");
+    trying.signal(Signal::INT);
+    trying
+        .ends()
+        .ends_with(130)
+        .says("INTERRUPTED")
+        .complains("Leaving at once");
+
+    let summary = path(&plans, "summary.json");
+    let mut running = Running::start(&["run", &path(&plans, "plan.yaml"), "--summary", &summary]);
+    running.wait_for("Target: ");
+    running.signal(Signal::TERM);
+    running.wait_for_note("Stopping");
+    running.signal(Signal::TERM);
+    running.ends().ends_with(130);
+    let summary = std::fs::read_to_string(summary).unwrap();
+    assert!(summary.contains(r#""verdict": "interrupted""#), "{summary}");
+}
+
+#[test]
+fn the_emulator_ends_with_a_run_that_is_killed() {
+    let plans = folder(&[("plan.yaml", &(QUICK.to_owned() + "  - think: 1h\n"))]);
+    let mut running = Running::start(&["run", &path(&plans, "plan.yaml"), "--quiet"]);
+    running.wait_for("Target: ");
+    running.signal(Signal::KILL);
+    // The emulator has the same standard error: its end shows that nobody holds it open any more.
+    assert_eq!(running.ends().code, None);
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let files = folder(&[]);
+    let colours = |variables: &[(&str, &str)]| {
+        let mut command = plimsoll();
+        command
+            .args(["platforms"])
+            .envs(variables.iter().copied())
+            .current_dir(files.path());
+        finish(&mut command).ends_with(0).out.contains('\x1b')
+    };
+    assert!(!colours(&[]), "a pipe");
+    assert!(colours(&[("CLICOLOR_FORCE", "1")]));
+    assert!(!colours(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+}
+
+#[test]
+fn secrets_are_in_no_output() {
+    let emulator = Server::emulate(["generic"]);
+    let files = folder(&[]);
+    let summary = path(&files, "summary.json");
+    let plan = path(&files, "plan.yaml");
+    let url = format!("{}?token=tok-4711-4711&room=lobby", emulator.address(0));
+    std::fs::write(
+        &plan,
+        format!("version: 1\ntarget: {{url: \"{url}\", headers: {{X-Tenant: \"${{TENANT}}\"}}}}\nload: {{users: 1}}\nconversation: [{{say: \"env-5150-5150 and bearer-1234\"}}]\n"),
+    )
+    .unwrap();
+    for command in ["run", "try"] {
+        let mut command_line = plimsoll();
+        command_line
+            .args([command, &plan, "-H", "Authorization: Bearer bearer-1234"])
+            .env("TENANT", "env-5150-5150");
+        if command == "run" {
+            command_line.args(["--summary", &summary]);
+        }
+        let ran = finish(&mut command_line).ends_with(0);
+        let saved = std::fs::read_to_string(&summary).unwrap_or_default();
+        for secret in ["tok-4711-4711", "bearer-1234", "env-5150-5150"] {
+            for text in [&ran.out, &ran.err, &saved] {
+                assert!(!text.contains(secret), "{secret} in {text}");
+            }
+        }
+    }
+    let draft = path(&files, "draft.yaml");
+    run(["try", &url, "--say", "hello", "-o", &draft])
+        .ends_with(0)
+        .says("wrote");
+    let draft = std::fs::read_to_string(draft).unwrap();
+    assert!(draft.contains("token=${TOKEN}&room=lobby"), "{draft}");
+    assert!(!draft.contains("tok-4711"), "{draft}");
+}
+
+#[test]
+fn a_drafted_plan_runs() {
+    let emulator = Server::emulate(["rehearsal-singapore"]);
+    let files = folder(&[]);
+    let draft = path(&files, "bot.yaml");
+    let send = r#"{"type": "message", "id": "{{ turn }}", "text": "{{ say }}"}"#;
+    let words = ["--say", "Where is my order?", "--send", send, "-o", &draft];
+    run(["try", emulator.address(0)].into_iter().chain(words))
+        .ends_with(0)
+        .says("greeting")
+        .says("please confirm 3 lines");
+    run(["try", &draft])
+        .ends_with(0)
+        .says("typing")
+        .says("reply")
+        .says("PASSED");
+    run(["try", emulator.address(0)].into_iter().chain(words))
+        .ends_with(2)
+        .complains("left as it is");
+}
+
+#[test]
+fn a_plan_to_start_from_is_never_written_over_another() {
+    let files = folder(&[]);
+    let plan = path(&files, "plan.yaml");
+    run(["new", &plan]).ends_with(0).says("wrote");
+    let written = std::fs::read_to_string(&plan).unwrap();
+    run(["new", &plan]).ends_with(2).complains("left as it is");
+    assert_eq!(std::fs::read_to_string(&plan).unwrap(), written);
+    run(["run", &plan, "--users", "2", "--ramp-up", "0s", "--quiet"])
+        .ends_with(0)
+        .says("2 completed");
+}
+
+#[test]
+fn platforms_show_every_figure_with_its_source() {
+    run(["platforms"])
+        .ends_with(0)
+        .says("rehearsal-singapore")
+        .says("generic");
+    run(["platforms", "rehearsal-singapore"])
+        .ends_with(0)
+        .says("300 upgrades in 1m per token")
+        .says("source (fiction)");
+    let json: Value = serde_json::from_str(&run(["platforms", "--json"]).ends_with(0).out).unwrap();
+    for limit in json
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|platform| platform["limits"].as_array().unwrap())
+    {
+        assert!(
+            limit["source"]["label"].is_string() && limit["source"]["from"].is_string(),
+            "{limit}"
+        );
+    }
+}
+
+#[test]
+fn schemas_are_schemas() {
+    for of in ["plan", "profile", "summary"] {
+        let schema: Value = serde_json::from_str(&run(["schema", of]).ends_with(0).out).unwrap();
+        jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{of}: {error}"));
+    }
+    run(["completions", "bash"]).ends_with(0).says("plimsoll");
+}
+
+#[test]
+fn help() {
+    let mut pages = String::new();
+    for command in [
+        "",
+        "run",
+        "try",
+        "emulate",
+        "new",
+        "schema",
+        "platforms",
+        "completions",
+    ] {
+        let ran = run(command.split_whitespace().chain(["--help"])).ends_with(0);
+        pages += &format!("$ plimsoll {command} --help\n{}\n", ran.out);
+    }
+    insta::assert_snapshot!(pages);
+}
+
+/// A command that is running, and what it says.
+struct Running {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+    err: BufReader<std::process::ChildStderr>,
+    said: (String, String),
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = plimsoll()
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            out: BufReader::new(child.stdout.take().unwrap()),
+            err: BufReader::new(child.stderr.take().unwrap()),
+            child,
+            said: Default::default(),
+        }
+    }
+
+    /// Reads standard output until a line has these words.
+    fn wait_for(&mut self, words: &str) {
+        read_until(&mut self.out, &mut self.said.0, words);
+    }
+
+    fn wait_for_note(&mut self, words: &str) {
+        read_until(&mut self.err, &mut self.said.1, words);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn ends(mut self) -> Ran {
+        self.out.read_to_string(&mut self.said.0).unwrap();
+        self.err.read_to_string(&mut self.said.1).unwrap();
+        Ran {
+            code: self.child.wait().unwrap().code(),
+            out: self.said.0,
+            err: self.said.1,
+        }
+    }
+}
+
+#[track_caller]
+fn read_until(from: &mut impl BufRead, said: &mut String, words: &str) {
+    loop {
+        let start = said.len();
+        assert_ne!(
+            from.read_line(said).unwrap(),
+            0,
+            "no {words:?} before the end of\n{said}"
+        );
+        if said[start..].contains(words) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,14 @@
+// A WebSocket server made with `ws`: greets, and answers each text. Prints its port; ends with its standard input.
+// Usage: node server.mjs FOLDER_WITH_NODE_MODULES
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+
+const { WebSocketServer } = createRequire(resolve(process.argv[2], "index.js"))("ws");
+
+const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+server.on("listening", () => console.log(server.address().port));
+server.on("connection", (socket) => {
+  socket.send("Welcome");
+  socket.on("message", (data) => socket.send(`You said: ${data}`));
+});
+process.stdin.on("end", () => process.exit(0)).resume();
