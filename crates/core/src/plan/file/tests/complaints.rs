@@ -732,7 +732,7 @@ fn platform_endpoint_and_dialect_must_exist() {
 plan.yaml:1:11: no built-in platform is called 'generc'
   1 | platform: generc
     |           ^^^^^^
-  help: did you mean 'generic'? allowed here: rehearsal-singapore, generic, or the path of a profile that ends in .yaml
+  help: did you mean 'generic'? allowed here: rehearsal-singapore, genesys-cloud, aws-api-gateway-websocket, generic, or the path of a profile that ends in .yaml
 ",
     );
     check(
