@@ -15,6 +15,7 @@ pub mod platform;
 pub mod play;
 pub mod predicate;
 pub mod profile;
+pub mod reading;
 pub mod sample;
 pub mod schedule;
 pub mod script;

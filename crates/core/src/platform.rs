@@ -1,6 +1,7 @@
 //! The platform's side, emulated: a Gate for the fleet and a Peer for each connection. It keeps no socket and reads no
 //! clock; a driver hands it what happened, and carries out its orders.
 
+mod api;
 mod bot;
 pub mod enforce;
 mod fault;
@@ -12,6 +13,8 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+use self::api::Api;
+pub use self::api::Reply;
 use self::enforce::Refused;
 use self::fault::Chosen;
 use self::gate::{Entry, Gate};
@@ -21,11 +24,12 @@ use self::refusal::{FAULT_HEADER, Shape, plain_answer};
 use crate::draw::Draw;
 use crate::profile::{Cut, FaultKind, Profile, Victim};
 use crate::time::At;
-use crate::wire::{Answer, ConnId, Incoming, Outgoing, Request, Wall};
+use crate::wire::{Answer, Call, ConnId, Incoming, Outgoing, Request, Wall};
 
 pub struct Platform {
     shared: Shared,
     gate: Gate,
+    api: Api,
     peers: BTreeMap<ConnId, Peer>,
     /// The open connections, in the order in which they were accepted.
     open: BTreeMap<u64, ConnId>,
@@ -61,6 +65,7 @@ impl Platform {
     pub fn new(profile: Arc<Profile>, seed: u64, wall: Wall) -> Self {
         Self {
             gate: Gate::new(Arc::clone(&profile), seed, wall),
+            api: Api::new(Arc::clone(&profile), seed, wall),
             shared: Shared::new(profile, wall),
             peers: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -100,6 +105,32 @@ impl Platform {
                 self.let_in(now, conn, fault);
             }
         }
+    }
+
+    /// A client calls the platform's HTTP API. Nothing where there is none, or nothing at that path.
+    pub fn call(&mut self, now: At, call: &Call) -> Option<Reply> {
+        let now = self.advance(now);
+        let (gate, shared) = (&mut self.gate, &self.shared);
+        self.api.call(now, call, || {
+            let (refused, draw) = gate.judge_call(now, &call.request)?;
+            let denial = &shared.denials[refused.limit];
+            Some(match &denial.shape {
+                Shape::Http {
+                    status,
+                    headers,
+                    body,
+                } => {
+                    let words = denial.words(&refused, request_id(draw, 0));
+                    Reply::Answer(words.answer(now, shared.wall, *status, headers, body))
+                }
+                Shape::Cut(how) => Reply::Cut(*how),
+                Shape::Silence => Reply::Stall,
+                // A call has no open connection to be told on.
+                Shape::InBand | Shape::Close { .. } => {
+                    Reply::Answer(plain_answer(now, shared.wall, 429, "too many requests\n"))
+                }
+            })
+        })
     }
 
     pub fn frame(&mut self, now: At, conn: ConnId, frame: Incoming<'_>) {

@@ -9,7 +9,7 @@ use super::fault::{self, Chosen};
 use super::refusal::plain_answer;
 use crate::draw::Draw;
 use crate::limit::{Key, Limit, On};
-use crate::profile::{FaultKind, Profile, Shedding};
+use crate::profile::{Api, FaultKind, Profile, Shedding};
 use crate::time::At;
 use crate::wire::{Answer, Request, Wall};
 
@@ -41,6 +41,10 @@ pub(super) struct Gate {
     enforcer: Enforcer,
     /// For each endpoint, the limits on its upgrades, by place.
     guards: Vec<Vec<usize>>,
+    /// The limits on calls of the HTTP API, by place.
+    api_guards: Vec<usize>,
+    /// So many calls were judged.
+    calls: u64,
     /// Upgrades that the limits let through so far.
     admitted: u32,
     /// Refusals since a socket was shed last.
@@ -57,6 +61,8 @@ impl Gate {
         Self {
             enforcer: Enforcer::new(&profile.limits, wall),
             guards,
+            api_guards: limits_on(&profile, Api::NAME, On::Request).collect(),
+            calls: 0,
             wall,
             draw: Draw::new(seed),
             admitted: 0,
@@ -106,6 +112,21 @@ impl Gate {
                 .collect(),
             fault: fault::of_upgrade(&self.profile.faults, chosen, open),
         }
+    }
+
+    /// Judges a call of the HTTP API: the limit that refuses it, and the call's own source of draws.
+    pub(super) fn judge_call(&mut self, now: At, request: &Request) -> Option<(Refused, Draw)> {
+        self.calls += 1;
+        let charges: Vec<Charge> = self
+            .api_guards
+            .iter()
+            .map(|&limit| Charge {
+                limit,
+                key: key_of(&self.profile.limits[limit], request),
+            })
+            .collect();
+        let refused = self.enforcer.judge(now, &charges).err()?;
+        Some((refused, self.draw.text("call").of(self.calls)))
     }
 
     /// Gives back what a connection held.

@@ -1,0 +1,364 @@
+//! The emulated platform's HTTP API, as far as a load test meets it: tokens for OAuth clients, the organization's limits
+//! and their documentation, and the configuration of a web deployment. Shaped like Genesys Cloud's. It knows no clients:
+//! any id with any secret is given a token.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::refusal::plain_answer;
+use crate::draw::{Draw, Purpose};
+use crate::limit::Published;
+use crate::profile::{Api as Described, ApiFaultKind, Cut, Profile, Resource};
+use crate::time::At;
+use crate::wire::{Answer, Call, Request, Wall};
+
+/// What the driver has to do about a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Answer(Answer),
+    /// Promise the whole body and send half of it.
+    Half(Answer),
+    /// End the connection without an answer.
+    Cut(Cut),
+    /// Answer nothing, and keep the connection up.
+    Stall,
+}
+
+#[derive(Debug)]
+pub(super) struct Api {
+    profile: Arc<Profile>,
+    wall: Wall,
+    draw: Draw,
+    calls: u64,
+    /// How often each of the profile's faults has met a call that it is about.
+    met: Vec<u32>,
+    /// The tokens that were given, until they expire.
+    tokens: BTreeMap<String, At>,
+}
+
+impl Api {
+    pub(super) fn new(profile: Arc<Profile>, seed: u64, wall: Wall) -> Self {
+        Self {
+            met: profile
+                .api
+                .as_ref()
+                .map_or_else(Vec::new, |api| vec![0; api.faults.len()]),
+            profile,
+            wall,
+            draw: Draw::new(seed).purpose(Purpose::Token).text("api"),
+            calls: 0,
+            tokens: BTreeMap::new(),
+        }
+    }
+
+    /// Nothing where the platform has no API, or nothing at that path. `limited` is what its limits say to the call.
+    pub(super) fn call(
+        &mut self,
+        now: At,
+        call: &Call,
+        limited: impl FnOnce() -> Option<Reply>,
+    ) -> Option<Reply> {
+        let profile = Arc::clone(&self.profile);
+        let api = profile.api.as_ref()?;
+        let path = call.request.path_only();
+        let resource = resource(path)?;
+        self.calls += 1;
+        if let Some(what) = self.fault(api, resource) {
+            return Some(self.go_wrong(now, call, api, what));
+        }
+        if path.starts_with(ROOT)
+            && let Some(reply) = limited()
+        {
+            return Some(reply);
+        }
+        Some(Reply::Answer(self.answer(now, call, api, resource)))
+    }
+
+    fn fault(&mut self, api: &Described, resource: Resource) -> Option<ApiFaultKind> {
+        let mut strikes = None;
+        for (fault, met) in api.faults.iter().zip(&mut self.met) {
+            if strikes.is_none() && fault.on.is_none_or(|on| on == resource) {
+                *met = met.saturating_add(1);
+                if fault.first.is_none_or(|first| *met <= first) {
+                    strikes = Some(fault.what);
+                }
+            }
+        }
+        strikes
+    }
+
+    fn go_wrong(&mut self, now: At, call: &Call, api: &Described, what: ApiFaultKind) -> Reply {
+        match what {
+            ApiFaultKind::Refuse {
+                status,
+                retry_after,
+            } => {
+                let seconds =
+                    retry_after.map_or_else(String::new, |s| format!(" in [{s}] seconds"));
+                let (code, message) = match status {
+                    401 => ("bad.credentials", "Invalid login credentials.".to_owned()),
+                    429 => (
+                        "too.many.requests.retry.after",
+                        format!("Too many requests. Retry the request{seconds}"),
+                    ),
+                    _ => ("emulated.fault", "A fault of the emulator.".to_owned()),
+                };
+                let mut answer = self.error(now, status, code, &message);
+                if let Some(seconds) = retry_after {
+                    answer
+                        .headers
+                        .push(("retry-after".to_owned(), seconds.to_string()));
+                }
+                Reply::Answer(answer)
+            }
+            ApiFaultKind::Html => {
+                let mut answer = plain_answer(now, self.wall, 200, PAGE);
+                answer
+                    .headers
+                    .push(("content-type".to_owned(), "text/html".to_owned()));
+                Reply::Answer(answer)
+            }
+            ApiFaultKind::HalfJson => {
+                let resource = resource(call.request.path_only()).unwrap_or(Resource::Limits);
+                Reply::Half(self.answer(now, call, api, resource))
+            }
+            ApiFaultKind::Cut(how) => Reply::Cut(how),
+            ApiFaultKind::Stall => Reply::Stall,
+        }
+    }
+
+    fn answer(&mut self, now: At, call: &Call, api: &Described, resource: Resource) -> Answer {
+        let method = if resource == Resource::Token {
+            "POST"
+        } else {
+            "GET"
+        };
+        if call.method != method {
+            return self.error(now, 405, "method.not.allowed", "The method is not allowed.");
+        }
+        let path = call.request.path_only();
+        match resource {
+            Resource::Token => return self.token(now, call, api),
+            Resource::Configuration => return self.configuration(now, &call.request),
+            Resource::Limits | Resource::Docs => {}
+        }
+        if !self.knows(now, &call.request) {
+            return self.error(
+                now,
+                401,
+                "bad.credentials",
+                "No token, or one that has expired.",
+            );
+        }
+        if resource == Resource::Docs {
+            let body = docs(&self.profile);
+            return self.json(now, 200, &body);
+        }
+        let rest = path.strip_prefix(NAMESPACES).unwrap_or_default();
+        let name = rest.trim_start_matches('/').trim_end_matches("/defaults");
+        if name.is_empty() {
+            let body = page(&self.profile, &call.request);
+            return self.json(now, 200, &body);
+        }
+        let values: Vec<_> = published(&self.profile)
+            .filter(|(published, _)| published.namespace == name)
+            .map(|(published, value)| {
+                json!({"key": published.key, "namespace": published.namespace, "value": value})
+            })
+            .collect();
+        if values.is_empty() {
+            let message = format!("There is no namespace {name}.");
+            return self.error(now, 404, "not.found", &message);
+        }
+        self.json(now, 200, &json!({"entities": values}))
+    }
+
+    /// RFC 6749 section 4.4: the client's id and secret for a token.
+    fn token(&mut self, now: At, call: &Call, api: &Described) -> Answer {
+        let fields: BTreeMap<_, _> = url::form_urlencoded::parse(call.body.as_bytes()).collect();
+        if fields.get("grant_type").map(AsRef::as_ref) != Some("client_credentials") {
+            let body = json!({"error": "unsupported_grant_type", "error_description": "only client_credentials is emulated"});
+            return self.json(now, 400, &body);
+        }
+        let known = credentials(call.request.header("authorization"))
+            .is_some_and(|(id, secret)| !id.is_empty() && !secret.is_empty());
+        if !known {
+            let body = json!({"error": "invalid_client", "error_description": "client authentication failed"});
+            return self.json(now, 401, &body);
+        }
+        self.tokens.retain(|_, until| *until > now);
+        let token = self.draw.of(self.calls).text("token").uuid();
+        self.tokens.insert(token.clone(), now + api.token_life);
+        let body = json!({"access_token": token, "token_type": "bearer", "expires_in": api.token_life.as_secs()});
+        self.json(now, 200, &body)
+    }
+
+    fn knows(&self, now: At, request: &Request) -> bool {
+        request
+            .header("authorization")
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .and_then(|(_, token)| self.tokens.get(token.trim()))
+            .is_some_and(|until| now < *until)
+    }
+
+    fn configuration(&self, now: At, request: &Request) -> Answer {
+        let id = request
+            .path_only()
+            .strip_prefix(DEPLOYMENTS)
+            .and_then(|rest| rest.strip_suffix(CONFIGURATION))
+            .unwrap_or_default();
+        let body = json!({
+            "id": id,
+            "version": "1",
+            "languages": ["en-us"],
+            "defaultLanguage": "en-us",
+            "apiEndpoint": "",
+            "messenger": {
+                "enabled": true,
+                "apps": {"conversations": {
+                    "messagingEndpoint": "",
+                    "showAgentTypingIndicator": true,
+                    "showUserTypingIndicator": true,
+                    "autoStart": {"enabled": self.profile.bot.greeting.is_some()},
+                }},
+                "fileUpload": {"enableAttachments": false, "modes": []},
+            },
+            "journeyEvents": {"enabled": false},
+            "auth": {"enabled": false},
+            "status": "Active",
+        });
+        self.json(now, 200, &body)
+    }
+
+    fn error(&self, now: At, status: u16, code: &str, message: &str) -> Answer {
+        let body = json!({
+            "message": message,
+            "code": code,
+            "status": status,
+            "contextId": self.draw.of(self.calls).uuid(),
+            "details": [],
+            "errors": [],
+        });
+        self.json(now, status, &body)
+    }
+
+    fn json(&self, now: At, status: u16, body: &Value) -> Answer {
+        let mut answer = plain_answer(now, self.wall, status, &body.to_string());
+        answer.headers.extend([
+            ("content-type".to_owned(), "application/json".to_owned()),
+            (
+                "inin-correlation-id".to_owned(),
+                self.draw.of(self.calls).uuid(),
+            ),
+        ]);
+        answer
+    }
+}
+
+/// What a path stands for.
+fn resource(path: &str) -> Option<Resource> {
+    if path == TOKEN {
+        return Some(Resource::Token);
+    }
+    if path == DOCS {
+        return Some(Resource::Docs);
+    }
+    if path == NAMESPACES
+        || path
+            .strip_prefix(NAMESPACES)
+            .is_some_and(|rest| rest.starts_with('/'))
+    {
+        return Some(Resource::Limits);
+    }
+    let id = path
+        .strip_prefix(DEPLOYMENTS)?
+        .strip_suffix(CONFIGURATION)?;
+    (!id.is_empty() && !id.contains('/')).then_some(Resource::Configuration)
+}
+
+/// Id and secret of `Basic …`.
+fn credentials(header: Option<&str>) -> Option<(String, String)> {
+    let (scheme, encoded) = header?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    Some((id.to_owned(), secret.to_owned()))
+}
+
+/// Everything that has a name in the limits API, with its value.
+fn published(profile: &Profile) -> impl Iterator<Item = (&Published, u64)> {
+    let limits = profile.limits.iter().filter_map(|limit| {
+        let quota = u64::from(limit.law.quota());
+        Some((limit.published.as_ref()?, quota))
+    });
+    let figures = profile
+        .figures
+        .iter()
+        .filter_map(|figure| Some((figure.published.as_ref()?, figure.value)));
+    limits.chain(figures)
+}
+
+fn namespaces(profile: &Profile) -> BTreeSet<&str> {
+    published(profile)
+        .map(|(published, _)| published.namespace.as_str())
+        .collect()
+}
+
+/// One page of the namespaces' names.
+fn page(profile: &Profile, request: &Request) -> Value {
+    let number = |name: &str, otherwise: usize| {
+        let asked = request.query(name).and_then(|text| text.parse().ok());
+        asked.filter(|&n| n > 0).unwrap_or(otherwise)
+    };
+    let (size, page) = (
+        number("pageSize", 25).min(MOST_A_PAGE),
+        number("pageNumber", 1),
+    );
+    let all = namespaces(profile);
+    let first = (page - 1).saturating_mul(size);
+    let names: Vec<_> = all.iter().skip(first).take(size).collect();
+    json!({
+        "entities": names,
+        "pageSize": size,
+        "pageNumber": page,
+        "total": all.len(),
+        "pageCount": all.len().div_ceil(size),
+    })
+}
+
+fn docs(profile: &Profile) -> Value {
+    let namespaces: Vec<_> = namespaces(profile)
+        .into_iter()
+        .map(|name| {
+            let limits: Vec<_> = published(profile)
+                .filter(|(published, _)| published.namespace == name)
+                .map(|(published, value)| {
+                    let mut limit = json!({"key": published.key, "defaultValue": value});
+                    if let Some(configurable) = published.configurable {
+                        limit["configurable"] = configurable.into();
+                    }
+                    limit
+                })
+                .collect();
+            json!({"name": name, "friendlyName": name, "limits": limits})
+        })
+        .collect();
+    json!({"url": "", "namespaces": namespaces})
+}
+
+const ROOT: &str = "/api/v2/";
+const TOKEN: &str = "/oauth/token";
+const DOCS: &str = "/api/v2/organizations/limits/docs";
+const NAMESPACES: &str = "/api/v2/organizations/limits/namespaces";
+const DEPLOYMENTS: &str = "/webdeployments/v1/deployments/";
+const CONFIGURATION: &str = "/config.json";
+/// What a proxy or a captive portal might put in place of an answer.
+const PAGE: &str = "<!doctype html><html><head><title>Sign in</title></head><body>Sign in to go on.</body></html>\n";
+const MOST_A_PAGE: usize = 100;
