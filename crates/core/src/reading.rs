@@ -97,12 +97,14 @@ pub struct Found {
     pub notes: Vec<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reading {
     client: Client,
     wanted: Wanted,
     tasks: VecDeque<Task>,
     token: Option<Token>,
+    /// Every token that it was given.
+    given: Vec<String>,
     wait: Option<At>,
     /// Requests in vain since the last that was answered well.
     tries: u32,
@@ -126,14 +128,6 @@ struct Token {
     until: At,
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token")
-            .field("until", &self.until)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Reading {
     pub fn new(client: Client, wanted: Wanted) -> Self {
         let names = wanted.all.then_some(Task::Names { page: 1 });
@@ -147,6 +141,7 @@ impl Reading {
             client,
             wanted,
             token: None,
+            given: Vec::new(),
             wait: None,
             tries: 0,
             renewed: false,
@@ -156,14 +151,13 @@ impl Reading {
         }
     }
 
-    /// The values that must never be shown: what the client and its token say for themselves.
+    /// The values that must never be shown: the client's secret, and its tokens.
     pub fn secrets(&self) -> impl Iterator<Item = String> {
         let basic = self.client.basic();
         let encoded = basic.trim_start_matches("Basic ").to_owned();
-        let token = self.token.iter().map(|token| token.value.clone());
         [self.client.secret.clone(), encoded]
             .into_iter()
-            .chain(token)
+            .chain(self.given.iter().cloned())
     }
 
     pub fn next(&mut self, now: At) -> Step {
@@ -280,7 +274,7 @@ impl Reading {
             .retry_at()
             .map(|at| at.since(now));
         let wait = told.map_or_else(
-            || BACKOFF * 2_u32.pow(self.tries - 1),
+            || (BACKOFF * 2_u32.pow(self.tries - 1)).min(self.wanted.longest_wait),
             |told| told.max(SHORTEST),
         );
         if wait > self.wanted.longest_wait {
@@ -338,6 +332,7 @@ impl Reading {
         }
         let life = value["expires_in"].as_u64().unwrap_or(0);
         let life = Duration::from_secs(life).clamp(SHORTEST_LIFE, LONGEST_LIFE);
+        self.given.push(token.to_owned());
         self.token = Some(Token {
             value: token.to_owned(),
             until: now + life,

@@ -97,7 +97,9 @@ fn is_short(value: &Value) -> bool {
 /// Plain where nobody can take it for anything else, else in double quotes.
 fn scalar(text: &str) -> String {
     let mut chars = text.chars();
-    let is_word = chars.next().is_some_and(|c| c.is_ascii_alphabetic())
+    let is_word = chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '/')
         && chars.all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
         && !WORDS.contains(&text.to_ascii_lowercase().as_str());
     let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -157,8 +159,8 @@ fn fold(text: &str, indent: usize, out: &mut String) {
     let _ = writeln!(out, "{pad}{line}");
 }
 
-/// Plain words that some reader of YAML takes for something else.
-const WORDS: [&str; 8] = ["true", "false", "null", "yes", "no", "on", "off", "nan"];
+/// Plain words that are no texts (YAML 1.2).
+const WORDS: [&str; 3] = ["true", "false", "null"];
 const SHORT: usize = 80;
 const WIDTH: usize = 118;
 

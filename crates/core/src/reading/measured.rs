@@ -112,6 +112,15 @@ impl Overlay<'_> {
         if let (Some(is), Standing::Confirmed | Standing::Changed) = (is, standing) {
             *value = is.into();
             let before = std::mem::replace(&mut item["source"], self.source.clone());
+            if is_limit {
+                // The API tells a number, and nothing of how it is counted.
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let (label, from) = (text(&before["label"]), text(&before["from"]));
+                let read = text(&self.source["from"]);
+                item["source"]["from"] =
+                    format!("{read}; its law and its refusal are as they were ({label}: {from})")
+                        .into();
+            }
             keep_claims(item, is, was, before);
         }
         self.rows.push(Row {

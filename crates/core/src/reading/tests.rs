@@ -324,6 +324,11 @@ fn the_profile_has_the_values_that_were_read() {
             "300 requests in 1m per token; measured; []",
         ]
     );
+    let from = &profile.limits[4].source.from;
+    assert_eq!(
+        from,
+        "read from the limits API of here; its law and its refusal are as they were (relayed: the vendor's limits page as docstrings in public repositories repeat it)"
+    );
     assert_eq!(profile.figures.last().unwrap().to_string(), "7 a minute");
     assert!(profile.owns("api.apse1.pure.cloud"));
     assert!(
