@@ -14,6 +14,7 @@ pub mod plan;
 pub mod platform;
 pub mod play;
 pub mod predicate;
+pub mod preflight;
 pub mod profile;
 pub mod reading;
 pub mod sample;

@@ -14,6 +14,7 @@ use crate::admission::Admission;
 use crate::draw::{Draw, Purpose, Spread};
 use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
 use crate::plan::Plan;
+use crate::platform::usage::Usage;
 use crate::platform::{Order as PlatformOrder, Platform};
 use crate::profile::{Cut, Profile};
 use crate::sample::Sample;
@@ -54,6 +55,8 @@ impl Default for Network {
 pub struct Played {
     pub recorder: Recorder,
     pub elapsed: At,
+    /// What each of the platform's limits on upgrades did, in the profile's order.
+    pub usage: Vec<Usage>,
 }
 
 impl Played {
@@ -94,6 +97,7 @@ pub fn play_watched(
     Played {
         recorder: game.recorder,
         elapsed: game.ended_at,
+        usage: game.platform.usage().to_vec(),
     }
 }
 

@@ -245,7 +245,9 @@ impl Server {
                     Ok(Ok(call)) => {
                         let reply = self.platform.borrow_mut().call(self.clock.now(), &call);
                         match reply {
-                            Some(reply) => {
+                            Some((at, reply)) => {
+                                let queued = at.since(self.clock.now());
+                                tokio::time::sleep(queued).await;
                                 self.reply(stream, reply).await;
                                 return None;
                             }

@@ -4,15 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::Order;
 use super::refusal::plain_answer;
 use crate::draw::{Draw, Purpose};
 use crate::limit::Published;
-use crate::profile::{Api as Described, ApiFaultKind, Cut, Profile, Resource};
+use crate::profile::{ApiFaultKind, Cut, Profile, Resource};
 use crate::time::At;
 use crate::wire::{Answer, Call, Request, Wall};
 
@@ -28,7 +30,18 @@ pub enum Reply {
     Stall,
 }
 
-#[derive(Debug)]
+impl From<Order> for Reply {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Refuse(answer) => Self::Answer(answer),
+            Order::Stall => Self::Stall,
+            Order::Cut(how) => Self::Cut(how),
+            // A call has no open connection to be told on.
+            Order::Accept | Order::Send(_) | Order::Close { .. } => Self::Cut(Cut::Fin),
+        }
+    }
+}
+
 pub(super) struct Api {
     profile: Arc<Profile>,
     wall: Wall,
@@ -55,66 +68,37 @@ impl Api {
         }
     }
 
-    /// Nothing where the platform has no API, or nothing at that path. `limited` is what its limits say to the call.
-    pub(super) fn call(
-        &mut self,
-        now: At,
-        call: &Call,
-        limited: impl FnOnce() -> Option<Reply>,
-    ) -> Option<Reply> {
-        let profile = Arc::clone(&self.profile);
-        let api = profile.api.as_ref()?;
-        let path = call.request.path_only();
-        let resource = resource(path)?;
+    /// What a call is about. Nothing where the platform has no API, or nothing at that path.
+    pub(super) fn find(&mut self, call: &Call) -> Option<Resource> {
+        self.profile.api.as_ref()?;
+        let resource = resource(call.request.path_only())?;
         self.calls += 1;
-        if let Some(what) = self.fault(api, resource) {
-            return Some(self.go_wrong(now, call, api, what));
-        }
-        if path.starts_with(ROOT)
-            && let Some(reply) = limited()
-        {
-            return Some(reply);
-        }
-        Some(Reply::Answer(self.answer(now, call, api, resource)))
+        Some(resource)
     }
 
-    fn fault(&mut self, api: &Described, resource: Resource) -> Option<ApiFaultKind> {
-        let mut strikes = None;
-        for (fault, met) in api.faults.iter().zip(&mut self.met) {
-            if strikes.is_none() && fault.on.is_none_or(|on| on == resource) {
-                *met = met.saturating_add(1);
-                if fault.first.is_none_or(|first| *met <= first) {
-                    strikes = Some(fault.what);
-                }
+    /// What goes wrong with a call, if anything does.
+    pub(super) fn fault(&mut self, now: At, call: &Call, resource: Resource) -> Option<Reply> {
+        let profile = Arc::clone(&self.profile);
+        let mut faults = profile
+            .api
+            .iter()
+            .flat_map(|api| &api.faults)
+            .zip(&mut self.met);
+        let what = faults.find_map(|(fault, met)| {
+            if fault.on.is_some_and(|on| on != resource) {
+                return None;
             }
-        }
-        strikes
-    }
-
-    fn go_wrong(&mut self, now: At, call: &Call, api: &Described, what: ApiFaultKind) -> Reply {
-        match what {
+            *met = met.saturating_add(1);
+            fault
+                .first
+                .is_none_or(|first| *met <= first)
+                .then_some(fault.what)
+        })?;
+        Some(match what {
             ApiFaultKind::Refuse {
                 status,
                 retry_after,
-            } => {
-                let seconds =
-                    retry_after.map_or_else(String::new, |s| format!(" in [{s}] seconds"));
-                let (code, message) = match status {
-                    401 => ("bad.credentials", "Invalid login credentials.".to_owned()),
-                    429 => (
-                        "too.many.requests.retry.after",
-                        format!("Too many requests. Retry the request{seconds}"),
-                    ),
-                    _ => ("emulated.fault", "A fault of the emulator.".to_owned()),
-                };
-                let mut answer = self.error(now, status, code, &message);
-                if let Some(seconds) = retry_after {
-                    answer
-                        .headers
-                        .push(("retry-after".to_owned(), seconds.to_string()));
-                }
-                Reply::Answer(answer)
-            }
+            } => Reply::Answer(self.refuse(now, status, retry_after)),
             ApiFaultKind::Html => {
                 let mut answer = plain_answer(now, self.wall, 200, PAGE);
                 answer
@@ -122,47 +106,54 @@ impl Api {
                     .push(("content-type".to_owned(), "text/html".to_owned()));
                 Reply::Answer(answer)
             }
-            ApiFaultKind::HalfJson => {
-                let resource = resource(call.request.path_only()).unwrap_or(Resource::Limits);
-                Reply::Half(self.answer(now, call, api, resource))
-            }
+            ApiFaultKind::HalfJson => Reply::Half(self.answer(now, call, resource)),
             ApiFaultKind::Cut(how) => Reply::Cut(how),
             ApiFaultKind::Stall => Reply::Stall,
-        }
+        })
     }
 
-    fn answer(&mut self, now: At, call: &Call, api: &Described, resource: Resource) -> Answer {
-        let method = if resource == Resource::Token {
-            "POST"
-        } else {
-            "GET"
+    fn refuse(&self, now: At, status: u16, retry_after: Option<u32>) -> Answer {
+        let seconds = retry_after.map_or_else(String::new, |s| format!(" in [{s}] seconds"));
+        let (code, message) = match status {
+            401 => ("bad.credentials", "Invalid login credentials.".to_owned()),
+            429 => (
+                "too.many.requests.retry.after",
+                format!("Too many requests. Retry the request{seconds}"),
+            ),
+            _ => ("emulated.fault", "A fault of the emulator.".to_owned()),
+        };
+        let mut answer = self.error(now, status, code, &message);
+        let header = retry_after.map(|seconds| ("retry-after".to_owned(), seconds.to_string()));
+        answer.headers.extend(header);
+        answer
+    }
+
+    /// The answer of an API in good health.
+    pub(super) fn answer(&mut self, now: At, call: &Call, resource: Resource) -> Answer {
+        let method = match resource {
+            Resource::Token => "POST",
+            Resource::Limits | Resource::Docs | Resource::Configuration => "GET",
         };
         if call.method != method {
             return self.error(now, 405, "method.not.allowed", "The method is not allowed.");
         }
-        let path = call.request.path_only();
         match resource {
-            Resource::Token => return self.token(now, call, api),
+            Resource::Token => return self.token(now, call),
             Resource::Configuration => return self.configuration(now, &call.request),
             Resource::Limits | Resource::Docs => {}
         }
         if !self.knows(now, &call.request) {
-            return self.error(
-                now,
-                401,
-                "bad.credentials",
-                "No token, or one that has expired.",
-            );
+            let message = "No token, or one that has expired.";
+            return self.error(now, 401, "bad.credentials", message);
         }
         if resource == Resource::Docs {
-            let body = docs(&self.profile);
-            return self.json(now, 200, &body);
+            return self.json(now, 200, &docs(&self.profile));
         }
-        let rest = path.strip_prefix(NAMESPACES).unwrap_or_default();
-        let name = rest.trim_start_matches('/').trim_end_matches("/defaults");
+        let rest = call.request.path_only().strip_prefix(NAMESPACES);
+        let name = rest.unwrap_or_default().trim_start_matches('/');
+        let name = name.strip_suffix("/defaults").unwrap_or(name);
         if name.is_empty() {
-            let body = page(&self.profile, &call.request);
-            return self.json(now, 200, &body);
+            return self.json(now, 200, &page(&self.profile, &call.request));
         }
         let values: Vec<_> = published(&self.profile)
             .filter(|(published, _)| published.namespace == name)
@@ -178,7 +169,12 @@ impl Api {
     }
 
     /// RFC 6749 section 4.4: the client's id and secret for a token.
-    fn token(&mut self, now: At, call: &Call, api: &Described) -> Answer {
+    fn token(&mut self, now: At, call: &Call) -> Answer {
+        let life = self
+            .profile
+            .api
+            .as_ref()
+            .map_or(Duration::ZERO, |api| api.token_life);
         let fields: BTreeMap<_, _> = url::form_urlencoded::parse(call.body.as_bytes()).collect();
         if fields.get("grant_type").map(AsRef::as_ref) != Some("client_credentials") {
             let body = json!({"error": "unsupported_grant_type", "error_description": "only client_credentials is emulated"});
@@ -192,8 +188,9 @@ impl Api {
         }
         self.tokens.retain(|_, until| *until > now);
         let token = self.draw.of(self.calls).text("token").uuid();
-        self.tokens.insert(token.clone(), now + api.token_life);
-        let body = json!({"access_token": token, "token_type": "bearer", "expires_in": api.token_life.as_secs()});
+        self.tokens.insert(token.clone(), now + life);
+        let body =
+            json!({"access_token": token, "token_type": "bearer", "expires_in": life.as_secs()});
         self.json(now, 200, &body)
     }
 
@@ -257,6 +254,13 @@ impl Api {
             ),
         ]);
         answer
+    }
+}
+
+impl Resource {
+    /// Do the profile's limits on `api` count it? Tokens and configurations are given by other hosts.
+    pub(super) const fn is_limited(self) -> bool {
+        matches!(self, Self::Limits | Self::Docs)
     }
 }
 
@@ -353,7 +357,6 @@ fn docs(profile: &Profile) -> Value {
     json!({"url": "", "namespaces": namespaces})
 }
 
-const ROOT: &str = "/api/v2/";
 const TOKEN: &str = "/oauth/token";
 const DOCS: &str = "/api/v2/organizations/limits/docs";
 const NAMESPACES: &str = "/api/v2/organizations/limits/namespaces";

@@ -73,7 +73,9 @@ fn played(faults: &str, mut reading: Reading) -> (Result<Found, Trouble>, String
                     },
                     body: ask.form.unwrap_or_default(),
                 };
-                let answer = match platform.call(now, &call).expect("the API is there") {
+                let (at, reply) = platform.call(now, &call).expect("the API is there");
+                now = at;
+                let answer = match reply {
                     Reply::Answer(answer) => answer,
                     Reply::Half(mut answer) => {
                         answer.body.truncate(answer.body.len() / 2);
