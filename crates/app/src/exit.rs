@@ -168,8 +168,9 @@ Exit codes:
   0    stopped by Ctrl-C or SIGTERM";
 
 pub(crate) const LIMITS_HELP: &str = "\
-The secret is read from the environment, a file or standard input, never from an argument: other users of a machine see
-arguments. The client needs the client credentials grant, and a role that may view the organization's limits.
+The secret is read from the environment, a file or standard input, never from an argument:
+other users of a machine see arguments. The client needs the client credentials grant, and a
+role that may view the organization's limits.
 
 Exit codes:
   1    a fault of Plimsoll or of this machine

@@ -365,3 +365,115 @@ const CONFIGURATION: &str = "/config.json";
 /// What a proxy or a captive portal might put in place of an answer.
 const PAGE: &str = "<!doctype html><html><head><title>Sign in</title></head><body>Sign in to go on.</body></html>\n";
 const MOST_A_PAGE: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::super::Platform;
+    use super::*;
+    use crate::profile::file::built_in;
+
+    const BASIC: &str = "Basic YTpi";
+
+    fn call(platform: &mut Platform, now: At, line: &str, auth: &str, body: &str) -> String {
+        let (method, path) = line.split_once(' ').unwrap();
+        let call = Call {
+            method: method.to_owned(),
+            request: Request {
+                path: path.to_owned(),
+                headers: vec![("authorization".to_owned(), auth.to_owned())],
+                address: Ipv4Addr::LOCALHOST.into(),
+            },
+            body: body.to_owned(),
+        };
+        match platform.call(now, &call) {
+            None => "nothing there".to_owned(),
+            Some((_, Reply::Answer(answer))) => format!("{} {}", answer.status, answer.body),
+            Some((_, other)) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn paths_methods_and_credentials_are_told_apart() {
+        let mut platform = Platform::new(built_in("genesys-cloud").unwrap(), 1, Wall::default());
+        let mut check = |line: &str, auth: &str, body: &str, expect: &str| {
+            let got = call(&mut platform, At::ZERO, line, auth, body);
+            assert!(got.starts_with(expect), "{line}: {got}");
+        };
+        let grant = "grant_type=client_credentials";
+        check("GET /v1", "", "", "nothing there");
+        check("GET /api/v2/users/me", "", "", "nothing there");
+        check("GET /oauth/token", BASIC, grant, "405 ");
+        check(
+            "POST /oauth/token",
+            BASIC,
+            "",
+            "400 {\"error\":\"unsupported_grant_type\"",
+        );
+        for auth in ["", "Basic YTo=", "Basic !", "Bearer YTpi"] {
+            check(
+                "POST /oauth/token",
+                auth,
+                grant,
+                "401 {\"error\":\"invalid_client\"",
+            );
+        }
+        check("POST /oauth/token", BASIC, grant, "200 {\"access_token\":");
+        check(DOCS_LINE, "Bearer nonsense", "", "401 {\"message\":");
+        check(
+            "GET /webdeployments/v1/deployments/d-1/config.json",
+            "",
+            "",
+            "200 {\"id\":\"d-1\",",
+        );
+        check(
+            "GET /webdeployments/v1/deployments//config.json",
+            "",
+            "",
+            "nothing there",
+        );
+    }
+
+    #[test]
+    fn a_token_opens_the_limits_until_it_expires() {
+        let mut platform = Platform::new(built_in("genesys-cloud").unwrap(), 1, Wall::default());
+        let given = call(
+            &mut platform,
+            At::ZERO,
+            "POST /oauth/token",
+            BASIC,
+            "grant_type=client_credentials",
+        );
+        let given: Value = serde_json::from_str(&given[4..]).unwrap();
+        let bearer = format!("Bearer {}", given["access_token"].as_str().unwrap());
+        let mut check = |now: u64, line: &str, expect: &str| {
+            let got = call(&mut platform, At::from_secs(now), line, &bearer, "");
+            assert!(got.starts_with(expect), "{line}: {got}");
+        };
+        check(
+            1,
+            DOCS_LINE,
+            "200 {\"url\":\"\",\"namespaces\":[{\"name\":\"platform.api\"",
+        );
+        let root = "GET /api/v2/organizations/limits/namespaces";
+        check(
+            1,
+            &format!("{root}?pageSize=1&pageNumber=2"),
+            "200 {\"entities\":[\"web.messaging\"],\"pageSize\":1,\"pageNumber\":2,\"total\":2,\"pageCount\":2}",
+        );
+        check(
+            1,
+            &format!("{root}/web.messaging/defaults"),
+            "200 {\"entities\":[{\"key\":\"connections.rate.per.minute\",\"namespace\":\"web.messaging\",\"value\":1000}",
+        );
+        check(
+            1,
+            &format!("{root}/bots"),
+            "404 {\"message\":\"There is no namespace bots.\"",
+        );
+        check(86_400, DOCS_LINE, "401 ");
+    }
+
+    const DOCS_LINE: &str = "GET /api/v2/organizations/limits/docs";
+}

@@ -59,7 +59,8 @@ impl Usage {
         if let Some(window) = self.window
             && self.keys.len() >= self.many.max(MANY)
         {
-            self.keys.retain(|_, log| log.back().is_some_and(|at| *at + window > now));
+            self.keys
+                .retain(|_, log| log.back().is_some_and(|at| *at + window > now));
             self.many = self.keys.len() * 2;
         }
         if self.held.len() >= self.many.max(MANY) {

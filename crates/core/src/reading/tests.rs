@@ -1,6 +1,8 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::measured::{Standing, measured};
 use super::*;
 use crate::platform::{Platform, Reply};
@@ -338,4 +340,65 @@ fn the_profile_has_the_values_that_were_read() {
             .about
             .starts_with("With 14 figures that were read from the limits API of here. The others")
     );
+}
+
+proptest! {
+    /// Whatever is answered: no panic, a sentence or an end, and not too many requests. What was taken makes a profile.
+    #[test]
+    fn any_answers_come_to_an_end(
+        answers in prop::collection::vec((prop_oneof![4 => Just(200_u16), 1 => 200..600_u16], body()), 1..12),
+        all: bool,
+    ) {
+        let mut reading = reading(all);
+        let (mut now, mut answers) = (At::ZERO, answers.iter().cycle());
+        let mut steps = 0;
+        let end = loop {
+            steps += 1;
+            prop_assert!(steps < 3_000);
+            match reading.next(now) {
+                Step::Done => break Ok(()),
+                Step::Wait(until) => now = until,
+                Step::Ask(_) => {
+                    let (status, body) = answers.next().unwrap();
+                    let answer = Answer { status: *status, headers: vec![], body: body.clone() };
+                    if let Err(trouble) = reading.take(now, WALL, &answer) {
+                        break Err(trouble);
+                    }
+                }
+            }
+        };
+        if end.is_ok() {
+            let made = measured(genesys(), "made", "read", &reading.found());
+            prop_assert!(made.is_ok(), "{made:?}");
+        }
+    }
+}
+
+/// Answers of every kind, right and wrong.
+fn body() -> impl Strategy<Value = String> {
+    let key = prop_oneof![
+        Just("connections.rate.per.minute".to_owned()),
+        ".{0,12}",
+        "[a-z.]{1,9}"
+    ];
+    let value = prop_oneof![
+        any::<u64>().prop_map(Value::from),
+        ".{0,5}".prop_map(Value::from),
+        Just(Value::Null)
+    ];
+    let limit =
+        (key, value).prop_map(|(key, value)| serde_json::json!({"key": key, "value": value}));
+    let names = prop::collection::vec("[a-z]{1,3}", 0..4).prop_map(Value::from);
+    let entities = prop_oneof![
+        prop::collection::vec(limit, 0..6).prop_map(Value::from),
+        names
+    ];
+    let good = (entities, any::<u8>()).prop_map(|(entities, pages)| {
+        serde_json::json!({
+            "access_token": "a-token", "expires_in": 60, "entities": entities, "pageCount": pages,
+            "namespaces": [{"name": "web.messaging", "limits": entities}],
+        })
+        .to_string()
+    });
+    prop_oneof![8 => good, 1 => ".{0,40}", 1 => Just("[1]".to_owned())]
 }
