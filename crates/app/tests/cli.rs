@@ -506,6 +506,7 @@ fn help() {
     for command in [
         "",
         "run",
+        "check",
         "try",
         "emulate",
         "new",
