@@ -33,6 +33,7 @@
 
 mod de;
 mod field;
+mod print;
 mod tree;
 pub mod values;
 
@@ -43,6 +44,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 
 pub use self::field::{Field, Short, either};
+pub use self::print::yaml;
 use self::tree::{Kind, Node};
 
 /// What is wrong with a file: all of it at once, each with its place and the way out.

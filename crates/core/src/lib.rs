@@ -16,6 +16,7 @@ pub mod play;
 pub mod predicate;
 pub mod preflight;
 pub mod profile;
+pub mod reading;
 pub mod sample;
 pub mod schedule;
 pub mod script;

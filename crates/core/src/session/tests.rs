@@ -518,6 +518,7 @@ fn nowhere() -> Profile {
         name: "nowhere".to_owned(),
         about: String::new(),
         regions: BTreeMap::new(),
+        regions_source: None,
         endpoints: vec![Endpoint {
             name: "bot".to_owned(),
             path: "/".to_owned(),
@@ -526,6 +527,8 @@ fn nowhere() -> Profile {
             dialect: Arc::new(Words),
         }],
         limits: vec![],
+        figures: vec![],
+        api: None,
         shedding: None,
         faults: vec![],
         bot: Bot {

@@ -732,7 +732,7 @@ fn platform_endpoint_and_dialect_must_exist() {
 plan.yaml:1:11: no built-in platform is called 'generc'
   1 | platform: generc
     |           ^^^^^^
-  help: did you mean 'generic'? allowed here: rehearsal-singapore, generic, or the path of a profile that ends in .yaml
+  help: did you mean 'generic'? allowed here: rehearsal-singapore, genesys-cloud, aws-api-gateway-websocket, generic, or the path of a profile that ends in .yaml
 ",
     );
     check(
@@ -765,7 +765,7 @@ plan.yaml:1:11: in broken.yaml:1:1: 'bot' is missing
 plan.yaml:1:11: in broken.yaml:2:1: unknown key 'nam'
   1 | platform: broken.yaml
     |           ^^^^^^^^^^^
-  help: did you mean 'name'? allowed here: version, name, about, regions, endpoints, limits, shedding, faults, bot, policy
+  help: did you mean 'name'? allowed here: version, name, about, regions, regions_source, endpoints, limits, figures, api, shedding, faults, bot, policy
 ",
     );
     check(
