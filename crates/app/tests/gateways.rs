@@ -299,6 +299,12 @@ fn a_backend_killed_behind_haproxy_takes_all_conversations_along_and_the_rest_ge
         .zip(first)
         .map_or(i64::MAX, |(last, first)| last - first);
     assert!(span < 500, "all ended in one instant, not over {span} ms");
+    assert_eq!(
+        told.summary["limits"],
+        Value::Array(Vec::new()),
+        "a 503 for want of a server is no limit"
+    );
+    told.ends_with(3, "goals-missed");
 }
 
 #[test]

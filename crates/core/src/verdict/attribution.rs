@@ -8,9 +8,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::outage::Refusals;
 use super::window::{self, Clock};
 use crate::limit::Anchor;
-use crate::summary::{Countdown, Event, Moment, Summary};
+use crate::summary::{Event, Moment, Summary};
 use crate::time::At;
 
 /// What a run showed of a limit.
@@ -63,16 +64,9 @@ pub(super) struct Trail {
     pub(super) slack: Duration,
 }
 
-/// The statuses with which limits refuse: those that name a limit, and those that come with a countdown.
-pub(super) fn limit_statuses(countdowns: &[Countdown]) -> BTreeSet<u16> {
-    let said = countdowns.iter().map(|countdown| countdown.status);
-    LIMIT_STATUSES.into_iter().chain(said).collect()
-}
-
 /// `None` when no limit refused anything.
 pub(super) fn see(summary: &Summary) -> Option<Seen> {
-    let statuses = limit_statuses(&summary.countdowns);
-    let trail = Trail::new(&summary.moments, &statuses);
+    let trail = Trail::new(&summary.moments, &Refusals::of(summary));
     let first = trail.refused().next().copied()?;
     let mut evidence = vec![trail.refusals_in_words()];
     if trail.admitted().next().is_none() {
@@ -131,7 +125,7 @@ impl SeenLaw {
 }
 
 impl Trail {
-    fn new(moments: &[Moment], limit_statuses: &BTreeSet<u16>) -> Self {
+    fn new(moments: &[Moment], refusals: &Refusals) -> Self {
         let mut tries: Vec<_> = moments
             .iter()
             .filter(|moment| !matches!(moment.event, Event::Closed(_)))
@@ -142,10 +136,9 @@ impl Trail {
             .filter_map(|(number, moment)| {
                 let (admitted, status) = match moment.event {
                     Event::Opened => (true, 101),
-                    Event::Refused { status } => (false, status),
-                    Event::Closed(_) | Event::Errored => return None,
+                    _ => (false, refusals.by_limit(moment)?),
                 };
-                (admitted || limit_statuses.contains(&status)).then_some(Attempt {
+                Some(Attempt {
                     number,
                     sent: moment.from,
                     answered: moment.at,
@@ -382,8 +375,6 @@ fn slack(attempts: &[Attempt]) -> Duration {
     (median + Duration::from_millis(10)).min(MOST_SLACK)
 }
 
-/// 429 says that it is a limit; 503 is what nginx's limits and many load shedders answer.
-const LIMIT_STATUSES: [u16; 2] = [429, 503];
 /// One stray refusal must not rule a cap out.
 const ENOUGH_AGAINST: usize = 3;
 /// One conversation may happen to last as long as a window.

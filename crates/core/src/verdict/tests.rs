@@ -438,6 +438,76 @@ fn a_status_that_names_no_limit_is_the_target_s_doing() {
     assert_eq!(attribution::see(&summary), None);
 }
 
+/// 20 conversations, one every 100 ms, of which `died` end within that many milliseconds at 2 s; then 20 upgrades are
+/// answered with this status.
+fn deaths_and_refusals(died: u32, within_ms: u64, status: u16) -> Summary {
+    let at = |user: u32| At::from_millis(u64::from(user) * 100);
+    let answer = Duration::from_millis(2);
+    let mut recorder = Recorder::new(Vec::new());
+    for user in 0..40 {
+        record(&mut recorder, at(user), user, What::Due);
+        let outcome = match user {
+            0..20 => Upgraded::Accepted,
+            _ => Upgraded::Refused { status },
+        };
+        let upgrade = Upgrade {
+            planned: at(user),
+            released: at(user),
+            connected: at(user),
+            ready: at(user),
+            ended: at(user) + answer,
+            attempt: 1,
+            outcome,
+        };
+        record(
+            &mut recorder,
+            at(user) + answer,
+            user,
+            What::Upgrade(upgrade),
+        );
+        if user < died {
+            let end = At::from_millis(1_950 + within_ms * u64::from(user) / u64::from(died));
+            let how = Ended::Fin { close_notify: None };
+            close(&mut recorder, end, at(user) + answer, user, how);
+        } else if user >= 20 {
+            ended(
+                &mut recorder,
+                at(user) + answer,
+                user,
+                SessionOutcome::Refused,
+            );
+        }
+    }
+    recorder.finish(&Facts::default())
+}
+
+#[test]
+fn a_server_that_died_behind_its_gateway_is_no_limit() {
+    let check_deaths = |died, within_ms, status, kind, by| {
+        let summary = deaths_and_refusals(died, within_ms, status);
+        check(&summary, Pace::Off, &[], kind, by);
+        let is_limit = kind == Kind::PlatformLimited;
+        assert_eq!(attribution::see(&summary).is_some(), is_limit);
+    };
+    let (target, both) = (
+        &[Attribution::Target][..],
+        &[Attribution::Platform, Attribution::Target][..],
+    );
+    check_deaths(20, 40, 503, Kind::GoalsMissed, target);
+    // A limit says so, and leaves the others alone, or takes its time.
+    check_deaths(20, 40, 429, Kind::PlatformLimited, both);
+    check_deaths(18, 40, 503, Kind::PlatformLimited, both);
+    check_deaths(20, 20_000, 503, Kind::PlatformLimited, both);
+    let verdict = judge(&deaths_and_refusals(20, 40, 503), &unpaced(Vec::new()));
+    assert!(
+        verdict.why.iter().any(|why| why.starts_with(
+            "All 20 conversations that were open ended within 1 s at 1.9 s, and 20 upgrades were answered with 503"
+        )),
+        "{:#?}",
+        verdict.why
+    );
+}
+
 /// Every name of the contract, wherever it stands in the agreed example.
 #[test]
 fn the_summary_s_names_are_a_contract() {
