@@ -8,7 +8,7 @@ use crate::sample::{SessionOutcome, Turn, TurnOutcome, Upgrade, Upgraded, What};
 use crate::summary::contract::Document;
 use crate::summary::{Facts, Recorder};
 use crate::time::At;
-use crate::wire::Ended;
+use crate::wire::{Ended, Side};
 use world::{
     World, about_40_s, bucket, cap, close, ended, plan, record, three_hundred_a_minute, upgraded,
     window,
@@ -505,6 +505,65 @@ fn a_server_that_died_behind_its_gateway_is_no_limit() {
         )),
         "{:#?}",
         verdict.why
+    );
+}
+
+/// nginx's limit_req of 10 a second without a burst, and an attempt every 45 ms.
+#[test]
+fn the_rate_of_a_meter_that_saves_nothing_up_is_told_within_bounds() {
+    let summary = World {
+        users: 60,
+        spacing_s: 0.045,
+        talks_s: &|_| 0.005,
+        way: &|_| Duration::from_millis(1),
+        gate: &mut bucket(10.0, 1.0),
+        sheds_every: None,
+    }
+    .play();
+    let evidence = attribution::see(&summary).map(|seen| seen.evidence);
+    let evidence = evidence.unwrap_or_default().join(" ");
+    assert!(
+        evidence.contains("a burst of about 1. It may be up to 11.1/s"),
+        "{evidence}"
+    );
+}
+
+/// nginx's limit_req of 10 a second with a burst of 10 and without nodelay, and an attempt every 45 ms.
+#[test]
+fn a_queue_before_a_rate_is_told_and_not_taken_for_a_cap() {
+    let mut recorder = Recorder::new(Vec::new());
+    // The moment at which the next one may go.
+    let mut free_ms = 0;
+    for user in 0..40 {
+        let sent_ms = u64::from(user) * 45;
+        let waits_ms = u64::saturating_sub(free_ms, sent_ms);
+        let is_queued = waits_ms <= 1_000;
+        let took_ms = if is_queued { waits_ms + 2 } else { 1 };
+        let sent = At::from_millis(sent_ms);
+        let answered = At::from_millis(sent_ms + took_ms);
+        record(&mut recorder, sent, user, What::Due);
+        upgraded(&mut recorder, sent, answered, user, is_queued);
+        if is_queued {
+            free_ms = free_ms.max(sent_ms) + 100;
+            let how = Ended::Closed {
+                code: Some(1000),
+                first: Side::Us,
+            };
+            let end = answered + Duration::from_millis(5);
+            close(&mut recorder, end, answered, user, how);
+        } else {
+            ended(&mut recorder, answered, user, SessionOutcome::Refused);
+        }
+    }
+    let seen = attribution::see(&recorder.finish(&Facts::default())).expect("refusals were seen");
+    assert_eq!(seen.law.name(), "not-decided");
+    let evidence = seen.evidence.join(" ");
+    assert!(
+        evidence.contains(
+            "waited for their answer, up to 1 s, and were let in one by one, 10.0 a second, while refusals came at \
+             once: a queue"
+        ),
+        "{evidence}"
     );
 }
 
