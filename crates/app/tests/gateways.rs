@@ -79,7 +79,14 @@ fn nginx_without_nodelay_refuses_above_its_burst() {
     told.keeps(&gateway.stop(), 503, 10.0, law);
     told.ends_with(4, "platform-limited");
     let seen = told.seen();
-    assert_ne!(seen["law"], "concurrency", "{seen:#}");
+    assert_eq!(seen["law"], "not-decided", "{seen:#}");
+    let said = seen["evidence"].to_string();
+    assert!(
+        said.contains(
+            "were let in one by one, 10.0 a second, while refusals came at once: a queue"
+        ),
+        "{said}"
+    );
     // The last place of the queue is a whole burst away from its head.
     near(&told.summary["upgrades"]["response"]["max"], 1_000.0, 0.1);
     let slowest = told.summary["upgrades"]["refusal"]["max"].as_f64();
@@ -102,6 +109,10 @@ fn nginx_without_a_burst_lets_one_in_at_a_time() {
     let seen = told.seen();
     assert_eq!(seen["law"], "meter", "{seen:#}");
     assert_eq!(seen["quota"], 1, "nothing is saved up: {seen:#}");
+    // Every third attempt is let in, so that 7.4 a second is all that comes through of the 10.
+    near(&seen["rate_per_s"], 1e3 / 135.0, 0.05);
+    let said = seen["evidence"].to_string();
+    assert!(said.contains("It may be up to 1"), "{said}");
 }
 
 #[test]
