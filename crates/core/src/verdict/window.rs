@@ -38,17 +38,27 @@ pub(super) fn rate(
     if let Some(found) = stretches.returned(evidence) {
         return found;
     }
-    let silence = stretches.first_silence();
+    let (silence, lasted) = (stretches.first_silence(), stretches.lasted);
+    // Where refused attempts count too, as HAProxy's counters have it, whoever keeps trying is never let in again.
+    let unless = if silence > lasted {
+        format!(
+            ", and longer than {} unless refused attempts count too",
+            seconds(silence)
+        )
+    } else {
+        String::new()
+    };
     evidence.push(format!(
-        "{} were let in within {} before the first refusal; the refusals lasted at least {}, and no upgrade was let \
-         in again: the window is at least that long.",
+        "{} were let in within {} before the first refusal, and none in the {} of refusals after it: the window is \
+         longer than {}{unless}.",
         stretches.quota,
-        seconds(stretches.lasted),
+        seconds(lasted),
         seconds(silence),
+        seconds(lasted),
     ));
     let law = SeenLaw::Rate {
         quota: stretches.quota,
-        at_least: silence,
+        at_least: lasted,
     };
     (law, laplace(against, against).min(SUREST))
 }
