@@ -2,6 +2,7 @@
 //! are made here; laying them out is the app's.
 
 pub mod attribution;
+mod outage;
 mod shed;
 mod window;
 mod words;
@@ -17,6 +18,7 @@ use crate::summary::Summary;
 use crate::time::span_text;
 use crate::wire::ConnectError;
 use attribution::{Seen, SeenLaw};
+use outage::Refusals;
 use shed::Causes;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +86,8 @@ struct Findings<'a> {
     causes: Causes,
     /// Upgrades that a limit refused.
     limited: u64,
+    /// That there was no server to let them in, in a sentence.
+    outage: Option<String>,
 }
 
 pub fn judge(summary: &Summary, plan: &Plan) -> Verdict {
@@ -166,20 +170,14 @@ impl Verdict {
 
 impl<'a> Findings<'a> {
     fn new(summary: &'a Summary, plan: &'a Plan) -> Self {
-        let statuses = attribution::limit_statuses(&summary.countdowns);
-        let limited = summary
-            .upgrades
-            .by_status
-            .iter()
-            .filter(|(status, _)| statuses.contains(status))
-            .map(|(_, count)| count)
-            .sum();
+        let refusals = Refusals::of(summary);
         Self {
             summary,
             plan,
             seen: attribution::see(summary),
             causes: shed::causes(summary),
-            limited,
+            limited: refusals.limited(summary),
+            outage: refusals.in_words(summary),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::attribution::limit_statuses;
+use super::outage::Refusals;
 use super::window::{laplace, seconds};
 use crate::summary::{Close, Event, Moment, Summary};
 use crate::time::At;
@@ -65,7 +65,7 @@ pub(super) fn causes(summary: &Summary) -> Causes {
 
 impl<'a> Ends<'a> {
     fn new(summary: &'a Summary) -> Self {
-        let statuses = limit_statuses(&summary.countdowns);
+        let refusals = Refusals::of(summary);
         let mut ends = Self {
             silent: Vec::new(),
             refusals: Vec::new(),
@@ -79,9 +79,7 @@ impl<'a> Ends<'a> {
                         ends.silent.push(moment);
                     }
                 }
-                Event::Refused { status } if statuses.contains(&status) => {
-                    ends.refusals.push(moment.at);
-                }
+                _ if refusals.by_limit(moment).is_some() => ends.refusals.push(moment.at),
                 _ => {}
             }
         }
