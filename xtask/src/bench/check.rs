@@ -315,7 +315,7 @@ const CASES: &[Case] = &[
     case(
         "open",
         "law: {fixed-window: {quota: 25, window: 4s, anchor: first-request}}",
-        "{arrivals: [{rate: 8/s, for: 10s}]}",
+        "{arrivals: [{rate: 7.9/s, for: 10s}]}",
         "off",
     ),
     case(
@@ -328,7 +328,7 @@ const CASES: &[Case] = &[
         "rate",
         "law: {fixed-window: {quota: 25, window: 4s, anchor: first-request}}",
         "{users: 80, ramp_up: 1s}",
-        "8/s",
+        "7.9/s",
     ),
     case(
         "loops",
