@@ -934,3 +934,30 @@ plan.yaml:1:7: 'a-b' is not a name
 ",
     );
 }
+
+#[test]
+fn an_empty_item_or_entry_is_not_passed_over_in_silence() {
+    for (yaml, (line, key)) in [
+        ("conversation:\n  - say: hi\n  -\n", (3, "'conversation'")),
+        (
+            "goals: [sessions.failed == 0, ]\ngroups:\n  - # none\n",
+            (3, "'groups'"),
+        ),
+        ("goals:\n  - ~\n", (2, "'goals'")),
+        ("vars: {order: }\n", (1, "'order'")),
+        (
+            "target: {url: ws://a.example, headers: {X-Key: }}\n",
+            (1, "'X-Key'"),
+        ),
+        ("fallback: [sorry, null]\n", (1, "'fallback'")),
+    ] {
+        let found = super::complaints(yaml);
+        assert!(
+            found.starts_with(&format!("plan.yaml:{line}:"))
+                && found.contains(&format!("{key} wants a"))
+                && found.matches("not nothing").count() == 1
+                && found.matches("plan.yaml:").count() == 1,
+            "{yaml}: {found}"
+        );
+    }
+}
