@@ -7,9 +7,10 @@ use std::time::Duration;
 use plimsoll_core::draw::Spread;
 use plimsoll_core::plan::Plan;
 use plimsoll_core::plan::file::{self, Overrides, Sources};
-use plimsoll_core::play::{Network, play, play_watched};
+use plimsoll_core::play::{Interruption, Network, play, play_until, play_watched};
 use plimsoll_core::profile::{self, Profile};
 use plimsoll_core::sample::{SessionOutcome, What};
+use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Summary;
 use plimsoll_core::time::At;
 use proptest::prelude::*;
@@ -174,6 +175,56 @@ proptest! {
         prop_assert_eq!(summary.sessions.planned, Some(u64::from(users) * u64::from(loops)));
         prop_assert_eq!(summary.sessions.open_at_end, 0);
         prop_assert_eq!(summary.sessions.not_started, 0);
+        identities(&summary);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// However a load ends (by itself, by its duration, by its data, by an interruption at any moment, politely or
+    /// not), everything that the plan planned is accounted for.
+    #[test]
+    fn an_interruption_loses_nobody(
+        load in prop_oneof![
+            Just("{users: 40, ramp_up: 30s}"), Just("{users: 7, ramp_up: 0s, loops: 5, start_delay: 3s}"),
+            Just("{users: 20, ramp_up: 10s, duration: 25s}"), Just("{arrivals: [{ramp_to: 3/s, over: 20s}], max_open: 9}"),
+        ],
+        other in prop_oneof![Just("{users: 5, loops: 4}"), Just("{arrivals: [{rate: 1/s, for: 30s}]}")],
+        exhausted in prop_oneof![Just("stop"), Just("recycle")],
+        pace in prop_oneof![Just("off"), Just("1/s"), Just("limits")],
+        quota in 3..30u32,
+        at in 0..60_000u64,
+        grace in prop_oneof![Just(0u64), 0..2_000u64, Just(60_000)],
+        latency in 0..300u64,
+        lost in prop_oneof![Just(0.0), Just(0.3)],
+    ) {
+        let platform = profile(
+            &format!("{{name: l, on: upgrade, law: {{concurrency: {{quota: {quota}}}}}, refusal: {{http: {{status: 429}}}}, source: {{label: fiction, from: a test}}}}"),
+            "{every: 6, at_message: 1, what: stall}",
+        );
+        let plan = read(&format!("version: 1
+target: emulator
+admission: {{pace: {pace}}}
+data: {{csv: orders.csv, when_exhausted: {exhausted}}}
+groups:
+  - {{name: a, load: {load}, conversation: [greeting: , {{say: '{{{{ order }}}}', expect: {{within: 4s}}}}, {{think: 2s}}, {{say: bye}}]}}
+  - {{name: b, load: {other}, conversation: [{{repeat: 3, do: [{{say: hi, on_miss: end, expect: {{within: 3s}}}}]}}]}}
+"), &[]);
+        let plan = with_platform(&plan, &platform);
+        let network = Network { latency: Duration::from_millis(latency), lost, ..Network::default() };
+        let interruption = Interruption { at: At::from_millis(at), grace: Duration::from_millis(grace) };
+        let played = play_until(&plan, &platform, &network, interruption, &mut |_| {});
+        prop_assert!(played.elapsed <= interruption.at + interruption.grace + Duration::from_secs(5));
+        let summary = played.summary(&plan);
+        let asked = asked(&plan);
+        prop_assert_eq!(summary.sessions.planned, asked.conversations);
+        if let Some(turns) = asked.turns {
+            prop_assert_eq!(summary.turns.planned, turns);
+        }
+        if grace == 60_000 {
+            prop_assert_eq!(summary.sessions.open_at_end, 0);
+        }
         identities(&summary);
     }
 }
