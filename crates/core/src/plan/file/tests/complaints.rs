@@ -961,3 +961,37 @@ fn an_empty_item_or_entry_is_not_passed_over_in_silence() {
         );
     }
 }
+
+#[test]
+fn what_could_never_end_or_never_begin_is_refused() {
+    for (yaml, message) in [
+        (
+            "conversation: [{repeat: 4000000000, do: [{think: 0s}]}]",
+            "these steps take no time",
+        ),
+        (
+            "conversation: [{say: hi}, {repeat: 9, do: [greeting: , {repeat: 9, do: [{think: {normal: {mean: 0s, sd: 0s}}}]}]}]",
+            "these steps take no time",
+        ),
+        (
+            "load: {arrivals: [{rate: 1000000/s, for: 7200h}]}",
+            "that makes 25920000000000 conversations; at most 4294967295",
+        ),
+        (
+            "load: {arrivals: [{ramp_to: 1/d, over: 1ms}]}",
+            "no conversation ever arrives",
+        ),
+        ("admission: {pace: 1e-300/s}", "slower than one a year"),
+        (
+            "conversation: [{say: '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'}]",
+            "loops are too long",
+        ),
+        (
+            "conversation: [{say: hi, expect: {regex: '(a{1000}){1000}'}}]",
+            "size limit",
+        ),
+    ] {
+        let found = super::complaints(yaml);
+        assert!(found.contains(message), "{yaml}: {found}");
+    }
+}
