@@ -16,7 +16,7 @@ use crate::plan::{
     Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
-use crate::sample::What;
+use crate::sample::{What, Who};
 use crate::time::At;
 use crate::wire::{ConnId, ConnectError, Ended, Incoming, Outgoing, Side, UpgradeTimes, Wall};
 
@@ -38,6 +38,63 @@ fn a_conversation_goes_by_its_script() {
          7.1 closure 1000 expected
          7.1 session Completed, 0 never reached",
     );
+}
+
+#[test]
+fn a_platform_that_ends_it_instead_of_greeting_completes_nothing() {
+    check(
+        plan("greet 5"),
+        "0 open
+         1 < over expired
+         1.1 closed 1000",
+        "1.0 close 1000
+         1.1 closure 1000 expected
+         1.1 session Failed(Closed), 0 never reached",
+    );
+    check(
+        plan("say hi; think 5"),
+        "0 open
+         1 < reply hello
+         2 < over expired
+         2.1 closed 1000",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         2.0 close 1000
+         2.1 closure 1000 expected
+         2.1 session Completed, 0 never reached",
+    );
+}
+
+#[test]
+fn groups_of_any_size_share_the_rows_of_the_data_without_gaps() {
+    let mut plan = plan("say hi");
+    let load = |users, until| {
+        Load::Closed(Closed {
+            users: NonZeroU32::new(users).unwrap(),
+            ramp_up: Duration::ZERO,
+            start_delay: Duration::ZERO,
+            until,
+        })
+    };
+    let loops = |n| Until::Loops(NonZeroU32::new(n).unwrap());
+    let loads = [(3, loops(2)), (5, loops(1)), (2, loops(4))];
+    let groups = &mut Arc::get_mut(&mut plan).unwrap().groups;
+    *groups = loads
+        .map(|(users, until)| Group {
+            load: load(users, until),
+            ..groups[0].clone()
+        })
+        .into();
+    let shared = super::Shared::new(plan, "test");
+    let mut rows = Vec::new();
+    for (group, users, rounds) in [(0, 3, 2), (1, 5, 1), (2, 2, 4)] {
+        for (user, round) in (0..users).flat_map(|user| (0..rounds).map(move |round| (user, round)))
+        {
+            rows.push(shared.number(Who { group, user, round }));
+        }
+    }
+    rows.sort_unstable();
+    assert_eq!(rows, (0..19).collect::<Vec<u64>>());
 }
 
 #[test]
@@ -596,6 +653,7 @@ impl Client for Words {
                 text,
             },
             "ping" => Heard::Answer("pong".to_owned().into()),
+            "over" => Heard::Over { why: text },
             _ => Heard::Unknown {
                 why: frame.to_owned(),
             },
