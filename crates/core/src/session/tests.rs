@@ -209,6 +209,40 @@ fn an_answer_that_never_ends_times_out() {
 }
 
 #[test]
+fn a_target_that_never_stops_answering_ends_its_own_turn() {
+    let drip = |until: u32| {
+        let lines = (1..=until).map(|n| format!("{} < chunk x\n", n * 5));
+        format!("0 open\n{}", lines.collect::<String>())
+    };
+    check(
+        plan("say hi"),
+        &(drip(119) + "600 wake"),
+        "0.0 > hi
+         600.0 turn timed out after 600.0, first 5.0
+         600.0 close 1000",
+    );
+    let flood = "x".repeat(1 << 20);
+    let chunks = format!("1 < chunk {flood}\n").repeat(5);
+    check(
+        plan("say hi"),
+        &format!("0 open\n{chunks}"),
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         1.0 close 1000",
+    );
+    let mut plan = plan("say hi");
+    expect(&mut plan).check = Some(Check::Contains("order".into()));
+    expect(&mut plan).done_within = Some(Duration::from_secs(8));
+    check(
+        plan,
+        &format!("0 open\n{}", "1 < reply hm\n".repeat(1_001)),
+        "0.0 > hi
+         1.0 turn mismatched in 1.0
+         1.0 close 1000",
+    );
+}
+
+#[test]
 fn with_time_left_a_better_message_is_awaited() {
     let mut plan = plan("say hi");
     expect(&mut plan).check = Some(Check::Contains("order".into()));

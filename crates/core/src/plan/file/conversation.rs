@@ -242,12 +242,16 @@ impl Conversation<'_> {
     }
 
     fn expect(&self, raw: raw::Expect) -> Option<Expect> {
-        let within = self.within("within", raw.within);
+        let given = raw.within.is_some();
+        let mut within = self.within("within", raw.within);
         let done_within = match raw.done_within {
             None => Some(None),
             Some(field) => {
                 let place = field.place;
                 let span = self.within("done_within", Some(field));
+                if !given {
+                    within = within.min(span.or(within));
+                }
                 if let Some((done, within)) = span.zip(within).filter(|(done, first)| done < first)
                 {
                     self.document.complain_that(
@@ -257,7 +261,7 @@ impl Conversation<'_> {
                             span_text(done),
                             span_text(within)
                         ),
-                        "make 'done_within' at least as long as 'within', which is 30s when left out",
+                        "make 'done_within' at least as long as 'within'",
                     );
                 }
                 span.map(Some)

@@ -491,3 +491,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_answer_that_must_be_whole_soon_must_also_begin_soon() {
+    for (expect, within) in [
+        ("{done_within: 5s}", 5),
+        ("{done_within: 1m}", 30),
+        ("{within: 2s, done_within: 5s}", 2),
+        ("{}", 30),
+    ] {
+        let plan = plan(&format!("conversation: [{{say: hi, expect: {expect}}}]"));
+        let Step::Say(say) = &plan.groups[0].conversation[0] else {
+            unreachable!("it says hi");
+        };
+        assert_eq!(say.expect.within.as_secs(), within, "{expect}");
+    }
+}

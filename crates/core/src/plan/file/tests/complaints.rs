@@ -463,12 +463,12 @@ plan.yaml:1:41: not a condition on JSON: in long-hand segment, expected closing 
 "#,
     );
     check(
-        "conversation: [{say: hi, expect: {done_within: 5s}}]",
+        "conversation: [{say: hi, expect: {within: 10s, done_within: 5s}}]",
         r"
-plan.yaml:1:48: the whole answer is wanted within 5s, its beginning within 30s
-  1 | conversation: [{say: hi, expect: {done_within: 5s}}]
-    |                                                ^^
-  help: make 'done_within' at least as long as 'within', which is 30s when left out
+plan.yaml:1:61: the whole answer is wanted within 5s, its beginning within 10s
+  1 | conversation: [{say: hi, expect: {within: 10s, done_within: 5s}}]
+    |                                                             ^^
+  help: make 'done_within' at least as long as 'within'
 ",
     );
     check(
