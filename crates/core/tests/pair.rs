@@ -131,6 +131,93 @@ fn a_cap_on_concurrency_lets_no_more_in_and_admission_waits_for_a_place() {
     }
 }
 
+#[test]
+fn a_duration_begins_nothing_at_its_end_and_stops_politely_what_is_open() {
+    let plan = read(
+        "version: 1
+target: emulator
+load: {users: 4, ramp_up: 2s, start_delay: 1s, duration: 25s}
+conversation: [{say: hi}, {think: 4s}, {say: bye}]
+",
+        &[],
+    );
+    let (end, mut due, mut rounds) = (At::from_secs(25), 0, 0);
+    let played = play_watched(
+        &plan,
+        &plan.platform,
+        &Network::default(),
+        &mut |sample| match sample.what {
+            What::Due => {
+                assert!(sample.at < end, "{}", sample.at);
+                due += 1;
+                rounds = rounds.max(sample.who.round + 1);
+            }
+            What::Closure(closure) => assert!(closure.expected),
+            _ => {}
+        },
+    );
+    assert!((end..At::from_millis(25_100)).contains(&played.elapsed));
+    let summary = played.summary(&plan);
+    let s = &summary.sessions;
+    assert!(rounds >= 5, "{rounds}");
+    assert_eq!((s.planned, s.due, s.aborted), (None, due, 4));
+    assert_eq!(s.completed + s.aborted, due);
+    identities(&summary);
+}
+
+#[test]
+fn a_closed_load_that_is_refused_pauses_before_it_tries_again() {
+    let platform = profile(
+        "{name: never, on: upgrade, law: {concurrency: {quota: 1000}}, refusal: {http: {status: 429}}, source: {label: fiction, from: this test}}",
+        "{every: 1, what: {refuse: {status: 503}}}",
+    );
+    let plan = read(
+        SINGAPORE,
+        &[
+            ("load.users", "1"),
+            ("load.loops", "6"),
+            ("load.ramp_up", "0s"),
+            ("admission.pace", "off"),
+        ],
+    );
+    let plan = with_platform(&plan, &platform);
+    let mut due = Vec::new();
+    let played = play_watched(&plan, &platform, &Network::default(), &mut |sample| {
+        if sample.what == What::Due {
+            due.push(sample.at);
+        }
+    });
+    assert_eq!(due.len(), 6);
+    assert!(
+        due.windows(2)
+            .all(|two| two[1].since(two[0]) >= Duration::from_secs(1)),
+        "{due:?}"
+    );
+    assert_eq!(played.summary(&plan).sessions.refused, 6);
+}
+
+#[test]
+fn data_that_runs_out_leaves_no_row_unused_and_starts_nobody_without_one() {
+    let plan = read(
+        "version: 1
+target: emulator
+data: {csv: orders.csv, when_exhausted: stop}
+groups:
+  - {name: few, load: {users: 3, loops: 2}, conversation: [{say: '{{ order }}'}]}
+  - {name: many, load: {arrivals: [{rate: 100/s, for: 1h}]}, conversation: [{say: '{{ order }}'}, {say: bye}]}
+",
+        &[],
+    );
+    let rows = plan.data.as_ref().map_or(0, |data| data.rows.len() as u64);
+    let summary = play(&plan, &plan.platform, &Network::default()).summary(&plan);
+    assert_eq!(summary.sessions.planned, Some(6 + 360_000));
+    // The second round of the few is numbered behind all of the many.
+    assert_eq!(summary.sessions.completed, rows);
+    assert_eq!(summary.sessions.not_started, 360_006 - rows);
+    assert_eq!(summary.turns.planned, 6 + 720_000);
+    identities(&summary);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

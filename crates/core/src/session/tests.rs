@@ -177,6 +177,27 @@ fn latency_ends_at_the_last_frame_and_not_after_the_quiet() {
 }
 
 #[test]
+fn messages_that_overtook_one_another_are_read_in_the_platforms_order() {
+    for (frames, outcome) in [
+        (["@2 two", "@1 one", "@3 three"], "answered"),
+        (["@2 two", "@3 three", "@1 one"], "answered"),
+        (["@2 one", "@1 two", "@3 three"], "mismatched"),
+        // One without an order: as they came.
+        (["@2 one", " two", "@1 three"], "answered"),
+    ] {
+        let mut plan = plan("say hi");
+        expect(&mut plan).quiet = Some(Duration::from_secs(1));
+        expect(&mut plan).check = Some(Check::Equals("one\ntwo\nthree".into()));
+        let [a, b, c] = frames;
+        check(
+            plan,
+            &format!("0 open\n1 < reply{a}\n1.1 < reply{b}\n1.2 < reply{c}\n2.2 wake"),
+            &format!("0.0 > hi\n2.2 turn {outcome} in 1.2, first 1.0\n2.2 close 1000"),
+        );
+    }
+}
+
+#[test]
 fn a_streamed_answer_ends_where_the_dialect_says() {
     let mut plan = plan("say hi");
     expect(&mut plan).check = Some(Check::Contains("order 17".into()));
@@ -665,13 +686,16 @@ impl Client for Words {
         let (word, turn) = word
             .split_once('#')
             .map_or((word, None), |(word, turn)| (word, turn.parse().ok()));
+        let (word, order) = word
+            .split_once('@')
+            .map_or((word, None), |(word, order)| (word, order.parse().ok()));
         let text = rest.to_owned();
         heard.push(match word {
             "greeting" => Heard::Greeting { text },
             "reply" => Heard::Reply {
                 text,
                 turn,
-                order: None,
+                order,
                 last: None,
             },
             "chunk" => Heard::Chunk { text, turn },
