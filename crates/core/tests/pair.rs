@@ -316,6 +316,40 @@ groups:
     }
 }
 
+/// A run in which no message was ever answered ended as passed.
+#[test]
+fn a_bot_that_never_answers_does_not_pass() {
+    let mute = profile(
+        "{name: l, on: upgrade, law: {concurrency: {quota: 999}}, refusal: {http: {status: 503}}, source: {label: fiction, from: a test}}",
+        "{at_message: 1, what: stall}",
+    );
+    let plan = read(
+        "version: 1
+platform: generic
+target: emulator
+load: {users: 20, ramp_up: 1s}
+conversation: [{say: hello, expect: {within: 2s}}]
+",
+        &[],
+    );
+    let plan = with_platform(&plan, &mute);
+    let summary = play(&plan, &mute, &Network::default()).summary(&plan);
+    assert_eq!(
+        (summary.sessions.completed, summary.turns.counts.answered),
+        (20, 0)
+    );
+    let verdict = plimsoll_core::verdict::judge(&summary, &plan);
+    assert_eq!(verdict.kind, plimsoll_core::verdict::Kind::GoalsMissed);
+    assert!(
+        verdict
+            .why
+            .iter()
+            .any(|why| why.starts_with("Of 20 turns sent, 20 had no complete answer")),
+        "{:?}",
+        verdict.why
+    );
+}
+
 /// What is always true of a summary.
 #[track_caller]
 fn identities(summary: &Summary) {
