@@ -117,7 +117,7 @@ pub struct Closed {
 pub enum Until {
     /// After so many conversations.
     Loops(NonZeroU32),
-    /// No new conversation begins at or after this moment, counted from the run's begin; open ones are stopped then.
+    /// No new conversation begins at or after this moment, counted from the run's begin; open ones have 30 s more.
     Duration(Duration),
 }
 
