@@ -13,7 +13,7 @@ use crate::schedule::Schedule;
 use crate::script;
 use crate::session::{Context, Output, Session, Shared};
 use crate::time::At;
-use crate::wire::{Answer, ConnId, ConnectError, Ended, Incoming, Outgoing, UpgradeTimes};
+use crate::wire::{Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes};
 
 /// Who says when an upgrade may go: [`crate::admission::Admission`] itself in virtual time, a lock around the one
 /// of the whole run over sockets.
@@ -251,8 +251,15 @@ impl Fleet {
         self.on(now, conn, gate, |session, cx| session.frame(now, frame, cx));
     }
 
-    pub fn ended(&mut self, now: At, conn: ConnId, how: Ended, gate: &mut dyn Gatekeeper) {
-        self.on(now, conn, gate, |session, cx| session.ended(now, how, cx));
+    pub fn ended(
+        &mut self,
+        now: At,
+        conn: ConnId,
+        end: impl Into<Ending>,
+        gate: &mut dyn Gatekeeper,
+    ) {
+        let end = end.into();
+        self.on(now, conn, gate, |session, cx| session.ended(now, end, cx));
     }
 
     /// Starts nothing more, and ends open conversations politely.
