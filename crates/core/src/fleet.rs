@@ -277,6 +277,11 @@ impl Fleet {
         }
     }
 
+    /// Whose connection it is, while it is one.
+    pub fn who(&self, conn: ConnId) -> Option<Who> {
+        self.sessions.get(&conn).map(|afloat| afloat.session.who)
+    }
+
     /// Nobody is due, held or open any more.
     pub fn is_done(&self) -> bool {
         self.sessions.is_empty()

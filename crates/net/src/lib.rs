@@ -8,6 +8,7 @@ mod dial;
 mod run;
 mod serve;
 mod shard;
+mod socket;
 mod stream;
 mod target;
 mod tls;
