@@ -144,7 +144,9 @@ impl<'a> Case<'a> {
         let deaths = &self.autopsy.deaths;
         let mut groups: Vec<Explained> = Vec::new();
         let mut of = vec![None; deaths.len()];
+        let mut moments = Vec::new();
         for cohort in cohort::find(self) {
+            moments.extend(cohort.moment);
             for member in &cohort.members {
                 of[*member] = Some(groups.len());
             }
@@ -155,7 +157,10 @@ impl<'a> Case<'a> {
             .zip(of)
             .map(|(death, group)| {
                 group.unwrap_or_else(|| {
-                    let alone = single::judge(self, death);
+                    let around = |(from, to): &(At, At)| {
+                        death.at + REACTION >= *from && death.at <= *to + REACTION
+                    };
+                    let alone = single::judge(self, death, moments.iter().any(around));
                     alone.place_in(&mut groups)
                 })
             })
@@ -191,6 +196,18 @@ impl<'a> Case<'a> {
         closure.sent > 0
             && closure.last_out >= closure.last_in
             && death.at.since(closure.last_out) <= self.reaction()
+    }
+
+    /// Upgraded, and gone again before anybody said anything?
+    fn was_rejected(&self, death: &Death) -> bool {
+        death.closure.heard == 0 && age(death) <= self.reaction() * 2
+    }
+
+    /// How many were open at that second.
+    fn open_around(&self, second: f64) -> usize {
+        let at = At::from_secs_f64(second);
+        let was_open = |(opened, ended): &&(At, At)| *opened < at && *ended >= at;
+        self.open.iter().filter(was_open).count()
     }
 
     /// Did it end right behind the peer's own words?

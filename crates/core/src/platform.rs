@@ -57,6 +57,10 @@ pub enum Order {
     Cut(Cut),
     /// Read no more and answer nothing more; keep it up.
     Stall,
+    /// Answer whatever comes next with an RST.
+    Forget,
+    /// End the stream instead of answering a Close frame.
+    NoEcho,
     /// Let nothing through any more, in neither direction, and tell nobody.
     Unplug,
 }
@@ -194,7 +198,10 @@ impl Platform {
     fn let_in(&mut self, now: At, conn: ConnId, fault: Option<FaultKind>) {
         match fault {
             // Those of an open connection are chosen once it is open.
-            None | Some(FaultKind::Close { .. } | FaultKind::Forget | FaultKind::Unplug) => {
+            None
+            | Some(
+                FaultKind::Close { .. } | FaultKind::Forget | FaultKind::NoEcho | FaultKind::Unplug,
+            ) => {
                 let mut deeds = Vec::new();
                 if let Some(peer) = self.peers.get_mut(&conn) {
                     let first_upgrade = self.first_upgrade.unwrap_or(now);

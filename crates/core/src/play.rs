@@ -153,6 +153,19 @@ struct Cable {
     platform_open: bool,
     /// The client has the answer to its upgrade.
     answered: bool,
+    /// What the platform makes of the client's next words.
+    ears: Ears,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ears {
+    Open,
+    /// It hears a Close frame, and answers with the end of the stream.
+    NoEcho,
+    /// It reads no more.
+    Stalled,
+    /// It knows of no such connection.
+    Forgotten,
 }
 
 /// Something on its way.
@@ -278,6 +291,7 @@ impl Game {
                     client_open: true,
                     platform_open: false,
                     answered: false,
+                    ears: Ears::Open,
                 };
                 self.cables.insert(conn, cable);
                 let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -358,13 +372,20 @@ impl Game {
                 self.ship(conn, Toward::Client, Duration::ZERO, parcel);
                 self.end_platform(conn);
             }
-            // The platform itself answers nothing any more; there is nothing to do for the network.
-            PlatformOrder::Stall => {}
+            PlatformOrder::Stall => self.hears(conn, Ears::Stalled),
+            PlatformOrder::Forget => self.hears(conn, Ears::Forgotten),
+            PlatformOrder::NoEcho => self.hears(conn, Ears::NoEcho),
             PlatformOrder::Unplug => {
                 if let Some(cable) = self.cables.get_mut(&conn) {
                     cable.dead = cable.dead.min(self.now);
                 }
             }
+        }
+    }
+
+    fn hears(&mut self, conn: ConnId, ears: Ears) {
+        if let Some(cable) = self.cables.get_mut(&conn) {
+            cable.ears = ears;
         }
     }
 
@@ -406,19 +427,32 @@ impl Game {
         };
         let (client_open, platform_open, answered) =
             (cable.client_open, cable.platform_open, cable.answered);
+        let ears = cable.ears;
         cable.answered |= matches!(parcel, Parcel::Accepted);
         let (now, gate) = (self.now, &mut self.admission);
         match parcel {
             Parcel::Upgrade(request) => self.platform.upgrade(now, conn, &request),
+            Parcel::ToPlatform(_) | Parcel::ClientClose(_)
+                if platform_open && ears == Ears::Forgotten =>
+            {
+                let ended = self.ending(Ended::Reset);
+                self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Ended(ended));
+                self.end_platform(conn);
+            }
+            Parcel::ToPlatform(_) | Parcel::ClientClose(_) if ears == Ears::Stalled => {}
             Parcel::ToPlatform(frame) if platform_open => {
                 self.platform.frame(now, conn, incoming(&frame))
             }
             Parcel::ClientClose(code) if platform_open => {
                 self.end_platform(conn);
-                let ended = self.ending(Ended::Closed {
-                    code: Some(code),
-                    first: Side::Us,
-                });
+                let ended = match ears {
+                    Ears::NoEcho => Ended::NoEcho,
+                    _ => Ended::Closed {
+                        code: Some(code),
+                        first: Side::Us,
+                    },
+                };
+                let ended = self.ending(ended);
                 self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Ended(ended));
             }
             Parcel::ClientGone | Parcel::PlatformGone => self.end_platform(conn),

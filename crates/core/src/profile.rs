@@ -152,6 +152,8 @@ pub enum FaultKind {
     Stall,
     /// Open: it is forgotten without a word, and the client's next message gets an RST.
     Forget,
+    /// Open: the client's Close frame is answered by the end of the stream alone.
+    NoEcho,
     /// Open: nothing arrives any more, in neither direction, and no side is told.
     Unplug,
     /// Open: a Close frame with this code.

@@ -31,6 +31,8 @@ struct State {
     /// How much of the outbox is on its way.
     written: usize,
     close_sent: bool,
+    /// A Close frame is answered by the end of the stream.
+    no_echo: bool,
     end: Option<End>,
     waker: Option<Waker>,
 }
@@ -41,6 +43,8 @@ pub(crate) enum End {
     Cut(Cut),
     /// Nothing is answered any more.
     Stall,
+    /// Whatever comes next gets an RST.
+    Forget,
     /// Nothing gets in or out any more.
     Unplug,
 }
@@ -77,6 +81,16 @@ impl Mailbox {
     /// Bytes that are not frames: an answer to the upgrade.
     pub(crate) fn raw(&self, bytes: &[u8]) {
         self.put(|out| out.extend_from_slice(bytes));
+    }
+
+    /// From here on a Close frame of the peer gets no answer but the end of the stream.
+    pub(crate) fn without_echo(&self) {
+        self.state.borrow_mut().no_echo = true;
+    }
+
+    /// Something came in on a connection that is forgotten.
+    fn remind(&self) {
+        self.state.borrow_mut().end = Some(End::Cut(Cut::Reset));
     }
 
     /// Ends it at once; what is still to be sent is not.
@@ -319,7 +333,7 @@ impl Connection {
             match mailbox.ended() {
                 Some(End::Cut(_)) => return Poll::Ready(None),
                 Some(End::Unplug) => return self.poll_unplugged(cx),
-                Some(End::Stall) | None => {}
+                Some(End::Stall | End::Forget) | None => {}
             }
             // A peer that does not read what we answer is not read either.
             if mailbox.unsent() > MOST_UNSENT {
@@ -428,6 +442,9 @@ impl Inbound {
         on: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), Ended> {
         // What follows a Close frame is not worth a complaint, and who stalls does not listen.
+        if mailbox.ended() == Some(End::Forget) {
+            mailbox.remind();
+        }
         if self.closed.is_some() || mailbox.ended().is_some() {
             return Ok(());
         }
@@ -446,6 +463,9 @@ impl Inbound {
                 } else {
                     Side::Them
                 };
+                if mailbox.state.borrow().no_echo {
+                    return mailbox.end(End::Cut(Cut::Orderly));
+                }
                 *closed = Some((close.code, first));
                 mailbox.close(close.code, "");
             }

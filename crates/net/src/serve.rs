@@ -198,6 +198,8 @@ impl Server {
             Order::Close { code, reason } => seat.mailbox.close(Some(code), &reason),
             Order::Cut(how) => seat.mailbox.end(End::Cut(how)),
             Order::Stall => seat.mailbox.end(End::Stall),
+            Order::Forget => seat.mailbox.end(End::Forget),
+            Order::NoEcho => seat.mailbox.without_echo(),
             Order::Unplug => seat.mailbox.end(End::Unplug),
         }
     }

@@ -7,9 +7,13 @@ use super::shed::{self, binomial_tail};
 use super::{Case, Cause, Explained, age, idle, is_silent, words};
 use crate::sample::Silence;
 use crate::summary::Death;
+use crate::time::At;
+use crate::wire::Ended;
 
 /// Deaths of one cause.
 pub(super) struct Cohort {
+    /// From the first to the last, for those that died at one moment.
+    pub(super) moment: Option<(At, At)>,
     /// Their places among the case's deaths.
     pub(super) members: Vec<usize>,
     pub(super) explained: Explained,
@@ -108,16 +112,16 @@ fn cluster(case: &Case<'_>, left: &[usize], shared: Shared) -> Option<Cluster> {
     // One that died of it while something was being said is no other case.
     members.extend(left.iter().filter(|n| {
         let value = shared.value(&deaths[**n]);
-        shared == Shared::Age && value >= low && value <= high
+        shared == Shared::Age && value >= low - RESOLUTION && value <= high + RESOLUTION
     }));
     members.sort_unstable();
     members.dedup();
     if shared == Shared::Moment {
         let answers = members
             .iter()
-            .filter(|n| case.on_our_message(&deaths[**n]))
+            .filter(|n| case.on_our_message(&deaths[**n]) || case.was_rejected(&deaths[**n]))
             .count();
-        // Many that speak at one moment and die of what they said: no restart.
+        // Many that speak, or come, at one moment and die of it: no restart.
         if answers as f64 > members.len() as f64 * MOSTLY {
             return None;
         }
@@ -198,6 +202,8 @@ fn contradicted(case: &Case<'_>, cluster: &Cluster) -> bool {
         case.autopsy
             .deaths
             .iter()
+            // Whoever was not answered at the end had been dead for long.
+            .filter(|death| death.closure.how != Ended::TimedOut)
             .any(|death| shared.value(death) > beyond)
     };
     match cluster.shared {
@@ -225,6 +231,12 @@ fn explain(case: &Case<'_>, cluster: Cluster) -> Cohort {
     if against {
         confidence = confidence.min(SOME_PATHS);
     }
+    if cluster.shared == Shared::Moment {
+        let open = case.open_around(cluster.middle - cluster.spread);
+        if (k as f64) < open as f64 * SMALL_SHARE {
+            confidence = confidence.min(SOME_PATHS);
+        }
+    }
     if cluster.shared != Shared::Moment && one_place(deaths, &cluster.members) && known.is_none() {
         confidence = confidence.min(ONE_PLACE);
     }
@@ -247,7 +259,12 @@ fn explain(case: &Case<'_>, cluster: Cluster) -> Cohort {
         }
     };
     explained.evidence.push(sentence);
+    let moment = (cluster.shared == Shared::Moment).then(|| {
+        let at = |n: Option<&usize>| n.map_or(At::ZERO, |n| deaths[*n].at);
+        (at(cluster.members.first()), at(cluster.members.last()))
+    });
     Cohort {
+        moment,
         members: cluster.members,
         explained,
     }
@@ -328,5 +345,7 @@ const TIMER_SLACK_S: f64 = 0.1;
 /// Nobody sets a shorter one.
 const SHORTEST_TIMER_S: f64 = 1.0;
 const SUREST: f64 = 0.98;
+/// A process that dies takes more of the connections with it.
+const SMALL_SHARE: f64 = 0.2;
 const SOME_PATHS: f64 = 0.8;
 const ONE_PLACE: f64 = 0.85;

@@ -36,9 +36,12 @@ impl<'a> Ends<'a> {
         if close < FEWEST || (close as f64) < all as f64 * share {
             return None;
         }
-        // Many that died behind one refusal died of something else.
-        let behind: BTreeSet<_> = matched.iter().map(|(number, _)| *number).collect();
-        if behind.len() * 2 < close {
+        // Each has to have a refusal of its own.
+        let around: BTreeSet<_> = members
+            .iter()
+            .flat_map(|n| self.refusals_around(deaths[*n].at))
+            .collect();
+        if around.len() < close {
             return None;
         }
         let every = (self.refusals.len() as f64 / close as f64).round() as usize;
@@ -74,7 +77,11 @@ impl<'a> Ends<'a> {
         explained
             .evidence
             .push(format!("{who} within {within} s of {of_what}."));
-        Some(Cohort { members, explained })
+        Some(Cohort {
+            moment: None,
+            members,
+            explained,
+        })
     }
 
     /// The number of the refusal, from 1, that came just before this moment, and how long before.
@@ -85,6 +92,17 @@ impl<'a> Ends<'a> {
         let refusal = self.refusals.get(number.checked_sub(1)?)?;
         let after = at.since(*refusal);
         (after <= CLOSE_BY).then_some((number, after))
+    }
+
+    /// Those among which the one that cost it its life would be.
+    fn refusals_around(&self, at: At) -> std::ops::Range<usize> {
+        let from = self
+            .refusals
+            .partition_point(|refusal| *refusal + CLOSE_BY < at);
+        let to = self
+            .refusals
+            .partition_point(|refusal| *refusal <= at + CROSSING);
+        from..to.max(from)
     }
 
     /// The share of all open time that lies so close behind a refusal: the chance that an end falls there by accident.

@@ -34,7 +34,8 @@ impl Alone {
     }
 }
 
-pub(super) fn judge(case: &Case<'_>, death: &Death) -> Alone {
+/// `amid` says that others died all at once around it.
+pub(super) fn judge(case: &Case<'_>, death: &Death, amid: bool) -> Alone {
     let closure = &death.closure;
     match closure.how {
         Ended::Local => Alone::new(Cause::ThisGenerator, 1.0, &[]),
@@ -46,7 +47,11 @@ pub(super) fn judge(case: &Case<'_>, death: &Death) -> Alone {
         Ended::Closed { .. } => Alone::new(Cause::CloseFrame, 1.0, &[]),
         Ended::TimedOut => unheard(death),
         Ended::NoEcho | Ended::Fin { .. } | Ended::Reset if !is_silent(death) => {
-            Alone::new(Cause::NoEcho, 0.98, &[])
+            if amid {
+                Alone::new(Cause::NoEcho, 0.5, &[Cause::Restart])
+            } else {
+                Alone::new(Cause::NoEcho, 0.98, &[])
+            }
         }
         Ended::NoEcho | Ended::Fin { .. } | Ended::Reset => silent(case, death),
     }
@@ -77,7 +82,7 @@ fn silent(case: &Case<'_>, death: &Death) -> Alone {
     if closure.half > 0 {
         return Alone::new(Cause::CutMidFrame, 0.92, &[Cause::Restart]);
     }
-    if closure.heard == 0 && age(death) <= case.reaction() * 2 {
+    if case.was_rejected(death) {
         return Alone::new(
             Cause::RejectedAfterUpgrade,
             0.7,
@@ -197,9 +202,10 @@ pub(super) fn weigh(case: &Case<'_>, group: &mut Explained, members: &[&Death]) 
 /// A limit on length is rarely lower.
 const LONG_MESSAGE: u32 = 512;
 const MANY_MESSAGES: u32 = 10;
-const FAST_PER_SECOND: f64 = 2.0;
+/// Faster than people who wait for answers.
+const FAST_PER_SECOND: f64 = 1.0;
 /// NAT and firewalls keep the state of a silent connection for longer; proxies may not.
-const LONG_SILENCE_MS: u32 = 5_000;
+const LONG_SILENCE_MS: u32 = 10_000;
 /// A message may still be on its way when the limit counts.
 const NEARLY: f64 = 0.9;
 /// The shortest keep-alive timers in use are of five seconds and more.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::cohort::Of;
 use super::{Case, Cause, Explained, age, idle};
 use crate::summary::Death;
-use crate::time::At;
 use crate::wire::Ended;
 
 impl Cause {
@@ -300,12 +299,7 @@ fn close_code(code: Option<u16>) -> String {
 }
 
 pub(super) fn same_moment(case: &Case<'_>, k: usize, at: f64, spread: f64) -> String {
-    let from = At::from_secs_f64(at - spread);
-    let open = case
-        .open
-        .iter()
-        .filter(|(opened, ended)| *opened < from && *ended >= from)
-        .count();
+    let open = case.open_around(at - spread);
     format!(
         "{k} of {} open connections died within {} around {at:.1} s, at different ages.",
         open.max(k),

@@ -12,7 +12,7 @@ use super::{By, Order};
 use crate::dialect::{Asked, Expression, Identity, Server};
 use crate::draw::{Draw, Purpose};
 use crate::limit::On;
-use crate::profile::{Cut, FaultKind, Profile};
+use crate::profile::{FaultKind, Profile};
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing, Request, Wall};
 
@@ -103,8 +103,6 @@ enum Stage {
     /// A person has taken over, or the client has said goodbye: the protocol is answered, and no bot speaks.
     Unattended,
     Stalled,
-    /// Nothing is known of it any more: the next message gets an RST.
-    Forgotten,
 }
 
 impl Peer {
@@ -192,7 +190,6 @@ impl Peer {
     ) {
         let judged = match self.stage {
             Stage::Waiting | Stage::Stalled => return,
-            Stage::Forgotten => return deeds.push(Deed::Now(Order::Cut(Cut::Reset))),
             Stage::Denied { limit, until } => Err(Refused {
                 limit,
                 retry_after: Some(until.since(now)),
@@ -375,7 +372,11 @@ impl Peer {
                 self.stage = Stage::Stalled;
                 deeds.push(Deed::Now(Order::Stall));
             }
-            FaultKind::Forget => self.stage = Stage::Forgotten,
+            FaultKind::Forget => {
+                self.stage = Stage::Stalled;
+                deeds.push(Deed::Now(Order::Forget));
+            }
+            FaultKind::NoEcho => deeds.push(Deed::Now(Order::NoEcho)),
             FaultKind::Unplug => {
                 self.stage = Stage::Stalled;
                 deeds.push(Deed::Now(Order::Unplug));

@@ -129,6 +129,7 @@ fn fault_kind(raw: raw::What, here: Place, document: &Document) -> Option<FaultK
         raw::What::Cut(how) => FaultKind::Cut(cut(how)),
         raw::What::Stall => FaultKind::Stall,
         raw::What::Forget => FaultKind::Forget,
+        raw::What::NoEcho => FaultKind::NoEcho,
         raw::What::Unplug => FaultKind::Unplug,
         raw::What::Close(raw) => {
             let code = code(raw.code, here, document);

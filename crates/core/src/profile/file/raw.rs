@@ -262,6 +262,8 @@ pub(super) enum What {
     Stall,
     /// The connection is forgotten without a word; the client's next message gets an RST.
     Forget,
+    /// The client's Close frame is not answered by one; the stream ends.
+    NoEcho,
     /// Nothing arrives any more in either direction, as when a cable is pulled.
     Unplug,
     /// The connection gets a Close frame.

@@ -192,7 +192,7 @@ fn complaints_about_faults() {
 10:18: 'at_age' and 'at_message' exclude each other | keep the moment that is meant, or write two faults
 11:27: close code 1015 may not be sent | write one of 1000 to 1003, 1007 to 1014 or 3000 to 4999; to end without a Close frame, write fin or reset
 12:30: a status of 101 refuses nothing | write one from 300 to 599, like 429 or 503
-13:12: 'explode' is not one of the words allowed here | allowed here: refuse, slow-upgrade, cut, stall, forget, unplug, close",
+13:12: 'explode' is not one of the words allowed here | allowed here: refuse, slow-upgrade, cut, stall, forget, no-echo, unplug, close",
     );
 }
 
