@@ -73,8 +73,9 @@ fn target() -> PathBuf {
 
 const HELP: &str = "\
 cargo xtask test [ARGUMENTS OF cargo test]
-    Installs what the tests need (as root; otherwise says what), fetches the peers that they converse with into
-    target/peers, checks that core stays free of async and I/O, and runs every test.
+    Installs what the tests need, nginx and HAProxy included (as root, without starting their services; otherwise says
+    what), fetches the peers that they converse with into target/peers, checks that core stays free of async and I/O, and
+    runs every test.
 cargo xtask bench memory
     15,000 idle conversations in one process, the emulator in another: user memory per conversation.
 cargo xtask help

@@ -1,6 +1,10 @@
-//! The WebSocket implementations that are not ours and that tests converse with: `ws` for Node.js and `websockets` for
-//! Python, in target/peers. Nothing here fails: a test that lacks its peer prints `skipped:` and why.
+//! What is not ours and what tests talk to or through: the WebSocket implementations `ws` for Node.js and `websockets`
+//! for Python, in target/peers, and the gateways nginx and HAProxy, which the tests start themselves. Nothing here fails:
+//! a test that lacks its peer prints `skipped:` and why.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -31,19 +35,20 @@ fn report(name: &str, fetched: Result<(), String>) {
 fn install_programs() {
     let missing: Vec<_> = PROGRAMS
         .iter()
-        .filter(|(program, _)| !starts(program))
-        .map(|(_, package)| *package)
+        .filter(|(program, version, _)| !starts(program, version))
+        .map(|(_, _, package)| *package)
         .collect();
     if missing.is_empty() {
         return;
     }
     let packages = missing.join(" ");
-    if !is_root() || !starts("apt-get") {
+    if !is_root() || !starts("apt-get", "--version") {
         println!("peers: missing programs; some tests will be skipped. Install them with:");
         println!("    sudo apt-get install --no-install-recommends {packages}");
         return;
     }
-    println!("peers: installing {packages}");
+    println!("peers: installing {packages} as root; none of their services is started");
+    let _services = NoServices::declare();
     let installed = run(apt().arg("update")).and_then(|()| {
         run(apt()
             .args(["install", "--yes", "--no-install-recommends"])
@@ -93,9 +98,43 @@ fn has_websockets(folder: &Path) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-fn starts(program: &str) -> bool {
+/// Debian starts the services of what it installs, unless this file says no. One that is there already is kept, whatever
+/// it says; ours is removed afterwards.
+struct NoServices {
+    ours: bool,
+}
+
+impl NoServices {
+    fn declare() -> Self {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(POLICY);
+        let ours = file.is_ok_and(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n").is_ok());
+        if !ours {
+            println!("peers: {POLICY} is not ours; it says whether services are started");
+        }
+        Self { ours }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours
+            && let Err(error) = std::fs::remove_file(POLICY)
+        {
+            println!("peers: {POLICY} is to be removed by hand: {error}");
+        }
+    }
+}
+
+/// Programs for administrators may lie beside the search path.
+fn starts(program: &str, version: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
     Command::new(program)
-        .arg("--version")
+        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
+        .arg(version)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
@@ -116,11 +155,16 @@ fn apt() -> Command {
     apt
 }
 
-/// Programs, and the Debian packages that they come in. Without python3-venv there is a python3 that makes no venv.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("node", "nodejs"),
-    ("npm", "npm"),
-    ("python3", "python3-venv"),
+/// Programs, how they tell their version, and the Debian packages that they come in. Without python3-venv there is a
+/// python3 that makes no venv.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("node", "--version", "nodejs"),
+    ("npm", "--version", "npm"),
+    ("python3", "--version", "python3-venv"),
+    ("nginx", "-v", "nginx"),
+    ("haproxy", "-v", "haproxy"),
 ];
+/// Asked by Debian's packages before they start a service: 101 means no.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 const WS: &str = "ws@8";
 const WEBSOCKETS: &str = "websockets>=13,<17";

@@ -7,7 +7,7 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 use crate::console::{BAD, Console, paint};
 use crate::exit::{Ending, Failure};
-use crate::{completions, emulate, new, platforms, run, schema, try_one};
+use crate::{check, completions, emulate, new, platforms, run, schema, try_one};
 
 pub(crate) fn main() -> ExitCode {
     // Usage errors, --help and --version end here, with 2 or 0.
@@ -25,6 +25,7 @@ pub(crate) fn main() -> ExitCode {
 fn command(command: Command) -> Result<Ending, Failure> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
         Command::Try(args) => try_one::try_one(&args),
         Command::Emulate(args) => emulate::emulate(&args),
         Command::New(args) => new::new(&args),

@@ -26,6 +26,9 @@ pub(crate) enum Command {
     /// Run a plan, or load one address without a plan
     #[command(after_help = exit::RUN_HELP)]
     Run(Run),
+    /// Play a plan in virtual time: which limit it meets, when, and the smallest change that fits
+    #[command(after_help = exit::CHECK_HELP)]
+    Check(Check),
     /// Hold one conversation and show every frame; from an address it drafts a plan
     #[command(after_help = exit::TRY_HELP)]
     Try(Try),
@@ -68,6 +71,22 @@ pub(crate) struct Run {
     /// Show no progress
     #[arg(long, short, help_heading = "Output")]
     pub(crate) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// A plan's file, or `-` for standard input
+    #[arg(value_name = "PLAN", value_hint = ValueHint::FilePath)]
+    pub(crate) plan: String,
+
+    #[command(flatten)]
+    pub(crate) load: Load,
+    #[command(flatten)]
+    pub(crate) over: Over,
+
+    /// Print what was found as JSON
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
 }
 
 /// How much, and when: each flag changes the one value of the plan that it names.

@@ -129,6 +129,15 @@ Exit codes, the first that holds:
 
 Ctrl-C once stops opening, ends conversations politely and saves; twice saves and leaves at once.";
 
+pub(crate) const CHECK_HELP: &str = "\
+Nothing is sent anywhere. The figures are those of the plan's platform profile: see `plimsoll platforms NAME`.
+
+Exit codes, the first that holds:
+  1    a fault of Plimsoll or of this machine
+  2    bad usage, plan or input
+  4    the platform would refuse something
+  0    the plan fits the profile";
+
 pub(crate) const TRY_HELP: &str = "\
 Exit codes, the first that holds:
   1    a fault of Plimsoll or of this machine

@@ -4,6 +4,7 @@ mod aim;
 mod app;
 mod args;
 mod books;
+mod check;
 mod child;
 mod completions;
 mod console;

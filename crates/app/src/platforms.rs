@@ -122,11 +122,16 @@ fn details(limit: &Limit) -> String {
             plimsoll_core::limit::Anchor::FirstRequest => "a window begins with its first request",
             plimsoll_core::limit::Anchor::StartUp => "windows begin when the platform starts",
         });
+    }
+    if limit.law.window().is_some() {
         parts.push(if limit.charges_refused {
             "refused attempts count"
         } else {
             "refused attempts do not count"
         });
+    }
+    if limit.charges_refused_elsewhere {
+        parts.push("attempts that another limit refused count too");
     }
     parts.push(if limit.endpoints.is_empty() {
         "on all endpoints"
@@ -155,7 +160,15 @@ fn value_of(profile: &Profile) -> Value {
                 "window": limit.law.window().map(span_text),
                 "anchor": limit.law.anchor().map(plimsoll_core::limit::Anchor::name),
                 "key": limit.key.iter().map(|key| key.name()).collect::<Vec<_>>(),
+                "burst": limit.law.burst(),
                 "charges_refused": limit.charges_refused,
+                "charges_refused_elsewhere": limit.charges_refused_elsewhere,
+                "queue": limit.queue.map(|queue| json!({"up_to": span_text(queue.up_to)})),
+                "penalty": limit.penalty.map(|penalty| json!({
+                    "after": penalty.after,
+                    "lasts": span_text(penalty.lasts),
+                    "prolonged": penalty.prolonged,
+                })),
                 "raised_by": limit.raised_by,
                 "source": {"label": limit.source.label.name(), "from": limit.source.from},
             })

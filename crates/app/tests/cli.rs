@@ -501,6 +501,7 @@ fn help() {
     for command in [
         "",
         "run",
+        "check",
         "try",
         "emulate",
         "new",

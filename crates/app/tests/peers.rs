@@ -3,11 +3,9 @@
 
 mod support;
 
-use std::io::Write;
-use std::path::Path;
 use std::process::Command;
 
-use support::{Server, finish, peers, run};
+use support::{Server, finish, peers, run, script, skipped};
 
 #[test]
 fn a_run_against_ws_on_node() {
@@ -95,15 +93,4 @@ fn python() -> Option<std::path::PathBuf> {
         .args(["-c", "import websockets"])
         .status();
     works.is_ok_and(|status| status.success()).then_some(python)
-}
-
-fn script(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/peers")
-        .join(name)
-}
-
-/// Written past the test runner, which keeps what passing tests print to itself.
-fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {why}; run: cargo xtask test");
 }

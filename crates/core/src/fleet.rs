@@ -6,12 +6,10 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::draw::{Draw, Purpose};
-use crate::plan::{self, Each, Load, Plan, Until};
+use crate::plan::{Load, Plan, Until};
 use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who};
 use crate::schedule::Schedule;
-use crate::script;
-use crate::session::{Context, Output, Session, Shared};
+use crate::session::{Context, NoRow, Output, Session, Shared};
 use crate::time::At;
 use crate::wire::{Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes};
 
@@ -120,22 +118,13 @@ impl Fleet {
     /// `run_id` stands in every request's User-Agent. Connection ids are `stripe.index + k * stripe.of`, so that no two
     /// fleets of a run share one.
     pub fn new(plan: Arc<Plan>, stripe: Stripe, run_id: &str) -> Self {
-        let (scripts, _) = script::compile(&plan.groups);
         let groups = plan
             .groups
             .iter()
             .map(|group| Muster::new(&group.load, stripe))
             .collect();
-        let deployment = plan.deployment();
-        let draw = Draw::new(plan.seed);
         Self {
-            shared: Arc::new(Shared {
-                plan,
-                scripts,
-                draw,
-                run_id: run_id.to_owned(),
-                deployment,
-            }),
+            shared: Arc::new(Shared::new(plan, run_id)),
             stripe,
             groups,
             sessions: BTreeMap::new(),
@@ -351,9 +340,9 @@ impl Fleet {
         });
         let muster = &mut self.groups[usize::from(who.group)];
         let row = if muster.afloat < muster.max_open {
-            self.row_for(who)
+            self.shared.row_for(who)
         } else {
-            Err(Exhausted)
+            Err(NoRow)
         };
         let Ok(row) = row else {
             let never_reached = self.shared.scripts[usize::from(who.group)].turns;
@@ -387,30 +376,6 @@ impl Fleet {
             self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
         } else {
             self.arm(conn);
-        }
-    }
-
-    fn row_for(&self, who: Who) -> Result<Option<u32>, Exhausted> {
-        let Some(data) = &self.shared.plan.data else {
-            return Ok(None);
-        };
-        let rows = data.rows.len() as u64;
-        if data.each == Each::Random {
-            return Ok(Some(
-                self.shared
-                    .draw_of(who)
-                    .purpose(Purpose::DataRow)
-                    .below(rows) as u32,
-            ));
-        }
-        // Conversations are numbered without regard to order: round by round, and groups take turns.
-        let users = self.groups[usize::from(who.group)].schedule.len();
-        let number = (u64::from(who.round) * users + u64::from(who.user))
-            * self.groups.len() as u64
-            + u64::from(who.group);
-        match data.when_exhausted {
-            plan::Exhausted::Stop if number >= rows => Err(Exhausted),
-            _ => Ok(Some((number % rows) as u32)),
         }
     }
 
@@ -490,9 +455,6 @@ impl Fleet {
         }
     }
 }
-
-/// There is no row of data, or no place, for this conversation.
-struct Exhausted;
 
 impl Muster {
     fn new(load: &Load, stripe: Stripe) -> Self {

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod platform;
 pub mod play;
 pub mod predicate;
+pub mod preflight;
 pub mod profile;
 pub mod sample;
 pub mod schedule;

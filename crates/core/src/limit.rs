@@ -18,7 +18,7 @@ pub struct Limit {
     pub law: Law,
     /// What is counted apart; empty means one count for everybody.
     pub key: Vec<Key>,
-    /// Does an attempt that this limit refused count against its quota?
+    /// Does an attempt that this limit refused count against its quota? From a bucket it takes what is there.
     pub charges_refused: bool,
     /// Does an attempt that another limit refused count here all the same?
     pub charges_refused_elsewhere: bool,
@@ -234,8 +234,7 @@ impl Key {
     }
 }
 
-/// How a limit says no. In texts, `{{ retry_after }}` (whole seconds, rounded up), `{{ count }}`, `{{ quota }}`,
-/// `{{ window }}` (seconds), `{{ limit }}` (its name) and `{{ request_id }}` (a UUID drawn for the request) are filled in.
+/// How a limit says no. Its texts may use [`Refusal::VARIABLES`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {
     Http {
@@ -257,12 +256,31 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The variables of its texts; each is [`Slot::Var`] of its place here.
-    pub const VARIABLES: [&str; 6] = [
+    /// The variables of its texts; each is [`Slot::Var`] of its place here. `retry_…` is about the moment at which the
+    /// next attempt would be let in, `reset…` about the one from which nothing is used up any more: `_after`, or
+    /// no more than `reset`, in whole seconds, rounded up, `_ms` in milliseconds, `_in` as Go writes durations, `_date` as HTTP writes dates, `_iso` as
+    /// RFC 3339 does, `_epoch` in seconds and `_epoch_ms` in milliseconds since 1970.
+    pub const VARIABLES: [&str; 22] = [
         "retry_after",
+        "retry_ms",
+        "retry_in",
+        "retry_date",
+        "retry_iso",
+        "retry_epoch",
+        "retry_epoch_ms",
+        "reset",
+        "reset_ms",
+        "reset_in",
+        "reset_date",
+        "reset_iso",
+        "reset_epoch",
+        "reset_epoch_ms",
         "count",
+        "remaining",
         "quota",
+        "burst",
         "window",
+        "window_ms",
         "limit",
         "request_id",
     ];

@@ -1,5 +1,5 @@
 //! What to run: groups of load and conversation, data, admission, goals, permission. A `Plan` cannot be wrong once it
-//! is built. [`file`] holds the shape of the YAML and the one conversion from it to here.
+//! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod file;
 

@@ -2,11 +2,12 @@
 //! clock; a driver hands it what happened, and carries out its orders.
 
 mod bot;
-pub mod enforce;
+pub(crate) mod enforce;
 mod fault;
-mod gate;
+pub(crate) mod gate;
 mod peer;
 mod refusal;
+pub mod usage;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -33,7 +34,8 @@ pub struct Platform {
     orders: VecDeque<(ConnId, Order)>,
     /// Drivers with several threads may be a little out of step; time here never goes back.
     now: At,
-    upgrades: u64,
+    /// Requests so far, upgrades and others.
+    requests: u64,
     accepted: u64,
     timers_set: u64,
     first_upgrade: Option<At>,
@@ -93,7 +95,7 @@ impl Platform {
             timers: BinaryHeap::new(),
             orders: VecDeque::new(),
             now: At::ZERO,
-            upgrades: 0,
+            requests: 0,
             accepted: 0,
             timers_set: 0,
             first_upgrade: None,
@@ -101,13 +103,18 @@ impl Platform {
         }
     }
 
+    /// What each of the profile's limits on upgrades did so far, in the profile's order.
+    pub fn usage(&self) -> &[usage::Usage] {
+        self.gate.usage()
+    }
+
     /// A client asks to upgrade. Exactly one of `Accept`, `Refuse`, `Cut` or `Stall` will follow for `conn`.
     pub fn upgrade(&mut self, now: At, conn: ConnId, request: &Request) {
         let now = self.advance(now);
         self.first_upgrade.get_or_insert(now);
-        self.upgrades += 1;
+        self.requests += 1;
         let open = self.open.len();
-        match self.gate.judge(now, request, self.upgrades, open) {
+        match self.gate.judge(now, request, self.requests, open) {
             Entry::Astray(answer) => self.orders.push_back((conn, Order::Refuse(answer))),
             Entry::Refused {
                 endpoint,
@@ -120,15 +127,32 @@ impl Platform {
             Entry::Admitted {
                 endpoint,
                 chosen,
+                at,
                 held,
                 fault,
             } => {
-                let fault = fault.cloned();
                 let peer = Peer::new(&self.shared, endpoint, chosen, held, request);
                 self.peers.insert(conn, peer);
-                self.let_in(now, conn, fault);
+                if at > now {
+                    self.set_timer(at, conn, Due::LetIn(fault));
+                } else {
+                    self.let_in(now, conn, fault);
+                }
             }
         }
+    }
+
+    /// A request that is no upgrade, to an API that the driver serves: when the limits on requests allow an answer, or
+    /// the order that refuses it.
+    pub fn request(&mut self, now: At, request: &Request) -> Result<At, Order> {
+        let now = self.advance(now);
+        self.requests += 1;
+        let judged = self.gate.judge_plain(now, request, self.requests);
+        judged.map_err(|(refused, draw)| {
+            // A reader of profiles allows no frame in answer to a request; whoever builds one by hand gets a FIN.
+            self.refusal(now, &refused, draw)
+                .unwrap_or(Order::Cut(Cut::Fin))
+        })
     }
 
     pub fn frame(&mut self, now: At, conn: ConnId, frame: Incoming<'_>) {
@@ -136,7 +160,8 @@ impl Platform {
         let open = self.open.len();
         let mut deeds = Vec::new();
         if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.hear(&self.shared, now, frame, open, &mut deeds);
+            let judged = peer.judge(&self.shared, &mut self.gate, now, frame);
+            peer.hear(&self.shared, now, frame, judged, open, &mut deeds);
         }
         self.carry_out(conn, deeds);
     }
@@ -158,6 +183,10 @@ impl Platform {
             let Some(Reverse(timer)) = self.timers.pop() else {
                 return;
             };
+            if let Due::LetIn(fault) = timer.due {
+                self.let_in(now, timer.conn, fault);
+                continue;
+            }
             let crowd = Crowd {
                 open: self.open.len(),
                 first_upgrade: self.first_upgrade.unwrap_or(now),
@@ -195,37 +224,37 @@ impl Platform {
     }
 
     /// Answers an upgrade that no limit refused: well, unless a fault strikes it.
-    fn let_in(&mut self, now: At, conn: ConnId, fault: Option<FaultKind>) {
-        match fault {
+    fn let_in(&mut self, now: At, conn: ConnId, fault: Option<usize>) {
+        // Who waited in a queue may have gone.
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let mut deeds = Vec::new();
+        match fault.map(|fault| &self.shared.profile.faults[fault].what) {
             // Those of an open connection are chosen once it is open.
             None
             | Some(
                 FaultKind::Close { .. } | FaultKind::Forget | FaultKind::NoEcho | FaultKind::Unplug,
             ) => {
-                let mut deeds = Vec::new();
-                if let Some(peer) = self.peers.get_mut(&conn) {
-                    let first_upgrade = self.first_upgrade.unwrap_or(now);
-                    peer.accept(&self.shared, now, first_upgrade, &mut deeds);
-                }
-                self.carry_out(conn, deeds);
+                let first_upgrade = self.first_upgrade.unwrap_or(now);
+                peer.accept(&self.shared, now, first_upgrade, &mut deeds);
             }
-            Some(FaultKind::SlowUpgrade { by }) => self.set_timer(now + by, conn, Due::Accept),
+            Some(FaultKind::SlowUpgrade { by }) => deeds.push(Deed::Later(now + *by, Due::Accept)),
             Some(FaultKind::Stall) => {
-                if let Some(peer) = self.peers.get_mut(&conn) {
-                    peer.stall();
-                }
-                self.orders.push_back((conn, Order::Stall));
+                peer.stall();
+                deeds.push(Deed::Now(Order::Stall));
             }
-            Some(FaultKind::Cut(how)) => self.carry_out(conn, vec![Deed::Now(Order::Cut(how))]),
+            Some(FaultKind::Cut(how)) => deeds.push(Deed::Now(Order::Cut(*how))),
             Some(FaultKind::Refuse { status }) => {
                 let body = "refused by a fault of the emulator\n";
-                let mut answer = plain_answer(now, self.shared.wall, status, body);
+                let mut answer = plain_answer(now, self.shared.wall, *status, body);
                 answer
                     .headers
                     .push((FAULT_HEADER.to_owned(), "refuse".to_owned()));
-                self.carry_out(conn, vec![Deed::Now(Order::Refuse(answer))]);
+                deeds.push(Deed::Now(Order::Refuse(answer)));
             }
         }
+        self.carry_out(conn, deeds);
     }
 
     /// Says no to an upgrade in its limit's own way. Only what must be accepted to be told so becomes a peer.
@@ -238,26 +267,34 @@ impl Platform {
         refused: &Refused,
         draw: Draw,
     ) {
+        if let Some(order) = self.refusal(now, refused, draw) {
+            return self.orders.push_back((conn, order));
+        }
+        let chosen = Chosen { ordinal: 0, draw };
+        let mut peer = Peer::new(&self.shared, endpoint, chosen, Box::default(), request);
+        let mut deeds = Vec::new();
+        peer.accept_and_deny(&self.shared, now, refused, &mut deeds);
+        self.peers.insert(conn, peer);
+        self.carry_out(conn, deeds);
+    }
+
+    /// How a limit refuses what has no connection yet; `None` if it needs one for that.
+    fn refusal(&self, now: At, refused: &Refused, draw: Draw) -> Option<Order> {
         let denial = &self.shared.denials[refused.limit];
-        let words = denial.words(refused, request_id(draw, 0));
-        let order = match &denial.shape {
+        let wall = self.shared.wall;
+        Some(match &denial.shape {
             Shape::Http {
                 status,
                 headers,
                 body,
-            } => Order::Refuse(words.answer(now, self.shared.wall, *status, headers, body)),
+            } => {
+                let words = denial.words(refused.evidence, now, wall, request_id(draw, 0));
+                Order::Refuse(words.answer(*status, headers, body))
+            }
             Shape::Cut(how) => Order::Cut(*how),
             Shape::Silence => Order::Stall,
-            Shape::InBand | Shape::Close { .. } => {
-                let chosen = Chosen { ordinal: 0, draw };
-                let mut peer = Peer::new(&self.shared, endpoint, chosen, Box::default(), request);
-                let mut deeds = Vec::new();
-                peer.accept_and_deny(&self.shared, now, refused, &mut deeds);
-                self.peers.insert(conn, peer);
-                return self.carry_out(conn, deeds);
-            }
-        };
-        self.orders.push_back((conn, order));
+            Shape::InBand | Shape::Close { .. } => return None,
+        })
     }
 
     /// After a refusal, an open socket may have to die for it.

@@ -14,6 +14,7 @@ use crate::admission::Admission;
 use crate::draw::{Draw, Purpose, Spread};
 use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
 use crate::plan::Plan;
+use crate::platform::usage::Usage;
 use crate::platform::{By, Order as PlatformOrder, Platform};
 use crate::profile::{Cut, Profile};
 use crate::sample::{Sample, Who};
@@ -58,6 +59,8 @@ impl Default for Network {
 pub struct Played {
     pub recorder: Recorder,
     pub elapsed: At,
+    /// What each of the platform's limits on upgrades did, in the profile's order.
+    pub usage: Vec<Usage>,
 }
 
 impl Played {
@@ -95,10 +98,7 @@ pub fn play_watched(
         game.now = now;
         game.step(watch);
     }
-    Played {
-        recorder: game.recorder,
-        elapsed: game.ended_at,
-    }
+    game.played()
 }
 
 /// Plays the plan against the platform, and tells the truth behind what the client saw: what the platform did on purpose
@@ -119,11 +119,7 @@ pub fn play_told(
             told.extend(who.map(|who| (who, blow.by)));
         }
     }
-    let played = Played {
-        recorder: game.recorder,
-        elapsed: game.ended_at,
-    };
-    (played, told)
+    (game.played(), told)
 }
 
 struct Game {
@@ -210,6 +206,14 @@ impl Game {
             sequence: 0,
             now: At::ZERO,
             ended_at: At::ZERO,
+        }
+    }
+
+    fn played(self) -> Played {
+        Played {
+            recorder: self.recorder,
+            elapsed: self.ended_at,
+            usage: self.platform.usage().to_vec(),
         }
     }
 

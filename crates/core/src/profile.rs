@@ -1,5 +1,5 @@
 //! A platform as data: where it is, which dialect it speaks, what it allows, how its bot behaves, and what its owner
-//! says about load tests. A `Profile` cannot be wrong once it is built; [`file`] reads one.
+//! says about load tests. A `Profile` cannot be wrong once it is built; [`mod@file`] reads one.
 
 pub mod file;
 

@@ -19,16 +19,17 @@ use std::time::Duration;
 use self::pulse::Pulse;
 use self::replies::{Belongs, Replies};
 use self::turn::{Rules, Standing, Turn};
-pub(crate) use self::voice::Voice;
+use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Open, Order, Trace, TraceEvent};
-use crate::plan::{OnHandoff, OnMiss, Plan};
+use crate::plan::{Each, Exhausted, OnHandoff, OnMiss, Plan};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade, Upgraded,
     What, Who,
 };
-use crate::script::{Op, Script};
+use crate::schedule::Schedule;
+use crate::script::{self, Op, Script};
 use crate::time::{At, span_text};
 use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
 
@@ -36,13 +37,34 @@ use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, Upgr
 pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) scripts: Vec<Script>,
-    pub(crate) draw: Draw,
-    pub(crate) run_id: String,
-    pub(crate) deployment: Option<String>,
+    /// How many users or arrivals each group has.
+    users: Vec<u64>,
+    draw: Draw,
+    run_id: String,
+    deployment: Option<String>,
 }
 
+/// The plan's data has no row for this conversation.
+pub(crate) struct NoRow;
+
 impl Shared {
-    pub(crate) const fn draw_of(&self, who: Who) -> Draw {
+    pub(crate) fn new(plan: Arc<Plan>, run_id: &str) -> Self {
+        let (scripts, _) = script::compile(&plan.groups);
+        Self {
+            scripts,
+            users: plan
+                .groups
+                .iter()
+                .map(|group| Schedule::new(&group.load).len())
+                .collect(),
+            draw: Draw::new(plan.seed),
+            run_id: run_id.to_owned(),
+            deployment: plan.deployment(),
+            plan,
+        }
+    }
+
+    const fn draw_of(&self, who: Who) -> Draw {
         self.draw
             .of(who.group as u64)
             .of(who.user as u64)
@@ -50,8 +72,46 @@ impl Shared {
     }
 
     /// The conversation's own UUID.
-    pub(crate) fn token(&self, who: Who) -> String {
+    fn token(&self, who: Who) -> String {
         self.draw_of(who).purpose(Purpose::Token).uuid()
+    }
+
+    /// The conversation's row of the plan's data, where the plan has any.
+    pub(crate) fn row_for(&self, who: Who) -> Result<Option<u32>, NoRow> {
+        let Some(data) = &self.plan.data else {
+            return Ok(None);
+        };
+        let rows = data.rows.len() as u64;
+        if data.each == Each::Random {
+            let draw = self.draw_of(who).purpose(Purpose::DataRow);
+            return Ok(Some(draw.below(rows) as u32));
+        }
+        // Conversations are numbered without regard to order: round by round, and groups take turns.
+        let users = self.users[usize::from(who.group)];
+        let groups = self.users.len() as u64;
+        let number =
+            (u64::from(who.round) * users + u64::from(who.user)) * groups + u64::from(who.group);
+        match data.when_exhausted {
+            Exhausted::Stop if number >= rows => Err(NoRow),
+            _ => Ok(Some((number % rows) as u32)),
+        }
+    }
+
+    /// The headers of the conversation's upgrade.
+    pub(crate) fn headers(&self, who: Who, row: Option<u32>) -> Vec<(String, String)> {
+        let Who { group, user, round } = who;
+        let agent = format!(
+            "plimsoll/{} (run={}; session={group}.{user}.{round})",
+            env!("CARGO_PKG_VERSION"),
+            self.run_id
+        );
+        let mut headers = vec![("user-agent".to_owned(), agent)];
+        let voice = Voice::new(self, who, row, 0);
+        for (name, value) in &self.plan.headers {
+            headers.retain(|(present, _)| present != name);
+            headers.push((name.clone(), value.render(&voice).to_string()));
+        }
+        headers
     }
 }
 
@@ -312,18 +372,7 @@ impl Session {
 
     fn release(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Upgrading;
-        let Who { group, user, round } = self.who;
-        let agent = format!(
-            "plimsoll/{} (run={}; session={group}.{user}.{round})",
-            env!("CARGO_PKG_VERSION"),
-            cx.shared.run_id
-        );
-        let mut headers = vec![("user-agent".to_owned(), agent)];
-        let voice = self.voice(cx.shared);
-        for (name, value) in &cx.shared.plan.headers {
-            headers.retain(|(present, _)| present != name);
-            headers.push((name.clone(), value.render(&voice).to_string()));
-        }
+        let headers = cx.shared.headers(self.who, self.row);
         cx.trace(now, self.conn, || TraceEvent::Released);
         cx.out
             .orders

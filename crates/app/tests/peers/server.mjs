@@ -1,4 +1,5 @@
-// A WebSocket server made with `ws`: greets, and answers each text. Prints its port; ends with its standard input.
+// A WebSocket server made with `ws`: greets, and answers each text. Prints its port, and a line for each conversation;
+// ends with its standard input.
 // Usage: node server.mjs FOLDER_WITH_NODE_MODULES
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
@@ -8,6 +9,7 @@ const { WebSocketServer } = createRequire(resolve(process.argv[2], "index.js"))(
 const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
 server.on("listening", () => console.log(server.address().port));
 server.on("connection", (socket) => {
+  console.log("open");
   socket.send("Welcome");
   socket.on("message", (data) => socket.send(`You said: ${data}`));
 });

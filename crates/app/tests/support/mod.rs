@@ -1,10 +1,12 @@
 //! Runs the built binary and its peers as processes; everything is awaited by what it prints, nothing by time.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod gateway;
+
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -14,6 +16,16 @@ pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 impl Ran {
@@ -67,12 +79,7 @@ pub(crate) fn run<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
 }
 
 pub(crate) fn finish(command: &mut Command) -> Ran {
-    let output = command.output().expect("the binary starts");
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    command.output().expect("the binary starts").into()
 }
 
 /// A folder with these files in it.
@@ -123,6 +130,29 @@ impl Server {
         )
     }
 
+    /// Waits for the next line that it prints.
+    pub(crate) fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.rest.read_line(&mut line).expect("the server prints");
+        assert!(read > 0, "the server ended before it printed a line more");
+        line.trim().to_owned()
+    }
+
+    /// As `kill -9` does it: nothing is said to anybody.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("the server is killed");
+        self.child.wait().expect("the server is dead");
+    }
+
+    /// Where it listens: at the first address of the emulator's line, or at the port that is all of a peer's.
+    pub(crate) fn port(&self) -> u16 {
+        let word = self.line.split_whitespace().find_map(|word| {
+            let port = word.rsplit_once(':').map_or(word, |(_, port)| port);
+            port.split('/').next()?.parse().ok()
+        });
+        word.expect("the line names a port")
+    }
+
     /// The n-th address of the emulator's first line.
     pub(crate) fn address(&self, n: usize) -> &str {
         self.line
@@ -148,4 +178,16 @@ pub(crate) fn peers() -> std::path::PathBuf {
         .nth(2)
         .expect("target/<profile>/plimsoll")
         .join("peers")
+}
+
+/// One of the peers' programs in tests/peers.
+pub(crate) fn script(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/peers")
+        .join(name)
+}
+
+/// Written past the test runner, which keeps what passing tests print to itself.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}; run: cargo xtask test");
 }

@@ -446,7 +446,7 @@ impl<'de> Deserializer<'de> for De<'de> {
     serde::forward_to_deserialize_any! { i128 u128 }
 }
 
-/// The parts of a [`Field`]: the place of the value, the place of its key, and the value unless it is wrong.
+/// The parts of a [`Field`](super::Field): the place of the value, the place of its key, and the value unless it is wrong.
 struct Parts<'a> {
     of: De<'a>,
     next: usize,

@@ -6,21 +6,21 @@ use crate::time::At;
 
 /// One connection, as faults choose it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     /// Its place among the upgrades that the limits let through, from 1.
     pub(super) ordinal: u32,
     /// Its own source of draws.
     pub(super) draw: Draw,
 }
 
-/// The first fault that strikes this upgrade, with `open` connections open besides it.
-pub(super) fn of_upgrade(faults: &[Fault], chosen: Chosen, open: usize) -> Option<&FaultKind> {
+/// The place of the first fault that strikes this upgrade, with `open` connections open besides it.
+pub(super) fn of_upgrade(faults: &[Fault], chosen: Chosen, open: usize) -> Option<usize> {
     faults
         .iter()
         .enumerate()
         .filter(|(_, fault)| strikes_upgrade(fault))
         .find(|(n, fault)| chooses(*n, fault, chosen) && is_crowded(fault, open))
-        .map(|(_, fault)| &fault.what)
+        .map(|(n, _)| n)
 }
 
 /// The faults that strike a connection, opened now, at a moment: each by its place in the list, and when it is to be
@@ -134,14 +134,16 @@ mod tests {
     /// Of the first ten upgrades: a letter for each one that a fault strikes.
     fn check(faults: &[Fault], open: usize, expect: &str) {
         let seen: String = (1..=10)
-            .map(|n| match of_upgrade(faults, chosen(n), open) {
-                None => '.',
-                Some(FaultKind::Refuse { .. }) => 'r',
-                Some(FaultKind::SlowUpgrade { .. }) => 's',
-                Some(FaultKind::Cut(_)) => 'c',
-                Some(FaultKind::Stall) => 'l',
-                Some(_) => '!',
-            })
+            .map(
+                |n| match of_upgrade(faults, chosen(n), open).map(|place| &faults[place].what) {
+                    None => '.',
+                    Some(FaultKind::Refuse { .. }) => 'r',
+                    Some(FaultKind::SlowUpgrade { .. }) => 's',
+                    Some(FaultKind::Cut(_)) => 'c',
+                    Some(FaultKind::Stall) => 'l',
+                    Some(_) => '!',
+                },
+            )
             .collect();
         assert_eq!(seen, expect);
     }

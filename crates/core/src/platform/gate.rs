@@ -4,18 +4,19 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::enforce::{Charge, Enforcer, Refused};
+use super::enforce::{Charge, Enforcer, Guard, Refused};
 use super::fault::{self, Chosen};
 use super::refusal::plain_answer;
+use super::usage::Usage;
 use crate::draw::Draw;
 use crate::limit::{Key, Limit, On};
-use crate::profile::{FaultKind, Profile, Shedding};
+use crate::profile::{Profile, Shedding};
 use crate::time::At;
 use crate::wire::{Answer, Request, Wall};
 
 /// What the gate found about one upgrade.
 #[derive(Debug)]
-pub(super) enum Entry<'a> {
+pub(crate) enum Entry {
     /// No endpoint is meant, or the request lacks something.
     Astray(Answer),
     Refused {
@@ -27,20 +28,27 @@ pub(super) enum Entry<'a> {
     Admitted {
         endpoint: usize,
         chosen: Chosen,
+        /// Later than now if it has to wait in a queue.
+        at: At,
         /// What the connection holds until it is over.
         held: Box<[Charge]>,
-        fault: Option<&'a FaultKind>,
+        /// The place of the fault that strikes it.
+        fault: Option<usize>,
     },
 }
 
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     profile: Arc<Profile>,
     wall: Wall,
     draw: Draw,
     enforcer: Enforcer,
     /// For each endpoint, the limits on its upgrades, by place.
     guards: Vec<Vec<usize>>,
+    /// By place among the profile's limits.
+    usage: Vec<Usage>,
+    /// The limits on requests that mean no endpoint, by place.
+    plain: Vec<usize>,
     /// Upgrades that the limits let through so far.
     admitted: u32,
     /// Refusals since a socket was shed last.
@@ -48,14 +56,21 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(profile: Arc<Profile>, seed: u64, wall: Wall) -> Self {
+    pub(crate) fn new(profile: Arc<Profile>, seed: u64, wall: Wall) -> Self {
         let guards = profile
             .endpoints
             .iter()
-            .map(|endpoint| limits_on(&profile, &endpoint.name, On::Upgrade).collect())
+            .map(|endpoint| limits_on(&profile, &endpoint.name, On::counts_upgrades).collect())
+            .collect();
+        let plain = profile.limits.iter().enumerate();
+        let plain = plain
+            .filter(|(_, limit)| limit.on == On::Request && limit.endpoints.is_empty())
+            .map(|(place, _)| place)
             .collect();
         Self {
+            plain,
             enforcer: Enforcer::new(&profile.limits, wall),
+            usage: profile.limits.iter().map(Usage::new).collect(),
             guards,
             wall,
             draw: Draw::new(seed),
@@ -66,31 +81,26 @@ impl Gate {
     }
 
     /// Judges an upgrade, with `open` connections open.
-    pub(super) fn judge(
-        &mut self,
-        now: At,
-        request: &Request,
-        ordinal: u64,
-        open: usize,
-    ) -> Entry<'_> {
+    pub(crate) fn judge(&mut self, now: At, request: &Request, ordinal: u64, open: usize) -> Entry {
         let endpoint = match self.endpoint(now, request) {
             Ok(endpoint) => endpoint,
             Err(answer) => return Entry::Astray(answer),
         };
         let draw = draw_for(self.draw, request, ordinal);
-        let charges: Vec<Charge> = self.guards[endpoint]
-            .iter()
-            .map(|&limit| Charge {
-                limit,
-                key: key_of(&self.profile.limits[limit], request),
-            })
-            .collect();
-        if let Err(refused) = self.enforcer.judge(now, &charges) {
-            return Entry::Refused {
-                endpoint,
-                refused,
-                draw,
-            };
+        let charges = charges(&self.profile, &self.guards[endpoint], request);
+        let at = match self.enforcer.judge(now, &charges) {
+            Ok(at) => at,
+            Err(refused) => {
+                self.usage[refused.limit].refused();
+                return Entry::Refused {
+                    endpoint,
+                    refused,
+                    draw,
+                };
+            }
+        };
+        for charge in &charges {
+            self.usage[charge.limit].admitted(at, &charge.key);
         }
         self.admitted = self.admitted.saturating_add(1);
         let chosen = Chosen {
@@ -100,6 +110,7 @@ impl Gate {
         Entry::Admitted {
             endpoint,
             chosen,
+            at,
             held: charges
                 .into_iter()
                 .filter(|charge| self.enforcer.holds(charge.limit))
@@ -108,9 +119,38 @@ impl Gate {
         }
     }
 
+    /// Judges a request that is no upgrade: when it may be answered, or what refused it.
+    pub(super) fn judge_plain(
+        &mut self,
+        now: At,
+        request: &Request,
+        ordinal: u64,
+    ) -> Result<At, (Refused, Draw)> {
+        let charges = charges(&self.profile, &self.plain, request);
+        let judged = self.enforcer.judge(now, &charges);
+        if judged.is_ok() {
+            // It is over as soon as it is answered.
+            self.enforcer.release(&charges);
+        }
+        judged.map_err(|refused| (refused, draw_for(self.draw, request, ordinal)))
+    }
+
+    /// A limit's count under a key, for what a connection sends now.
+    pub(super) fn guard(&mut self, now: At, limit: usize, key: &Arc<str>, cost: u32) -> Guard<'_> {
+        self.enforcer.guard(now, limit, key, cost)
+    }
+
     /// Gives back what a connection held.
-    pub(super) fn release(&mut self, held: &[Charge]) {
+    pub(crate) fn release(&mut self, held: &[Charge]) {
         self.enforcer.release(held);
+        for charge in held {
+            self.usage[charge.limit].released(&charge.key);
+        }
+    }
+
+    /// What each of the profile's limits did, in their order.
+    pub(crate) fn usage(&self) -> &[Usage] {
+        &self.usage
     }
 
     /// Counts a limit's refusal; now and then one open socket has to die for it.
@@ -157,23 +197,33 @@ impl Gate {
     }
 }
 
-/// The places of a profile's limits on something at an endpoint, in the order they are judged.
+/// The places of a profile's limits of a kind at an endpoint, in the order they are judged.
 pub(super) fn limits_on<'a>(
     profile: &'a Profile,
     endpoint: &'a str,
-    on: On,
+    counts: impl Fn(On) -> bool + 'a,
 ) -> impl Iterator<Item = usize> + 'a {
     profile
         .limits
         .iter()
         .enumerate()
-        .filter(move |(_, limit)| limit.on == on && limit.guards(endpoint))
+        .filter(move |(_, limit)| counts(limit.on) && limit.guards(endpoint))
         .map(|(place, _)| place)
+}
+
+fn charges(profile: &Profile, guards: &[usize], request: &Request) -> Vec<Charge> {
+    guards
+        .iter()
+        .map(|&limit| Charge {
+            limit,
+            key: key_of(&profile.limits[limit], request),
+        })
+        .collect()
 }
 
 /// The key under which a request counts. Each part carries its length, so that no value can pass for two. A part that
 /// the request lacks is `none`: clients without a token share one count.
-fn key_of(limit: &Limit, request: &Request) -> Arc<str> {
+pub(super) fn key_of(limit: &Limit, request: &Request) -> Arc<str> {
     let mut key = String::new();
     for part in &limit.key {
         let value = match part {

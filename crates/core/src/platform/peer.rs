@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::bot::{Bot, Said, Utterance};
-use super::enforce::{Charge, Count, Refused, Rule};
+use super::enforce::{self, Charge, Count, Evidence, Guard, Guards, Refused, Rule};
 use super::fault::{self, Chosen};
-use super::gate::limits_on;
+use super::gate::{Gate, key_of, limits_on};
 use super::refusal::{Denial, Shape};
 use super::{By, Order};
 use crate::dialect::{Asked, Expression, Identity, Server};
@@ -24,8 +24,10 @@ pub(super) struct Shared {
     /// For each limit of the profile.
     pub(super) denials: Vec<Denial>,
     bot: Bot,
-    /// For each endpoint, the limits on the messages of its connections, by place.
+    /// For each endpoint, the limits on what its connections send, by place.
     guards: Vec<Vec<usize>>,
+    /// For each limit of the profile.
+    rules: Vec<Rule>,
 }
 
 impl Shared {
@@ -33,11 +35,18 @@ impl Shared {
         Self {
             wall,
             denials: profile.limits.iter().map(Denial::new).collect(),
+            rules: profile
+                .limits
+                .iter()
+                .map(|limit| Rule::new(limit, wall))
+                .collect(),
             bot: Bot::new(&profile.bot),
             guards: profile
                 .endpoints
                 .iter()
-                .map(|endpoint| limits_on(&profile, &endpoint.name, On::Message).collect())
+                .map(|endpoint| {
+                    limits_on(&profile, &endpoint.name, |on| !on.counts_upgrades()).collect()
+                })
                 .collect(),
             profile,
         }
@@ -63,6 +72,8 @@ pub(super) struct Crowd {
 /// What a timer is for.
 #[derive(Debug)]
 pub(super) enum Due {
+    /// Its turn in a queue has come; a fault, by its place in the profile, may strike it.
+    LetIn(Option<usize>),
     /// Answer a slow upgrade.
     Accept,
     /// A fault, by its place in the profile.
@@ -86,8 +97,17 @@ pub(super) struct Peer {
     spoken: At,
     /// How often the user has spoken.
     said: u32,
-    /// One for each limit on this endpoint's messages.
-    counts: Box<[Count]>,
+    /// One for each limit on what this endpoint's connections send.
+    tallies: Box<[Tally]>,
+}
+
+/// Where a limit counts what a connection sends.
+#[derive(Debug)]
+enum Tally {
+    /// On this connection alone.
+    Own(Count),
+    /// With all others of its key.
+    Shared(Arc<str>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +151,15 @@ impl Peer {
             last_out: At::ZERO,
             spoken: At::ZERO,
             said: 0,
-            counts: limits
-                .map(|&limit| Count::new(rule(shared, limit)))
+            tallies: limits
+                .map(|&place| {
+                    let limit = &shared.profile.limits[place];
+                    if limit.key.is_empty() {
+                        Tally::Own(Count::new(shared.rules[place]))
+                    } else {
+                        Tally::Shared(key_of(limit, request))
+                    }
+                })
                 .collect(),
         }
     }
@@ -165,7 +192,7 @@ impl Peer {
         refused: &Refused,
         deeds: &mut Vec<Deed>,
     ) {
-        let wait = refused.retry_after.unwrap_or_default();
+        let wait = refused.evidence.retry_after.unwrap_or_default();
         self.stage = Stage::Denied {
             limit: refused.limit,
             until: now + wait,
@@ -179,25 +206,60 @@ impl Peer {
         self.stage = Stage::Stalled;
     }
 
-    /// A frame of the client, with `open` connections open.
+    /// Do the limits on what this connection sends let this in? All take it, or none.
+    pub(super) fn judge(
+        &mut self,
+        shared: &Shared,
+        gate: &mut Gate,
+        now: At,
+        frame: Incoming<'_>,
+    ) -> Result<(), Refused> {
+        match self.stage {
+            Stage::Waiting | Stage::Stalled => return Ok(()),
+            Stage::Denied { limit, until } => {
+                let wait = Some(until.since(now));
+                return Err(Refused {
+                    limit,
+                    evidence: Evidence {
+                        retry_after: wait,
+                        reset: wait,
+                        ..Evidence::default()
+                    },
+                });
+            }
+            Stage::Open | Stage::Unattended => {}
+        }
+        let guards = &shared.guards[self.endpoint];
+        if guards.is_empty() {
+            return Ok(());
+        }
+        let mut sent = Sent {
+            shared,
+            gate,
+            now,
+            guards,
+            tallies: &mut self.tallies,
+            bytes: match frame {
+                Incoming::Text(text) => text.len(),
+                Incoming::Binary(bytes) => bytes.len(),
+            },
+        };
+        enforce::judge(&mut sent, now).map(|_| ())
+    }
+
+    /// A frame of the client, as the limits judged it, with `open` connections open.
     pub(super) fn hear(
         &mut self,
         shared: &Shared,
         now: At,
         frame: Incoming<'_>,
+        judged: Result<(), Refused>,
         open: usize,
         deeds: &mut Vec<Deed>,
     ) {
-        let judged = match self.stage {
-            Stage::Waiting | Stage::Stalled => return,
-            Stage::Denied { limit, until } => Err(Refused {
-                limit,
-                retry_after: Some(until.since(now)),
-                count: 0,
-                quota: rule(shared, limit).quota(),
-            }),
-            Stage::Open | Stage::Unattended => self.judge_message(shared, now),
-        };
+        if matches!(self.stage, Stage::Waiting | Stage::Stalled) {
+            return;
+        }
         self.last_in = now;
         let mut answers = Vec::new();
         let asked = self.server.hear(now, frame, &mut answers);
@@ -315,18 +377,6 @@ impl Peer {
         send(frames, deeds);
     }
 
-    /// The limits on this connection's messages, in order, as the fleet's are judged: all take the message, or none.
-    fn judge_message(&mut self, shared: &Shared, now: At) -> Result<(), Refused> {
-        let guards = &shared.guards[self.endpoint];
-        for (count, &limit) in self.counts.iter_mut().zip(guards) {
-            count.look(limit, rule(shared, limit), now)?;
-        }
-        for (count, &limit) in self.counts.iter_mut().zip(guards) {
-            count.take(rule(shared, limit), now, shared.wall);
-        }
-        Ok(())
-    }
-
     /// Says no on the open connection, in the limit's own way.
     fn deny(
         &mut self,
@@ -343,7 +393,7 @@ impl Peer {
             Shape::InBand | Shape::Http { .. } => {
                 let what = Expression::Refused {
                     turn,
-                    retry_after: refused.retry_after.unwrap_or_default(),
+                    retry_after: refused.evidence.retry_after.unwrap_or_default(),
                     limit: &denial.limit,
                 };
                 self.express(now, &what, deeds);
@@ -352,7 +402,9 @@ impl Peer {
                 let id = request_id(self.chosen.draw, self.said);
                 deeds.push(Deed::Now(Order::Close {
                     code: *code,
-                    reason: denial.words(refused, id).reason(reason),
+                    reason: denial
+                        .words(refused.evidence, now, shared.wall, id)
+                        .reason(reason),
                 }));
             }
             Shape::Cut(how) => deeds.push(Deed::Now(Order::Cut(*how))),
@@ -387,13 +439,42 @@ impl Peer {
     }
 }
 
+/// What a connection sent, before the limits on it.
+struct Sent<'a> {
+    shared: &'a Shared,
+    gate: &'a mut Gate,
+    now: At,
+    guards: &'a [usize],
+    tallies: &'a mut [Tally],
+    bytes: usize,
+}
+
+impl Guards for Sent<'_> {
+    fn len(&self) -> usize {
+        self.guards.len()
+    }
+
+    fn nth(&mut self, n: usize) -> Guard<'_> {
+        let limit = self.guards[n];
+        let cost = match self.shared.profile.limits[limit].on {
+            On::Byte => u32::try_from(self.bytes).unwrap_or(u32::MAX),
+            _ => 1,
+        };
+        match &mut self.tallies[n] {
+            Tally::Shared(key) => self.gate.guard(self.now, limit, key, cost),
+            Tally::Own(count) => Guard {
+                limit,
+                rule: self.shared.rules[limit],
+                count,
+                cost,
+            },
+        }
+    }
+}
+
 /// A UUID for the n-th request of a connection; its upgrade is number 0.
 pub(super) fn request_id(draw: Draw, number: u32) -> String {
     draw.purpose(Purpose::Token).of(number.into()).uuid()
-}
-
-fn rule(shared: &Shared, limit: usize) -> Rule {
-    Rule::from(&shared.profile.limits[limit])
 }
 
 fn send(frames: Vec<Outgoing>, deeds: &mut Vec<Deed>) {

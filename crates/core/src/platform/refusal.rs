@@ -1,13 +1,15 @@
 //! What a limit's refusal says on the wire. That a limit refuses is [`super::enforce`]'s finding; who is told, and what
 //! else happens then, is the gate's and the peers' matter.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-use super::enforce::Refused;
-use crate::limit::{Limit, Refusal};
+use super::enforce::Evidence;
+use crate::limit::{Law, Limit, Refusal};
 use crate::profile::Cut;
 use crate::text::{Slot, Text, Values};
 use crate::time::At;
@@ -18,7 +20,7 @@ use crate::wire::{Answer, LONGEST_CLOSE_REASON, Wall};
 pub(super) struct Denial {
     pub(super) limit: Arc<str>,
     pub(super) shape: Shape,
-    window: String,
+    law: Law,
 }
 
 #[derive(Debug)]
@@ -64,24 +66,19 @@ impl Denial {
         Self {
             limit: limit.name.as_str().into(),
             shape,
-            window: limit
-                .law
-                .window()
-                .map_or_else(String::new, |window| window.as_secs_f64().to_string()),
+            law: limit.law,
         }
     }
 
-    /// The texts of this refusal, filled in.
-    pub(super) fn words(&self, refused: &Refused, request_id: String) -> Words<'_> {
+    /// The texts of a refusal at this moment, filled in.
+    pub(super) fn words(&self, evidence: Evidence, now: At, wall: Wall, id: String) -> Words<'_> {
         Words {
-            limit: &self.limit,
-            window: &self.window,
-            retry_after: refused.retry_after.map_or_else(String::new, |wait| {
-                wait.as_nanos().div_ceil(1_000_000_000).to_string()
-            }),
-            count: refused.count.to_string(),
-            quota: refused.quota.to_string(),
-            request_id,
+            denial: self,
+            evidence,
+            now,
+            wall,
+            request_id: id,
+            filled: Default::default(),
         }
     }
 }
@@ -91,36 +88,29 @@ fn parsed(source: &str) -> Text {
     Refusal::text(source).unwrap_or_else(|_| source.into())
 }
 
-/// What a refusal's variables stand for.
+/// What a refusal's variables stand for, each made when it is asked for.
 pub(super) struct Words<'a> {
-    limit: &'a str,
-    window: &'a str,
-    retry_after: String,
-    count: String,
-    quota: String,
+    denial: &'a Denial,
+    evidence: Evidence,
+    now: At,
+    wall: Wall,
     request_id: String,
+    filled: [OnceCell<String>; Refusal::VARIABLES.len()],
 }
 
 impl Words<'_> {
     /// An HTTP refusal, dated, and with the limit's name in a header of its own.
-    pub(super) fn answer(
-        &self,
-        now: At,
-        wall: Wall,
-        status: u16,
-        headers: &[(String, Text)],
-        body: &Text,
-    ) -> Answer {
+    pub(super) fn answer(&self, status: u16, headers: &[(String, Text)], body: &Text) -> Answer {
         let filled = headers
             .iter()
             .map(|(name, value)| (name.clone(), value.render(self).to_string()))
             // A header about a moment that nobody can know is left out.
             .filter(|(_, value)| !value.is_empty());
-        let mut answer = plain_answer(now, wall, status, &body.render(self));
+        let mut answer = plain_answer(self.now, self.wall, status, &body.render(self));
         answer.headers.extend(filled);
         answer
             .headers
-            .push((LIMIT_HEADER.to_owned(), self.limit.to_owned()));
+            .push((LIMIT_HEADER.to_owned(), self.denial.limit.to_string()));
         answer
     }
 
@@ -130,31 +120,101 @@ impl Words<'_> {
         reason.truncate(reason.floor_char_boundary(LONGEST_CLOSE_REASON));
         reason
     }
+
+    fn word(&self, name: &str) -> String {
+        let Evidence {
+            count,
+            remaining,
+            retry_after,
+            reset,
+        } = self.evidence;
+        let law = self.denial.law;
+        if let Some(form) = name.strip_prefix("retry_") {
+            return self.moment(form, retry_after);
+        }
+        if let Some(form) = name.strip_prefix("reset_") {
+            return self.moment(form, reset);
+        }
+        let window = law.window();
+        match name {
+            "reset" => self.moment("after", reset),
+            "count" => count.to_string(),
+            "remaining" => remaining.to_string(),
+            "quota" => law.quota().to_string(),
+            "burst" => law.burst().to_string(),
+            "window" => window.map_or_else(String::new, |span| span.as_secs_f64().to_string()),
+            "window_ms" => window.map_or_else(String::new, |span| span.as_millis().to_string()),
+            "limit" => self.denial.limit.to_string(),
+            "request_id" => self.request_id.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// A moment so far away, in one of the forms that platforms write them; nothing if it is not known. All are rounded
+    /// up: who comes then is not early.
+    fn moment(&self, form: &str, wait: Option<Duration>) -> String {
+        let Some(wait) = wait else {
+            return String::new();
+        };
+        let millis = i64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX);
+        let epoch = self.wall.epoch_millis(self.now).saturating_add(millis);
+        let seconds = epoch.div_euclid(1_000) + i64::from(epoch.rem_euclid(1_000) > 0);
+        match form {
+            "after" => wait.as_nanos().div_ceil(1_000_000_000).to_string(),
+            "ms" => millis.to_string(),
+            "in" => go_duration(wait),
+            "date" => http_date(seconds.saturating_mul(1_000)).unwrap_or_default(),
+            "iso" => timestamp(epoch).to_string(),
+            "epoch" => seconds.to_string(),
+            "epoch_ms" => epoch.to_string(),
+            _ => String::new(),
+        }
+    }
 }
 
 impl Values for Words<'_> {
     fn value(&self, slot: Slot) -> &str {
         let Slot::Var(place) = slot else { return "" };
-        match Refusal::VARIABLES.get(place) {
-            Some(&"retry_after") => &self.retry_after,
-            Some(&"count") => &self.count,
-            Some(&"quota") => &self.quota,
-            Some(&"window") => self.window,
-            Some(&"limit") => self.limit,
-            Some(&"request_id") => &self.request_id,
+        match (self.filled.get(place), Refusal::VARIABLES.get(place)) {
+            (Some(filled), Some(name)) => filled.get_or_init(|| self.word(name)),
             _ => "",
         }
     }
 }
 
+/// As Go prints a span: `153.2ms`, `1.5s`, `6m0s`. Spans below a millisecond have their unit here, too: Go's sign for
+/// microseconds does not fit into a header.
+fn go_duration(span: Duration) -> String {
+    if span.is_zero() {
+        return "0s".to_owned();
+    }
+    if span < Duration::from_secs(1) {
+        return format!("{}ms", span.as_nanos() as f64 / 1e6);
+    }
+    let (hours, minutes) = (span.as_secs() / 3_600, span.as_secs() / 60);
+    let seconds = (span - Duration::from_secs(minutes * 60)).as_secs_f64();
+    match (hours, minutes % 60) {
+        (0, 0) => format!("{seconds}s"),
+        (0, minutes) => format!("{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+fn timestamp(epoch_millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(epoch_millis).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn http_date(epoch_millis: i64) -> Option<String> {
+    DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&timestamp(epoch_millis))
+        .ok()
+}
+
 /// An HTTP answer with no more than a date and a body.
 pub(super) fn plain_answer(now: At, wall: Wall, status: u16, body: &str) -> Answer {
-    let moment =
-        Timestamp::from_millisecond(wall.epoch_millis(now)).unwrap_or(Timestamp::UNIX_EPOCH);
-    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&moment);
     Answer {
         status,
-        headers: date
+        headers: http_date(wall.epoch_millis(now))
             .map(|date| ("date".to_owned(), date))
             .into_iter()
             .collect(),

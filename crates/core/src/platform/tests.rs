@@ -1,3 +1,5 @@
+mod limits;
+
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -245,18 +247,6 @@ const WINDOW: &str = "limits:
     source: {label: fiction, from: a test}
 ";
 
-fn with_refusal(on: &str, refusal: &str) -> String {
-    format!(
-        "limits:
-  - name: one
-    on: {on}
-    law: {{fixed-window: {{quota: 1, window: 10s, anchor: first-request}}}}
-    refusal: {refusal}
-    source: {{label: fiction, from: a test}}
-"
-    )
-}
-
 #[test]
 fn a_bot_greets_answers_and_falls_silent_when_left() {
     check(
@@ -352,63 +342,6 @@ fn refusals_are_dated_by_the_wall_clock() {
         panic!("the third is refused")
     };
     assert_eq!(answer.header("Date"), Some("Tue, 14 Nov 2023 22:13:22 GMT"));
-}
-
-#[test]
-fn an_upgrade_is_refused_in_every_shape() {
-    let open_two = "0 1 open /bot\n1 2 open /bot\n2 2 say#1 hello\n3 2 end\n11 3 open /bot";
-    for (refusal, expect) in [
-        (
-            "{http: {status: 503}}",
-            "1 2 refuse 503 x-plimsoll-limit=one",
-        ),
-        (
-            "in-band",
-            "1 2 accept\n1 2 < refused one 9\n2 2 < refused#1 one 8",
-        ),
-        (
-            "{close: {code: 1013, reason: 'wait {{ retry_after }} s, {{ limit }}'}}",
-            "1 2 accept\n1 2 close 1013 wait 9 s, one",
-        ),
-        ("reset", "1 2 reset"),
-        ("fin", "1 2 fin"),
-        ("silence", "1 2 stall"),
-    ] {
-        check(
-            &with_refusal("upgrade", refusal),
-            open_two,
-            &format!("0 1 accept\n{expect}\n11 3 accept"),
-        );
-    }
-}
-
-#[test]
-fn a_message_is_refused_in_every_shape() {
-    let talk = "0 1 open /bot\n1 1 say a\n2 1 say#2 b\n11 1 say c";
-    for (refusal, expect) in [
-        ("in-band", "2 1 < refused#2 one 9\n11.4 1 < reply re c"),
-        ("silence", "11.4 1 < reply re c"),
-        (
-            "{close: {code: 4029, reason: too fast}}",
-            "2 1 close 4029 too fast",
-        ),
-        ("reset", "2 1 reset"),
-    ] {
-        check(
-            &with_refusal("message", refusal),
-            talk,
-            &format!("0 1 accept\n1.4 1 < reply re a\n{expect}"),
-        );
-    }
-}
-
-#[test]
-fn each_connection_has_its_own_count_of_messages() {
-    check(
-        &with_refusal("message", "in-band"),
-        "0 *2 open /bot\n1 1 say a\n1 2 say b",
-        "0 1 accept\n0 2 accept\n1.4 1 < reply re a\n1.4 2 < reply re b",
-    );
 }
 
 const CAP: &str = "limits:

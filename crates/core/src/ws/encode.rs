@@ -1,5 +1,5 @@
 //! Whole messages and control frames as bytes, always well formed. Fragments and faults are made with
-//! [`encode_frame`](super::encode_frame).
+//! [`encode_frame`].
 
 use super::Role;
 use super::frame::{Frame, MAX_CONTROL, encode_frame, opcode};

@@ -1,10 +1,15 @@
 //! What a platform allows: its limits, how they refuse, and what it sheds.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use super::raw::{self, Maybe};
 use super::{Unique, all, optional, required, text, unique};
+use crate::document::values::{Count, Span};
 use crate::document::{Document, Field, Place, quoted, suggestion};
-use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
+use crate::limit::{Anchor, Key, Label, Law, Limit, On, Penalty, Queue, Refusal, Source};
 use crate::profile::{Cut, Shedding, Victim};
+use crate::text::{Slot, Text};
 use crate::wire::LONGEST_CLOSE_REASON;
 
 pub(super) fn limits(
@@ -59,103 +64,235 @@ fn limit(
     }
     let on = required(raw.on, "on", here, document).map(|(on, _)| match on {
         raw::On::Upgrade => On::Upgrade,
+        raw::On::Request => On::Request,
+        raw::On::Frame => On::Frame,
         raw::On::Message => On::Message,
+        raw::On::Byte => On::Byte,
     });
     let law = required(raw.law, "law", here, document)
         .and_then(|(raw, place)| Some((law(raw, place, document)?, place)));
     let refusal = required(raw.refusal, "refusal", here, document);
-    if on == Some(On::Message) {
-        check_message_limit(law, &refusal, raw.key.as_ref(), document);
+    if let (Some(on), Some((refusal, place))) = (on, &refusal) {
+        check_shape(on, refusal, *place, document);
     }
+    let charges_refused = charging(raw.charges_refused, law, document);
+    let charges_refused_elsewhere = charging(raw.charges_refused_elsewhere, law, document);
+    let queue = raw
+        .queue
+        .and_then(|raw| queue(raw, on, law.map(|(law, _)| law), document));
+    let penalty = raw.penalty.and_then(|raw| penalty(raw, document));
     let source = required(raw.source, "source", here, document)
         .and_then(|(raw, place)| source(raw, place, document));
-    let (law, _) = law?;
-    let refusal = refusal.and_then(|(raw, place)| self::refusal(raw, place, law, document));
+    let (law, law_place) = law?;
+    if law.window().is_none()
+        && let Some(on) = on.filter(|on| !on.counts_upgrades())
+    {
+        document.complain_that(
+            law_place,
+            format!(
+                "{}s are not open, so no number of them can be open at once",
+                on.name()
+            ),
+            "limit them by one of the other laws, or write 'on: upgrade'",
+        );
+    }
+    let knows_when = law.window().is_some();
+    let refusal = refusal.and_then(|(raw, place)| self::refusal(raw, place, knows_when, document));
     Some(Limit {
         name: name?.0,
         endpoints: all(raw.endpoints),
         on: on?,
         law,
         key: all(raw.key).into_iter().map(key).collect(),
-        charges_refused: optional(raw.charges_refused).unwrap_or(false),
-        charges_refused_elsewhere: false,
-        queue: None,
-        penalty: None,
+        charges_refused,
+        charges_refused_elsewhere,
+        queue,
+        penalty,
         refusal: refusal?,
         raised_by: optional(raw.raised_by),
         source: source?,
     })
 }
 
-/// Messages are counted on each connection apart, and answered on it.
-fn check_message_limit(
-    law: Option<(Law, Place)>,
-    refusal: &Option<(raw::Refusal, Place)>,
-    key: Option<&Field<Vec<Field<raw::Key>>>>,
+/// Can what is counted be refused in this way?
+fn check_shape(on: On, refusal: &raw::Refusal, place: Place, document: &Document) {
+    let (message, help) = match (on, refusal) {
+        (On::Frame | On::Message | On::Byte, raw::Refusal::Http(_)) => (
+            "what is sent on an open connection has no HTTP answer",
+            "refuse it by in-band, close, reset, fin or silence",
+        ),
+        (On::Request, raw::Refusal::InBand | raw::Refusal::Close(_)) => (
+            "not every request opens a connection on which it could be refused",
+            "refuse requests by http, reset, fin or silence, or write 'on: upgrade'",
+        ),
+        _ => return,
+    };
+    document.complain_that(place, message, help);
+}
+
+/// Does something count? Not where a law counts what is open.
+fn charging(raw: Maybe<bool>, law: Option<(Law, Place)>, document: &Document) -> bool {
+    let Some(field) = raw else { return false };
+    let key = field.key;
+    let charges = field.ok().unwrap_or(false);
+    if charges && matches!(law, Some((Law::Concurrency { .. }, _))) {
+        document.complain_that(
+            key,
+            "an attempt that was refused is not open, so it cannot count among those that are",
+            "remove it; to shut out who tries too often, write a penalty",
+        );
+    }
+    charges
+}
+
+fn queue(
+    raw: Field<raw::Queue>,
+    on: Option<On>,
+    law: Option<Law>,
     document: &Document,
-) {
-    if let Some((Law::Concurrency { .. }, place)) = law {
+) -> Option<Queue> {
+    let (key, here) = (raw.key, raw.place);
+    let up_to = span(raw.ok()?.up_to, "up_to", here, document)?;
+    if let Some(on) = on.filter(|on| !on.counts_upgrades()) {
         document.complain_that(
-            place,
-            "messages are not open, so no number of them can be open at once",
-            "limit messages by a fixed-window, or write 'on: upgrade'",
+            key,
+            format!("{}s do not wait in a queue here", on.name()),
+            "remove 'queue', or write 'on: upgrade'",
+        );
+    } else if matches!(law, Some(Law::Concurrency { .. })) {
+        document.complain_that(
+            key,
+            "when one of the open connections will end is not known, so nobody can wait for it",
+            "remove 'queue'",
         );
     }
-    if let Some((raw::Refusal::Http(_), place)) = refusal {
-        document.complain_that(
-            *place,
-            "a message on an open connection has no HTTP answer",
-            "refuse messages by in-band, close, reset, fin or silence",
-        );
+    Some(Queue { up_to })
+}
+
+fn penalty(raw: Field<raw::Penalty>, document: &Document) -> Option<Penalty> {
+    let here = raw.place;
+    let raw = raw.ok()?;
+    Some(Penalty {
+        lasts: span(raw.lasts, "lasts", here, document)?,
+        after: optional(raw.after).map_or(NonZeroU32::MIN, |count| count.0),
+        prolonged: optional(raw.prolonged).unwrap_or(false),
+    })
+}
+
+/// A span that is not nothing.
+fn span(
+    raw: Field<Span>,
+    name: &'static str,
+    here: Place,
+    document: &Document,
+) -> Option<Duration> {
+    let (span, place) = required(raw, name, here, document)?;
+    if span.0.is_zero() {
+        let message = match name {
+            "window" => "a window of no length holds nothing".to_owned(),
+            _ => format!("'{name}' has no length"),
+        };
+        document.complain_that(place, message, "write one like 60s");
+        return None;
     }
-    if let Some(field) = key {
-        document.complain_that(
-            field.key,
-            "a limit on messages counts each connection apart",
-            "remove 'key'",
-        );
-    }
+    Some(span.0)
 }
 
 fn law(raw: raw::Law, here: Place, document: &Document) -> Option<Law> {
+    let count =
+        |raw: Field<Count>, name| required(raw, name, here, document).map(|(count, _)| count.0);
+    let span = |raw, name| span(raw, name, here, document);
     match raw {
-        raw::Law::FixedWindow(raw) => {
-            let quota = required(raw.quota, "quota", here, document);
-            let window = required(raw.window, "window", here, document);
-            let anchor = required(raw.anchor, "anchor", here, document);
-            if let Some((window, place)) = window
-                && window.0.is_zero()
-            {
-                document.complain_that(
-                    place,
-                    "a window of no length holds nothing",
-                    "write one like 60s",
-                );
-                return None;
-            }
-            Some(Law::FixedWindow {
-                quota: quota?.0.0,
-                window: window?.0.0,
-                anchor: match anchor?.0 {
-                    raw::Anchor::Clock => Anchor::Clock,
-                    raw::Anchor::FirstRequest => Anchor::FirstRequest,
-                },
+        raw::Law::TokenBucket(raw) => {
+            let quota = count(raw.quota, "quota");
+            let window = span(raw.window, "window");
+            let burst = count(raw.burst, "burst");
+            Some(Law::TokenBucket {
+                quota: quota?,
+                window: window?,
+                burst: burst?,
             })
         }
-        raw::Law::Concurrency(raw) => {
-            let (quota, _) = required(raw.quota, "quota", here, document)?;
-            Some(Law::Concurrency { quota: quota.0 })
+        raw::Law::SteppedBucket(raw) => {
+            let burst = count(raw.burst, "burst");
+            let fill_place = raw.fill.place;
+            let fill = count(raw.fill, "fill");
+            let every = span(raw.every, "every");
+            let (burst, fill) = (burst?, fill?);
+            if fill > burst {
+                document.complain_that(
+                    fill_place,
+                    format!("{fill} tokens do not fit into a bucket of {burst}"),
+                    "write a 'fill' of at most 'burst'",
+                );
+            }
+            Some(Law::SteppedBucket {
+                burst,
+                fill,
+                every: every?,
+            })
         }
+        raw::Law::FixedWindow(raw) => {
+            let (quota, window, anchor) = window(raw, here, document)?;
+            Some(Law::FixedWindow {
+                quota,
+                window,
+                anchor,
+            })
+        }
+        raw::Law::SlidingLog(raw) => {
+            let quota = count(raw.quota, "quota");
+            let window = span(raw.window, "window");
+            Some(Law::SlidingLog {
+                quota: quota?,
+                window: window?,
+            })
+        }
+        raw::Law::SlidingCounter(raw) => {
+            let (quota, window, anchor) = window(raw, here, document)?;
+            Some(Law::SlidingCounter {
+                quota,
+                window,
+                anchor,
+            })
+        }
+        raw::Law::Concurrency(raw) => Some(Law::Concurrency {
+            quota: count(raw.quota, "quota")?,
+        }),
     }
 }
 
-fn refusal(raw: raw::Refusal, here: Place, law: Law, document: &Document) -> Option<Refusal> {
+fn window(
+    raw: raw::FixedWindow,
+    here: Place,
+    document: &Document,
+) -> Option<(NonZeroU32, Duration, Anchor)> {
+    let quota = required(raw.quota, "quota", here, document);
+    let window = span(raw.window, "window", here, document);
+    let anchor = required(raw.anchor, "anchor", here, document);
+    let anchor = match anchor?.0 {
+        raw::Anchor::Clock => Anchor::Clock,
+        raw::Anchor::FirstRequest => Anchor::FirstRequest,
+        raw::Anchor::StartUp => Anchor::StartUp,
+    };
+    Some((quota?.0.0, window?, anchor))
+}
+
+fn refusal(
+    raw: raw::Refusal,
+    here: Place,
+    knows_when: bool,
+    document: &Document,
+) -> Option<Refusal> {
     Some(match raw {
         raw::Refusal::Http(raw) => {
             let status = status(raw.status, here, document);
-            let headers = optional(raw.headers)
-                .map_or_else(Vec::new, |pairs| headers(pairs.0, here, law, document));
-            let body = raw.body.and_then(|field| template(field, law, document));
+            let headers = optional(raw.headers).map_or_else(Vec::new, |pairs| {
+                headers(pairs.0, here, knows_when, document)
+            });
+            let body = raw
+                .body
+                .and_then(|field| template(field, knows_when, document));
             Refusal::Http {
                 status: status?,
                 headers,
@@ -166,7 +303,7 @@ fn refusal(raw: raw::Refusal, here: Place, law: Law, document: &Document) -> Opt
             let code = code(raw.code, here, document);
             let reason = raw.reason.and_then(|field| reason(field, document));
             if let Some((reason, place)) = &reason {
-                check_template(reason, *place, law, document);
+                check_template(reason, *place, knows_when, document);
             }
             Refusal::Close {
                 code: code?,
@@ -222,7 +359,7 @@ pub(super) fn reason(raw: Field<String>, document: &Document) -> Option<(String,
 fn headers(
     pairs: Vec<(String, Field<String>)>,
     here: Place,
-    law: Law,
+    knows_when: bool,
     document: &Document,
 ) -> Vec<(String, String)> {
     pairs
@@ -248,7 +385,7 @@ fn headers(
                     "remove it",
                 );
             }
-            let value = template(value, law, document)?;
+            let value = template(value, knows_when, document)?;
             if value.contains(|c: char| c.is_control() || !c.is_ascii()) {
                 document.complain_that(
                     place,
@@ -261,20 +398,28 @@ fn headers(
         .collect()
 }
 
-fn template(raw: Field<String>, law: Law, document: &Document) -> Option<String> {
+fn template(raw: Field<String>, knows_when: bool, document: &Document) -> Option<String> {
     let place = raw.place;
     let text = raw.ok()?;
-    check_template(&text, place, law, document);
+    check_template(&text, place, knows_when, document);
     Some(text)
 }
 
-fn check_template(text: &str, place: Place, law: Law, document: &Document) {
+fn check_template(text: &str, place: Place, knows_when: bool, document: &Document) {
     if let Err(error) = Refusal::text(text) {
         document.complain(place, error);
-    } else if matches!(law, Law::Concurrency { .. }) && text.contains("retry_after") {
+        return;
+    }
+    let is_moment = |name: &str| name.starts_with("retry_") || name.starts_with("reset");
+    let moment = Refusal::VARIABLES.into_iter().find(|name| {
+        is_moment(name) && Text::parse(text, |used| (used != *name).then_some(Slot::User)).is_err()
+    });
+    if let Some(moment) = moment.filter(|_| !knows_when) {
         document.complain_that(
             place,
-            "when one of the open connections will end is not known, so there is no 'retry_after'",
+            format!(
+                "when one of the open connections will end is not known, so there is no '{moment}'"
+            ),
             "leave it out",
         );
     }

@@ -59,10 +59,16 @@ pub(super) struct Limit {
     pub(super) endpoints: Maybe<Vec<Field<String>>>,
     pub(super) on: Field<On>,
     pub(super) law: Field<Law>,
-    /// What is counted apart; one count for everybody when left out.
+    /// What is counted apart. When left out, one count for everybody, and each connection apart for what it sends.
     pub(super) key: Maybe<Vec<Field<Key>>>,
-    /// Does a refused attempt count? It does not when left out.
+    /// Does an attempt that this limit refused count? It does not when left out.
     pub(super) charges_refused: Maybe<bool>,
+    /// Does an attempt that another limit refused count here all the same? It does not when left out.
+    pub(super) charges_refused_elsewhere: Maybe<bool>,
+    /// Upgrades may wait, first come first served, before they are refused.
+    pub(super) queue: Maybe<Queue>,
+    /// Who crosses the limit is refused everything for a while.
+    pub(super) penalty: Maybe<Penalty>,
     pub(super) refusal: Field<Refusal>,
     /// Who can raise it and by which route.
     pub(super) raised_by: Maybe<String>,
@@ -74,17 +80,59 @@ pub(super) struct Limit {
 pub(super) enum On {
     /// Attempts to upgrade.
     Upgrade,
-    /// Messages of the client, on each connection apart.
+    /// HTTP requests of any kind, upgrades among them.
+    Request,
+    /// Frames of the client. The emulator sees whole messages, each as one frame; pings and pongs it does not see.
+    Frame,
+    /// Messages of the client.
     Message,
+    /// Bytes of the messages of the client.
+    Byte,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Law {
+    /// A bucket of tokens, full at first, that fills all the time: GCRA, and nginx's limit_req with nodelay.
+    TokenBucket(TokenBucket),
+    /// A bucket of tokens, full at first, that a timer fills.
+    SteppedBucket(SteppedBucket),
     /// So many in each window; then nothing until the window ends.
     FixedWindow(FixedWindow),
+    /// So many in any span of that length.
+    SlidingLog(SlidingLog),
+    /// This window's count, and the last one's by the share of it that a span ending now covers, are at most so many.
+    SlidingCounter(FixedWindow),
     /// So many open at once.
     Concurrency(Concurrency),
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenBucket {
+    /// So many tokens flow in within each window.
+    pub(super) quota: Field<Count>,
+    pub(super) window: Field<Span>,
+    /// So many it holds. For nginx, its burst and one.
+    pub(super) burst: Field<Count>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SteppedBucket {
+    /// So many tokens it holds.
+    pub(super) burst: Field<Count>,
+    /// So many fall in each time.
+    pub(super) fill: Field<Count>,
+    /// The timer's period, counted from the start of the platform.
+    pub(super) every: Field<Span>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SlidingLog {
+    pub(super) quota: Field<Count>,
+    pub(super) window: Field<Span>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -102,12 +150,31 @@ pub(super) enum Anchor {
     Clock,
     /// A window begins with the first request after the last one ended.
     FirstRequest,
+    /// Windows begin at whole multiples of their length since the start of the platform.
+    StartUp,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Concurrency {
     pub(super) quota: Field<Count>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Queue {
+    /// Who would wait longer is refused at once. For nginx without nodelay, burst / rate behind a token-bucket of one.
+    pub(super) up_to: Field<Span>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Penalty {
+    pub(super) lasts: Field<Span>,
+    /// It begins with so many refusals in a row; with the first when left out.
+    pub(super) after: Maybe<Count>,
+    /// Does each attempt in that time begin it anew? It does not when left out.
+    pub(super) prolonged: Maybe<bool>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -125,8 +192,11 @@ pub(super) enum Key {
     Path,
 }
 
-/// How a limit says no. Texts may have `{{ retry_after }}` (whole seconds, rounded up), `{{ count }}`, `{{ quota }}`,
-/// `{{ window }}` (seconds), `{{ limit }}` and `{{ request_id }}`.
+/// How a limit says no. Texts may have `{{ count }}`, `{{ remaining }}`, `{{ quota }}`, `{{ burst }}`, `{{ window }}`
+/// (seconds), `{{ window_ms }}`, `{{ limit }}` (its name) and `{{ request_id }}`. When the next attempt would be let in:
+/// `{{ retry_after }}` (whole seconds, rounded up), `{{ retry_ms }}`, `{{ retry_in }}` (as Go writes it: 1m30s),
+/// `{{ retry_date }}` (as HTTP writes it), `{{ retry_iso }}`, `{{ retry_epoch }}` and `{{ retry_epoch_ms }}`. When nothing
+/// would be used up any more: `{{ reset }}` (whole seconds), `{{ reset_ms }}` and so on.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Refusal {

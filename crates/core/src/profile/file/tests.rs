@@ -135,7 +135,7 @@ fn complaints_about_limits() {
     check(
         &with(
             "limits:
-  - {name: \"a\\r\\nb\", on: upgrade, law: {token-bucket: {}}, refusal: silence, source: {label: fiction, from: x}}
+  - {name: \"a\\r\\nb\", on: upgrade, law: {token-bukket: {}}, refusal: silence, source: {label: fiction, from: x}}
   - {name: b, on: upgrade, law: {fixed-window: {quota: 0, window: 0s, anchor: clock}}, refusal: silence, source: {label: fiction, from: x}}
   - {name: b, on: upgrade, law: {fixed-window: {quota: 3, window: 5}}, refusal: reset, source: {label: mine, from: x}}
   - {name: d, endpoints: [bott], on: upgrade, law: {concurrency: {quota: 5}}, refusal: {http: {status: 200, headers: {Date: x, 'a b': y}, body: '{{ retry_after }}'}}, source: {label: fiction, from: x}}
@@ -146,7 +146,7 @@ shedding: {every_refusals: 0, victim: youngest, how: fin}
         ),
         "
 6:12: 'a\\r\\nb' does not fit into a header | refusals name their limit in one: write letters, digits and hyphens
-6:41: 'token-bucket' is not one of the words allowed here | allowed here: fixed-window, concurrency
+6:41: 'token-bukket' is not one of the words allowed here | did you mean 'token-bucket'? allowed here: token-bucket, stepped-bucket, fixed-window, sliding-log, sliding-counter, concurrency
 7:56: '0' is too few | write a whole number from 1 up
 7:67: a window of no length holds nothing | write one like 60s
 8:12: a second limit 'b' | each must differ from the others
@@ -158,12 +158,105 @@ shedding: {every_refusals: 0, victim: youngest, how: fin}
 9:125: the emulator writes the header 'date' itself | remove it
 9:135: 'a b' is not the name of a header | write letters, digits and hyphens, like Retry-After
 9:145: when one of the open connections will end is not known, so there is no 'retry_after' | leave it out
-10:28: a limit on messages counts each connection apart | remove 'key'
-10:42: messages are not open, so no number of them can be open at once | limit messages by a fixed-window, or write 'on: upgrade'
-10:74: a message on an open connection has no HTTP answer | refuse messages by in-band, close, reset, fin or silence
+10:42: messages are not open, so no number of them can be open at once | limit them by one of the other laws, or write 'on: upgrade'
+10:74: what is sent on an open connection has no HTTP answer | refuse it by in-band, close, reset, fin or silence
 11:112: close code 1006 may not be sent | write one of 1000 to 1003, 1007 to 1014 or 3000 to 4999; to end without a Close frame, write fin or reset
-11:126: no variable is called 'wait'; a refusal knows retry_after, count, quota, window, limit, request_id | 
+11:126: no variable is called 'wait'; a refusal knows retry_after, retry_ms, retry_in, retry_date, retry_iso, retry_epoch, retry_epoch_ms, reset, reset_ms, reset_in, reset_date, reset_iso, reset_epoch, reset_epoch_ms, count, remaining, quota, burst, window, window_ms, limit, request_id | 
 12:28: '0' is too few | write a whole number from 1 up",
+    );
+}
+
+/// A profile with one limit, of which this is said besides its name and source.
+fn limit(rest: &str) -> String {
+    with(&format!(
+        "limits: [{{name: a, source: {{label: fiction, from: x}}, {rest}}}]\n"
+    ))
+}
+
+#[test]
+fn every_law_and_what_stands_around_it_is_read() {
+    for (rest, expect) in [
+        (
+            "on: upgrade, law: {token-bucket: {quota: 10, window: 1s, burst: 21}}, key: [address]",
+            "10 upgrades in 1s per address, 21 at once",
+        ),
+        (
+            "on: upgrade, law: {token-bucket: {quota: 10, window: 1s, burst: 1}}, queue: {up_to: 2s}",
+            "10 upgrades in 1s, 1 at once, waiting up to 2s",
+        ),
+        (
+            "on: request, law: {stepped-bucket: {burst: 20, fill: 5, every: 500ms}}",
+            "5 requests every 500ms, 20 at once",
+        ),
+        (
+            "on: byte, law: {fixed-window: {quota: 65536, window: 1m, anchor: start-up}}, key: [user]",
+            "65536 bytes in 1m per user",
+        ),
+        (
+            "on: upgrade, law: {sliding-log: {quota: 60, window: 30s}}, charges_refused: true, charges_refused_elsewhere: true",
+            "60 upgrades in any 30s",
+        ),
+        (
+            "on: frame, law: {sliding-counter: {quota: 120, window: 1m, anchor: clock}}, penalty: {lasts: 10m, after: 3, prolonged: true}",
+            "about 120 frames in any 1m, shut out for 10m",
+        ),
+        (
+            "on: upgrade, law: {concurrency: {quota: 50}}, key: [token, path], penalty: {lasts: 10s}",
+            "50 open at once per token and path, shut out for 10s",
+        ),
+    ] {
+        let profile = read("x.yaml", &limit(&format!("{rest}, refusal: reset"))).unwrap();
+        assert_eq!(profile.limits[0].to_string(), expect);
+    }
+    let text = limit(
+        "on: upgrade, law: {sliding-log: {quota: 60, window: 30s}}, charges_refused_elsewhere: true, penalty: {lasts: 10m, after: 3, prolonged: true}, refusal: fin",
+    );
+    let limit = read("x.yaml", &text).unwrap().limits.remove(0);
+    assert!(!limit.charges_refused && limit.charges_refused_elsewhere);
+    let penalty = limit.penalty.unwrap();
+    assert_eq!((penalty.after.get(), penalty.prolonged), (3, true));
+}
+
+#[test]
+fn complaints_about_what_contradicts_itself_in_a_limit() {
+    let source = "source: {label: fiction, from: x}";
+    let log = "law: {sliding-log: {quota: 1, window: 1s}}";
+    let cap = "law: {concurrency: {quota: 5}}";
+    check(
+        &with(&format!(
+            "limits:
+  - {{name: a, {source}, on: upgrade, refusal: reset, law: {{token-bucket: {{quota: 1, window: 0s, burst: 0}}}}}}
+  - {{name: b, {source}, on: upgrade, refusal: reset, law: {{stepped-bucket: {{burst: 2, fill: 3, every: 0s}}}}}}
+  - {{name: c, {source}, on: upgrade, refusal: reset, law: {{stepped-bucket: {{burst: 2, fill: 3, every: 1s}}}}}}
+  - {{name: d, {source}, on: upgrade, refusal: reset, {cap}, queue: {{up_to: 1s}}, charges_refused: true, charges_refused_elsewhere: true}}
+  - {{name: e, {source}, on: message, refusal: reset, {log}, queue: {{up_to: 1s}}}}
+  - {{name: f, {source}, on: upgrade, refusal: reset, {log}, queue: {{up_to: 0s}}, penalty: {{lasts: 0s, after: 0}}}}
+  - {{name: g, {source}, on: upgrade, refusal: reset, {log}, queue: {{}}, penalty: {{for: 3s}}}}
+  - {{name: h, {source}, on: request, refusal: in-band, {log}}}
+  - {{name: i, {source}, on: byte, refusal: {{http: {{status: 429}}}}, {cap}}}
+  - {{name: j, {source}, on: upgrade, refusal: {{http: {{status: 429, body: 'retry_in: {{{{ reset_in }}}}'}}}}, {cap}}}
+"
+        )),
+        "
+6:118: a window of no length holds nothing | write one like 60s
+6:129: '0' is too few | write a whole number from 1 up
+7:118: 3 tokens do not fit into a bucket of 2 | write a 'fill' of at most 'burst'
+7:128: 'every' has no length | write one like 60s
+8:118: 3 tokens do not fit into a bucket of 2 | write a 'fill' of at most 'burst'
+9:111: when one of the open connections will end is not known, so nobody can wait for it | remove 'queue'
+9:131: an attempt that was refused is not open, so it cannot count among those that are | remove it; to shut out who tries too often, write a penalty
+9:154: an attempt that was refused is not open, so it cannot count among those that are | remove it; to shut out who tries too often, write a penalty
+10:123: messages do not wait in a queue here | remove 'queue', or write 'on: upgrade'
+11:138: 'up_to' has no length | write one like 60s
+11:160: 'lasts' has no length | write one like 60s
+11:171: '0' is too few | write a whole number from 1 up
+12:123: 'up_to' is missing | add 'up_to: …' here
+12:134: 'lasts' is missing | add 'lasts: …' here
+12:144: unknown key 'for' in 'penalty' | allowed here: lasts, after, prolonged
+13:72: not every request opens a connection on which it could be refused | refuse requests by http, reset, fin or silence, or write 'on: upgrade'
+14:60: what is sent on an open connection has no HTTP answer | refuse it by in-band, close, reset, fin or silence
+14:92: bytes are not open, so no number of them can be open at once | limit them by one of the other laws, or write 'on: upgrade'
+15:99: when one of the open connections will end is not known, so there is no 'reset_in' | leave it out",
     );
 }
 
