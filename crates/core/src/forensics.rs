@@ -198,6 +198,16 @@ impl<'a> Case<'a> {
             && death.at.since(closure.last_out) <= self.reaction()
     }
 
+    /// Did it end right behind a message of either side, where that is no accident? Where they speak all the time, every
+    /// end is close to some message.
+    fn told_by_a_message(&self, death: &Death) -> bool {
+        let closure = &death.closure;
+        let messages = f64::from(closure.sent) + f64::from(closure.heard);
+        let busy = messages * self.reaction().as_secs_f64() / age(death).as_secs_f64().max(0.001);
+        let behind = self.on_our_message(death) || self.on_their_message(death);
+        behind && (busy < BUSY || age(death) < LONG_ENOUGH_TO_BE_BUSY)
+    }
+
     /// Upgraded, and gone again before anybody said anything?
     fn was_rejected(&self, death: &Death) -> bool {
         death.closure.heard == 0 && age(death) <= self.reaction() * 2
@@ -258,6 +268,9 @@ fn idle(death: &Death) -> Silence {
 
 /// What a peer on the same network needs to notice something and to end the connection.
 const REACTION: Duration = Duration::from_millis(100);
+/// Messages whose reactions fill more of the time than this prove nothing.
+const BUSY: f64 = 0.5;
+const LONG_ENOUGH_TO_BE_BUSY: Duration = Duration::from_secs(1);
 /// A slower connect says that something queued.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(900);
 

@@ -300,8 +300,7 @@ impl Connection {
             Cut::Orderly => return goodbye(&mut self.stream, mailbox).await,
             Cut::HalfFrame => self.last_bytes(&HALF_FRAME).await,
             Cut::Alert => {
-                self.stream.fail_tls();
-                self.last_bytes(&[]).await;
+                let _ = timeout(FIN_PATIENCE, self.stream.fail_tls()).await;
             }
         }
         self.stream.cut(how);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use plimsoll_core::profile::Cut;
 use plimsoll_core::wire::Ended;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -38,8 +38,8 @@ impl Stream {
         };
     }
 
-    /// Makes a TLS server fail, so that it has a fatal alert to send with the next flush.
-    pub(crate) fn fail_tls(&mut self) {
+    /// Makes a TLS server fail, and sends the fatal alert that it has to say then.
+    pub(crate) async fn fail_tls(&mut self) {
         // A record of application data that nobody can decrypt.
         const BROKEN: [u8; 23] = {
             let mut record = [0; 23];
@@ -49,10 +49,14 @@ impl Stream {
         if let Self::Tls(tls) = self
             && let TlsStream::Server(server) = &mut **tls
         {
-            let (_, session) = server.get_mut();
+            let (tcp, session) = server.get_mut();
             // Both fail, which is what they are for.
             let _ = session.read_tls(&mut BROKEN.as_slice());
             let _ = session.process_new_packets();
+            let mut alert = Vec::new();
+            while session.wants_write() && session.write_tls(&mut alert).is_ok_and(|n| n > 0) {}
+            // Whoever has gone needs none.
+            let _ = tcp.write_all(&alert).await;
         }
     }
 

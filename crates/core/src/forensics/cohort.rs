@@ -119,7 +119,11 @@ fn cluster(case: &Case<'_>, left: &[usize], shared: Shared) -> Option<Cluster> {
     if shared == Shared::Moment {
         let answers = members
             .iter()
-            .filter(|n| case.on_our_message(&deaths[**n]) || case.was_rejected(&deaths[**n]))
+            .filter(|n| {
+                let death = &deaths[**n];
+                case.was_rejected(death)
+                    || case.on_our_message(death) && case.told_by_a_message(death)
+            })
             .count();
         // Many that speak, or come, at one moment and die of it: no restart.
         if answers as f64 > members.len() as f64 * MOSTLY {
@@ -142,8 +146,7 @@ fn can_share(case: &Case<'_>, death: &Death, shared: Shared) -> bool {
         Shared::Age | Shared::Silence(_) => {
             death.closure.half == 0
                 && shared.value(death) >= SHORTEST_TIMER_S
-                && !case.on_our_message(death)
-                && !case.on_their_message(death)
+                && !case.told_by_a_message(death)
         }
     }
 }
