@@ -96,7 +96,8 @@ pub struct Case<'a> {
     pub admitted: Vec<At>,
     /// A message and its answer need at least this.
     pub round_trip: Duration,
-    pub elapsed: At,
+    /// So long that many were open: the time in which a death could have been.
+    pub busy: Duration,
     /// What the profile claims of messages.
     pub limits: Vec<&'a Limit>,
 }
@@ -124,11 +125,10 @@ impl<'a> Case<'a> {
             round_trip: Duration::from_secs_f64(
                 summary.upgrades.connect.p50.unwrap_or_default().max(0.0) / 1e3,
             ),
-            elapsed: summary.facts.elapsed,
+            busy: Duration::ZERO,
             limits: limits.filter(|limit| limit.on == On::Message).collect(),
         };
         for moment in &summary.moments {
-            case.elapsed = case.elapsed.max(moment.at);
             match moment.event {
                 Event::Closed(_) => case.open.push((moment.from, moment.at)),
                 Event::Refused { status } if is_limit(status) => case.refusals.push(moment.at),
@@ -136,6 +136,9 @@ impl<'a> Case<'a> {
                 _ => {}
             }
         }
+        let open: Duration = case.open.iter().map(|(from, to)| to.since(*from)).sum();
+        let peak = u32::try_from(summary.sessions.peak_open).unwrap_or(u32::MAX);
+        case.busy = open / peak.max(1);
         case
     }
 
@@ -196,6 +199,14 @@ impl<'a> Case<'a> {
         closure.sent > 0
             && closure.last_out >= closure.last_in
             && death.at.since(closure.last_out) <= self.reaction()
+    }
+
+    /// Was this generator late around that second, so that ends which it saw together may have been apart?
+    fn slept_around(&self, second: f64) -> bool {
+        let at = At::from_secs_f64(second);
+        let near =
+            |lag: &crate::summary::Lag| lag.from <= at + REACTION && lag.until + REACTION >= at;
+        self.autopsy.lags.iter().any(near)
     }
 
     /// Did it end right behind a message of either side, where that is no accident? Where they speak all the time, every

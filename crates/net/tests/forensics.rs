@@ -41,10 +41,10 @@ conversation:
     do: [{say: Hello there, expect: {within: 1s}}, {think: {uniform: [100ms, 2600ms]}}]
 ";
 const STAYS: &str = "
-load: {users: 12, ramp_up: 1500ms}
+load: {users: 12, ramp_up: 5s}
 conversation:
   - greeting: {within: 5s}
-  - repeat: 30
+  - repeat: 40
     do: [{say: Hello there, expect: {within: 1s}}, {think: {uniform: [100ms, 300ms]}}]
 ";
 const FAST: &str = "
@@ -140,7 +140,7 @@ const ROWS: [Row; 21] = [
         number: "10",
         truth: "all at one instant",
         talk: STAYS,
-        platform: "faults: [{at_time: 3s, what: {cut: fin}}]",
+        platform: "faults: [{at_time: 6s, what: {cut: fin}}]",
         plain: "restart",
         tls: "restart",
     },
@@ -383,4 +383,4 @@ fn welcome(tcp: &mut TcpStream) {
     tcp.write_all(answer.as_bytes()).unwrap();
 }
 
-const LANES: usize = 4;
+const LANES: usize = 11;

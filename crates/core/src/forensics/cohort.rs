@@ -178,7 +178,7 @@ impl Shared {
                 .fold(0.0, f64::max)
         };
         let range = match self {
-            Self::Moment => case.elapsed.as_secs_f64(),
+            Self::Moment => case.busy.as_secs_f64(),
             Self::Age => of_deaths().max(secs(survived.age.into())),
             Self::Silence(of) => of_deaths().max(of.pick(survived.silence)),
         };
@@ -222,6 +222,7 @@ fn explain(case: &Case<'_>, cluster: Cluster) -> Cohort {
     let deaths = &case.autopsy.deaths;
     let cause = cluster.shared.cause();
     let rivals = rivals(case, &cluster);
+    let slept = cluster.shared == Shared::Moment && case.slept_around(cluster.middle);
     let known = match cluster.shared {
         Shared::Silence(_) => words::known_timer(&words::IDLE_TIMERS, cluster.middle),
         Shared::Age => words::known_timer(&words::LIFETIMES, cluster.middle),
@@ -243,7 +244,16 @@ fn explain(case: &Case<'_>, cluster: Cluster) -> Cohort {
     if cluster.shared != Shared::Moment && one_place(deaths, &cluster.members) && known.is_none() {
         confidence = confidence.min(ONE_PLACE);
     }
+    if slept {
+        confidence = confidence.min(WE_SLEPT);
+    }
     let mut explained = Explained::new(cause, confidence);
+    if slept {
+        explained.candidates.push(Cause::ThisGenerator);
+        explained.evidence.push(
+            "This generator was late itself at that moment: it may only have seen these ends together.".to_owned(),
+        );
+    }
     if !rivals.is_empty() {
         let all: Vec<_> = std::iter::once(cause).chain(rivals).collect();
         explained = match (cluster.shared, known) {
@@ -352,3 +362,4 @@ const SUREST: f64 = 0.98;
 const SMALL_SHARE: f64 = 0.2;
 const SOME_PATHS: f64 = 0.8;
 const ONE_PLACE: f64 = 0.85;
+const WE_SLEPT: f64 = 0.6;

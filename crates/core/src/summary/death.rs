@@ -175,5 +175,5 @@ impl Timed for Lag {
 /// In some 15 MB.
 const MOST_DEATHS: usize = 100_000;
 const MOST_LAGS: usize = 4_096;
-/// A shorter lag kills no connection: keep-alive timers are seconds.
-const NOTEWORTHY_LAG: Duration = Duration::from_secs(1);
+/// What happens within a shorter one looks the same.
+const NOTEWORTHY_LAG: Duration = Duration::from_millis(200);
