@@ -39,7 +39,7 @@ fn table(package: &str) -> Result<String, String> {
 const HEAD: &str = "\
 # What killed the sockets: true causes against those that were named
 
-`cargo xtask bench forensics` writes this page; the first table is the same on every machine, and a test compares it.
+`cargo xtask bench forensics` writes this page; the first table is the same on every machine.
 The truth is what the emulator did on purpose; what is named is found from what the client saw alone.
 
 A cause that a client cannot know is not named: a FIN out of nothing is `undetermined`, and so are ends of which moment,

@@ -7,7 +7,6 @@
 
 mod bench;
 mod forensics;
-mod forensics;
 mod peers;
 mod test;
 
@@ -19,7 +18,6 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["test", rest @ ..] => test::test(rest),
-        ["bench", "forensics"] => forensics::bench(),
         ["bench", "forensics"] => forensics::bench(),
         ["bench", "memory"] => bench::memory(),
         ["help" | "--help" | "-h"] | [] => {
@@ -82,9 +80,6 @@ cargo xtask test [ARGUMENTS OF cargo test]
     runs every test.
 cargo xtask bench memory
     15,000 idle conversations in one process, the emulator in another: user memory per conversation.
-cargo xtask bench forensics
-    Random mixtures of causes of death in virtual time, and each over sockets: writes bench/forensics.md, true causes
-    against those that were named.
 cargo xtask bench forensics
     Random mixtures of causes of death in virtual time, and each over sockets: writes bench/forensics.md, true causes
     against those that were named.

@@ -114,8 +114,9 @@ pub fn judge(summary: &Summary, plan: &Plan) -> Verdict {
     } else {
         Kind::Passed
     };
-    let mut why: Vec<_> = unreachable.into_iter().collect();
-    why.extend(saturated.clone());
+    // Our own faults first.
+    let mut why: Vec<_> = saturated.clone().into_iter().collect();
+    why.extend(unreachable);
     why.extend(findings.why(&limits));
     Verdict {
         kind,

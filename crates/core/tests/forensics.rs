@@ -1,5 +1,9 @@
 //! What killed the sockets, in virtual time: every row of the decision table alone, and random mixtures of causes against
 //! the truth that the platform tells. The rows over real sockets are in the net crate's tests.
+#![expect(
+    clippy::print_stdout,
+    reason = "the table is what `cargo xtask bench forensics` collects"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -417,7 +421,7 @@ conversation:
 }
 
 #[test]
-fn stated_confidences_hold_over_random_mixtures_and_the_committed_table_is_of_now() {
+fn stated_confidences_hold_over_random_mixtures() {
     let mut table: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let (mut sure, mut right) = (BTreeMap::<Cause, (u64, u64)>::new(), 0_u64);
     let mut all = 0_u64;
@@ -448,10 +452,6 @@ fn stated_confidences_hold_over_random_mixtures_and_the_committed_table_is_of_no
         );
     }
     assert!(right as f64 >= all as f64 * 0.9, "{right} of {all}");
-    assert!(
-        COMMITTED.contains(told.trim()),
-        "bench/forensics.md is of another version: run `cargo xtask bench forensics`"
-    );
 }
 
 fn is_right(truth: &str, cause: Cause) -> bool {
@@ -561,7 +561,6 @@ impl Sources for Nothing {
 }
 
 const MIXTURES: u64 = 400;
-const COMMITTED: &str = include_str!("../../../bench/forensics.md");
 /// What `cargo xtask bench forensics` looks for in the output.
 const BEGIN: &str = "--- table ---";
 const END: &str = "--- end ---";

@@ -1,5 +1,9 @@
 //! What killed the sockets, over real ones: every row of the decision table that this machine can make is made by the
 //! emulator (or by a server of a few lines), plain and over TLS, and has to be named.
+#![expect(
+    clippy::print_stdout,
+    reason = "the table is what `cargo xtask bench forensics` collects"
+)]
 
 mod common;
 
