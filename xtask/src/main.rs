@@ -6,7 +6,6 @@
 )]
 
 mod bench;
-mod forensics;
 mod peers;
 mod test;
 
@@ -18,8 +17,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["test", rest @ ..] => test::test(rest),
-        ["bench", "forensics"] => forensics::bench(),
-        ["bench", "memory"] => bench::memory(),
+        ["bench", "memory"] => bench::memory::memory(),
+        ["bench", "check"] => bench::check::check(),
+        ["bench", "forensics"] => bench::forensics::forensics(),
         ["help" | "--help" | "-h"] | [] => {
             println!("{HELP}");
             Ok(())
@@ -80,6 +80,8 @@ cargo xtask test [ARGUMENTS OF cargo test]
     runs every test.
 cargo xtask bench memory
     15,000 idle conversations in one process, the emulator in another: user memory per conversation.
+cargo xtask bench check
+    What the preflight foretells against what runs show, over 22 plans and platforms; writes bench/check.md.
 cargo xtask bench forensics
     Random mixtures of causes of death in virtual time, and each over sockets: writes bench/forensics.md, true causes
     against those that were named.

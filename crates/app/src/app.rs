@@ -7,7 +7,7 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 use crate::console::{BAD, Console, paint};
 use crate::exit::{Ending, Failure};
-use crate::{check, completions, emulate, new, platforms, run, schema, try_one};
+use crate::{check, completions, emulate, limits, new, platforms, run, schema, try_one};
 
 pub(crate) fn main() -> ExitCode {
     // Usage errors, --help and --version end here, with 2 or 0.
@@ -31,6 +31,7 @@ fn command(command: Command) -> Result<Ending, Failure> {
         Command::New(args) => new::new(&args),
         Command::Schema(args) => schema::schema(&args),
         Command::Platforms(args) => platforms::platforms(&args),
+        Command::Limits(args) => limits::limits(&args),
         Command::Completions(args) => completions::completions(&args),
     }
 }

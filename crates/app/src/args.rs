@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// List the built-in platform profiles, or show one with the source of every figure
     #[command(after_help = exit::FILE_HELP)]
     Platforms(Platforms),
+    /// Read an organization's own limits from its platform's API into a profile
+    #[command(after_help = exit::LIMITS_HELP)]
+    Limits(Limits),
     /// Print a completion script for a shell
     #[command(after_help = exit::FILE_HELP)]
     Completions(Completions),
@@ -290,6 +293,56 @@ pub(crate) struct Platforms {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Limits {
+    /// Where the organization is, as in ap-southeast-1 (`plimsoll platforms NAME` lists a platform's regions)
+    #[arg(long, value_name = "REGION", required_unless_present = "api")]
+    pub(crate) region: Option<String>,
+    /// The id of an OAuth client
+    #[arg(
+        long,
+        value_name = "ID",
+        env = "PLIMSOLL_CLIENT_ID",
+        hide_env_values = true
+    )]
+    pub(crate) client_id: String,
+    /// The environment's variable that holds the client's secret
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "PLIMSOLL_CLIENT_SECRET",
+        conflicts_with = "client_secret_file"
+    )]
+    pub(crate) client_secret_env: String,
+    /// The file that holds the client's secret; `-` is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) client_secret_file: Option<PathBuf>,
+    /// The platform: a built-in profile that describes its API, or such a profile's file
+    #[arg(long, value_name = "NAME|FILE", default_value = "genesys-cloud")]
+    pub(crate) platform: String,
+    /// A namespace of limits to read besides the profile's; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Vec<String>,
+    /// Read every namespace that the API lists
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Where to write the profile; standard output when left out
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// The new profile's name; the platform's and the region's when left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The longest single wait that the API is granted when it asks to be left alone
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) max_wait: String,
+    /// Trust the certificates of this PEM file besides the system's
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// In place of the region's hosts, an API on this machine or in a private network: the emulator's
+    #[arg(long, value_name = "URL", hide = true, conflicts_with = "region")]
+    pub(crate) api: Option<String>,
 }
 
 #[derive(Args, Debug)]

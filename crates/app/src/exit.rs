@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use plimsoll_net::{RunError, ServeError};
+use plimsoll_net::{ReadError, RunError, ServeError};
 
 use crate::console::Console;
 
@@ -91,6 +91,17 @@ impl From<RunError> for Failure {
     }
 }
 
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let ending = match &error {
+            ReadError::Input(_) | ReadError::Tls(_) => Ending::BadInput,
+            ReadError::Unreachable(_) => Ending::Unreachable,
+            ReadError::Local(_) => Ending::Fault,
+        };
+        Self::new(ending, error)
+    }
+}
+
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
         let ending = match &error {
@@ -155,6 +166,17 @@ Exit codes:
   1    a fault of Plimsoll or of this machine
   2    bad usage or profile, or an address that cannot be listened on (a port in use)
   0    stopped by Ctrl-C or SIGTERM";
+
+pub(crate) const LIMITS_HELP: &str = "\
+The secret is read from the environment, a file or standard input, never from an argument:
+other users of a machine see arguments. The client needs the client credentials grant, and a
+role that may view the organization's limits.
+
+Exit codes:
+  1    a fault of Plimsoll or of this machine
+  2    bad usage or input: an unknown region, credentials that the platform refuses
+  6    the platform's API could not be reached, kept refusing, or answered nothing that can be read
+  0    read and written";
 
 pub(crate) const FILE_HELP: &str = "\
 Exit codes:

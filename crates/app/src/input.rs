@@ -104,6 +104,17 @@ pub(crate) fn profile(name: &str) -> Result<std::sync::Arc<Profile>, Failure> {
         .map_err(Failure::input)
 }
 
+/// The YAML of a profile that [`profile`] reads.
+pub(crate) fn profile_text(name: &str) -> Result<String, Failure> {
+    match profile_file::BUILT_IN
+        .iter()
+        .find(|(known, _)| *known == name)
+    {
+        Some((_, text)) => Ok((*text).to_owned()),
+        None => read_text(name),
+    }
+}
+
 pub(crate) fn built_in_names() -> String {
     let names: Vec<_> = profile_file::BUILT_IN
         .iter()

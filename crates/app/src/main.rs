@@ -14,6 +14,7 @@ mod exit;
 mod figures;
 mod input;
 mod interrupt;
+mod limits;
 mod machine;
 mod new;
 mod platforms;

@@ -1,8 +1,8 @@
 //! `plimsoll platforms`: what is known about platforms, each figure with its source.
 
-use plimsoll_core::limit::Limit;
-use plimsoll_core::profile::Profile;
+use plimsoll_core::limit::{Claim, Limit, Published, Source};
 use plimsoll_core::profile::file::BUILT_IN;
+use plimsoll_core::profile::{Demand, Figure, Profile};
 use plimsoll_core::time::span_text;
 use serde_json::{Value, json};
 
@@ -54,9 +54,14 @@ fn table<'a>(profiles: impl Iterator<Item = &'a Profile>) -> Vec<String> {
             1 => "1 limit".to_owned(),
             n => format!("{n} limits"),
         };
+        let figures = match profile.figures.len() {
+            0 => String::new(),
+            1 => ", 1 figure".to_owned(),
+            n => format!(", {n} figures"),
+        };
         lines.push(format!(
-            "{}   {limits}; endpoints: {}",
-            paint(BOLD, format_args!("{:<20}", profile.name)),
+            "{}   {limits}{figures}; endpoints: {}",
+            paint(BOLD, format_args!("{:<26}", profile.name)),
             endpoints.join(", ")
         ));
         lines.extend(paragraph("", &profile.about));
@@ -87,8 +92,16 @@ fn show(profile: &Profile) -> Vec<String> {
     if !profile.regions.is_empty() {
         lines.push(paint(BOLD, "regions"));
         for (region, domain) in &profile.regions {
-            lines.push(format!("  {region}   {domain}"));
+            lines.push(format!("  {region:<16} {domain}"));
         }
+        if let Some(source) = &profile.regions_source {
+            lines.extend(source_lines(source));
+        }
+    }
+    if let Some(api) = &profile.api {
+        lines.push(paint(BOLD, "API"));
+        lines.push(format!("  {}   tokens: {}", api.url, api.login));
+        lines.extend(source_lines(&api.source));
     }
     lines.push(paint(BOLD, "limits"));
     if profile.limits.is_empty() {
@@ -97,21 +110,62 @@ fn show(profile: &Profile) -> Vec<String> {
     for limit in &profile.limits {
         lines.push(format!("  {}: {limit}", limit.name));
         lines.push(format!("    {}; {}", limit.law.name(), details(limit)));
-        let label = limit.source.label.name();
-        lines.extend(paragraph(
-            &format!("  source ({label}): "),
-            &limit.source.from,
-        ));
+        lines.extend(published_line(limit.published.as_ref()));
+        lines.extend(source_lines(&limit.source));
+        lines.extend(limit.also_claimed.iter().flat_map(claim_lines));
         if let Some(raised_by) = &limit.raised_by {
             lines.extend(paragraph("  raised by: ", raised_by));
         }
     }
+    if !profile.figures.is_empty() {
+        lines.push(paint(BOLD, "figures that the emulator does not enforce"));
+    }
+    for figure in &profile.figures {
+        lines.push(format!("  {}: {figure}", figure.name));
+        if let Some(note) = &figure.note {
+            lines.extend(paragraph("  ", note));
+        }
+        lines.extend(published_line(figure.published.as_ref()));
+        lines.extend(source_lines(&figure.source));
+        lines.extend(figure.also_claimed.iter().flat_map(claim_lines));
+    }
     if let Some(policy) = &profile.policy {
         lines.push(paint(BOLD, "load tests"));
         lines.extend(paragraph("", &policy.text));
+        if !policy.demands.is_empty() {
+            let demands: Vec<_> = policy.demands.iter().map(|demand| demand.name()).collect();
+            let demands = demands.join(" and ");
+            let sentence = format!("A permission for its hosts has to say {demands}.");
+            lines.extend(paragraph("", &sentence));
+        }
         lines.extend(paragraph("source: ", &policy.source));
     }
     lines
+}
+
+fn source_lines(source: &Source) -> Vec<String> {
+    paragraph(
+        &format!("  source ({}): ", source.label.name()),
+        &source.from,
+    )
+}
+
+fn claim_lines(claim: &Claim) -> Vec<String> {
+    let label = claim.source.label.name();
+    let title = format!("  also claimed ({label}): ");
+    paragraph(&title, &format!("{}; {}", claim.value, claim.source.from))
+}
+
+fn published_line(published: Option<&Published>) -> Option<String> {
+    let published = published?;
+    let configurable = match published.configurable {
+        None => "",
+        Some(true) => "; configurable",
+        Some(false) => "; not configurable",
+    };
+    Some(format!(
+        "    in the platform's API: {published}{configurable}"
+    ))
 }
 
 fn details(limit: &Limit) -> String {
@@ -170,10 +224,13 @@ fn value_of(profile: &Profile) -> Value {
                     "prolonged": penalty.prolonged,
                 })),
                 "raised_by": limit.raised_by,
-                "source": {"label": limit.source.label.name(), "from": limit.source.from},
+                "published": limit.published.as_ref().map(value_of_published),
+                "also_claimed": value_of_claims(&limit.also_claimed),
+                "source": value_of_source(&limit.source),
             })
         })
         .collect();
+    let figures: Vec<_> = profile.figures.iter().map(value_of_figure).collect();
     let endpoints: Vec<_> = profile
         .endpoints
         .iter()
@@ -191,9 +248,53 @@ fn value_of(profile: &Profile) -> Value {
         "about": profile.about,
         "endpoints": endpoints,
         "regions": profile.regions,
+        "regions_source": profile.regions_source.as_ref().map(value_of_source),
+        "api": profile.api.as_ref().map(|api| json!({
+            "url": api.url,
+            "login": api.login,
+            "namespaces": api.namespaces,
+            "source": value_of_source(&api.source),
+        })),
         "limits": limits,
-        "policy": profile.policy.as_ref().map(|policy| json!({"text": policy.text, "source": policy.source})),
+        "figures": figures,
+        "policy": profile.policy.as_ref().map(|policy| json!({
+            "text": policy.text,
+            "source": policy.source,
+            "demands": policy.demands.iter().copied().map(Demand::name).collect::<Vec<_>>(),
+        })),
     })
+}
+
+fn value_of_figure(figure: &Figure) -> Value {
+    json!({
+        "name": figure.name,
+        "value": figure.value,
+        "unit": figure.unit,
+        "scope": figure.scope,
+        "note": figure.note,
+        "published": figure.published.as_ref().map(value_of_published),
+        "also_claimed": value_of_claims(&figure.also_claimed),
+        "source": value_of_source(&figure.source),
+    })
+}
+
+fn value_of_published(published: &Published) -> Value {
+    json!({
+        "namespace": published.namespace,
+        "key": published.key,
+        "configurable": published.configurable,
+    })
+}
+
+fn value_of_claims(claims: &[Claim]) -> Value {
+    claims
+        .iter()
+        .map(|claim| json!({"value": claim.value, "source": value_of_source(&claim.source)}))
+        .collect()
+}
+
+fn value_of_source(source: &Source) -> Value {
+    json!({"label": source.label.name(), "from": source.from})
 }
 
 /// A text after its title, broken into lines that fit.

@@ -124,6 +124,7 @@ impl Started {
             cpu_s: machine::cpu_seconds(),
             rss_peak_bytes: machine::rss_peak_bytes(),
             asked: asked.conversations,
+            asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_default(),
             exhausted: finished.exhausted,
         });

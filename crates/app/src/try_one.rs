@@ -181,7 +181,7 @@ fn write_draft(
     Ok(())
 }
 
-fn create(path: &Path) -> Result<std::fs::File, Failure> {
+pub(crate) fn create(path: &Path) -> Result<std::fs::File, Failure> {
     OpenOptions::new()
         .write(true)
         .create_new(true)

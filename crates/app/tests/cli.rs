@@ -477,12 +477,17 @@ fn platforms_show_every_figure_with_its_source() {
         .as_array()
         .unwrap()
         .iter()
-        .flat_map(|platform| platform["limits"].as_array().unwrap())
+        .flat_map(|platform| ["limits", "figures"].map(|list| platform[list].as_array().unwrap()))
+        .flatten()
     {
         assert!(
             limit["source"]["label"].is_string() && limit["source"]["from"].is_string(),
             "{limit}"
         );
+    }
+    for name in ["genesys-cloud", "aws-api-gateway-websocket"] {
+        let shown = run(["platforms", name]).ends_with(0).out;
+        insta::assert_snapshot!(format!("platforms_{name}"), shown);
     }
 }
 

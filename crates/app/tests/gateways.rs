@@ -4,22 +4,29 @@
 #[path = "gateways/laws.rs"]
 mod laws;
 mod support;
+#[path = "gateways/told.rs"]
+mod told;
 
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::gateway::{Gateway, Logged};
-use support::{Ran, Server, finish, folder, path, peers, plimsoll, run, script, skipped};
+use support::gateway::Gateway;
+use support::{Server, folder, path, peers, plimsoll, run, script, skipped};
+use told::{Told, near, on_time, planned, through, within_one};
 
 #[test]
 fn nginx_refuses_above_its_burst_and_the_run_sees_a_meter() {
     let Some(server) = node() else { return };
-    let Some(gateway) = limit_req(&server, "burst=5 nodelay") else {
+    let Some((told, logged)) = through(
+        || limit_req(&server, "burst=5 nodelay"),
+        &["--say", "hello"],
+        60,
+        2_700,
+    ) else {
         return;
     };
-    let told = told(&gateway, &["--say", "hello"], 60, 2_700);
     let law = |arrivals: &[i64]| laws::limit_req(10, 5, true, arrivals);
-    told.keeps(&gateway.stop(), 503, 10.0, law);
+    told.keeps(&logged, 503, 10.0, law);
     told.ends_with(4, "platform-limited");
     let seen = told.seen();
     assert_eq!(seen["law"], "meter", "{seen:#}");
@@ -30,14 +37,18 @@ fn nginx_refuses_above_its_burst_and_the_run_sees_a_meter() {
 #[test]
 fn nginx_refuses_with_429_when_it_is_told_to() {
     let emulator = emulator();
-    let Some(gateway) = limit_req(&emulator, "burst=5 nodelay; limit_req_status 429") else {
-        return;
-    };
     // Conversations that last: open ones rise and fall while the meter trickles.
     let words = ["--say", "hello", "--say", "bye", "--think", "1s"];
-    let told = told(&gateway, &words, 60, 2_700);
+    let Some((told, logged)) = through(
+        || limit_req(&emulator, "burst=5 nodelay; limit_req_status 429"),
+        &words,
+        60,
+        2_700,
+    ) else {
+        return;
+    };
     let law = |arrivals: &[i64]| laws::limit_req(10, 5, true, arrivals);
-    told.keeps(&gateway.stop(), 429, 10.0, law);
+    told.keeps(&logged, 429, 10.0, law);
     told.ends_with(4, "platform-limited");
     let seen = told.seen();
     assert_eq!(seen["law"], "meter", "{seen:#}");
@@ -47,11 +58,14 @@ fn nginx_refuses_with_429_when_it_is_told_to() {
 #[test]
 fn nginx_without_nodelay_answers_late_and_refuses_nobody_within_its_burst() {
     let Some(server) = node() else { return };
-    let Some(gateway) = limit_req(&server, "burst=30") else {
+    let Some((told, logged)) = through(
+        || limit_req(&server, "burst=30"),
+        &["--say", "hello"],
+        30,
+        900,
+    ) else {
         return;
     };
-    let told = told(&gateway, &["--say", "hello"], 30, 900);
-    let logged = gateway.stop();
     let arrivals: Vec<_> = logged.iter().map(|request| request.began).collect();
     let held: Vec<_> = laws::limit_req(10, 30, false, &arrivals);
     assert_eq!(told.count("/upgrades/accepted"), 30);
@@ -71,15 +85,26 @@ fn nginx_without_nodelay_answers_late_and_refuses_nobody_within_its_burst() {
 #[test]
 fn nginx_without_nodelay_refuses_above_its_burst() {
     let Some(server) = node() else { return };
-    let Some(gateway) = limit_req(&server, "burst=10") else {
+    let Some((told, logged)) = through(
+        || limit_req(&server, "burst=10"),
+        &["--say", "hello"],
+        40,
+        1_800,
+    ) else {
         return;
     };
-    let told = told(&gateway, &["--say", "hello"], 40, 1_800);
     let law = |arrivals: &[i64]| laws::limit_req(10, 10, false, arrivals);
-    told.keeps(&gateway.stop(), 503, 10.0, law);
+    told.keeps(&logged, 503, 10.0, law);
     told.ends_with(4, "platform-limited");
     let seen = told.seen();
-    assert_ne!(seen["law"], "concurrency", "{seen:#}");
+    assert_eq!(seen["law"], "not-decided", "{seen:#}");
+    let said = seen["evidence"].to_string();
+    assert!(
+        said.contains(
+            "were let in one by one, 10.0 a second, while refusals came at once: a queue"
+        ),
+        "{said}"
+    );
     // The last place of the queue is a whole burst away from its head.
     near(&told.summary["upgrades"]["response"]["max"], 1_000.0, 0.1);
     let slowest = told.summary["upgrades"]["refusal"]["max"].as_f64();
@@ -92,31 +117,29 @@ fn nginx_without_nodelay_refuses_above_its_burst() {
 #[test]
 fn nginx_without_a_burst_lets_one_in_at_a_time() {
     let Some(server) = node() else { return };
-    let Some(gateway) = limit_req(&server, "") else {
+    let Some((told, logged)) = through(|| limit_req(&server, ""), &["--say", "hello"], 60, 2_700)
+    else {
         return;
     };
-    let told = told(&gateway, &["--say", "hello"], 60, 2_700);
     let law = |arrivals: &[i64]| laws::limit_req(10, 0, true, arrivals);
-    told.keeps(&gateway.stop(), 503, 10.0, law);
+    told.keeps(&logged, 503, 10.0, law);
     told.ends_with(4, "platform-limited");
     let seen = told.seen();
     assert_eq!(seen["law"], "meter", "{seen:#}");
     assert_eq!(seen["quota"], 1, "nothing is saved up: {seen:#}");
+    // Every third attempt is let in, so that 7.4 a second is all that comes through of the 10.
+    near(&seen["rate_per_s"], 1e3 / 135.0, 0.05);
+    let said = seen["evidence"].to_string();
+    assert!(said.contains("It may be up to 1"), "{said}");
 }
 
 #[test]
 fn nginx_limit_conn_is_seen_as_a_cap_on_open_conversations() {
     let Some(server) = node() else { return };
-    let Some(gateway) = nginx(
-        &server,
-        "limit_conn_zone $binary_remote_addr zone=open:1m;",
-        "limit_conn open 10;",
-    ) else {
+    let words = ["--say", "hello", "--say", "bye", "--think", "800ms"];
+    let Some((told, logged)) = through(|| limit_conn(&server), &words, 60, 3_000) else {
         return;
     };
-    let words = ["--say", "hello", "--say", "bye", "--think", "800ms"];
-    let told = told(&gateway, &words, 60, 3_000);
-    let logged = gateway.stop();
     told.was_logged(&logged, 503);
     // How long a refused one would have lasted does not matter: its end frees no place.
     let requests: Vec<_> = logged
@@ -135,30 +158,28 @@ fn nginx_limit_conn_is_seen_as_a_cap_on_open_conversations() {
 #[test]
 fn nginx_cuts_conversations_that_are_silent_for_longer_than_its_proxy_read_timeout() {
     let Some(server) = node() else { return };
-    let Some(gateway) = nginx(&server, "", "proxy_read_timeout 1s;") else {
-        return;
-    };
-    all_are_cut_when_idle_for_a_second(gateway);
+    all_are_cut_when_idle_for_a_second(|| nginx(&server, "", "proxy_read_timeout 1s;"));
 }
 
 #[test]
 fn haproxy_cuts_conversations_that_are_silent_for_longer_than_its_timeout_tunnel() {
     let emulator = emulator();
-    let Some(gateway) = haproxy(&emulator, "", "timeout tunnel 1s") else {
-        return;
-    };
-    all_are_cut_when_idle_for_a_second(gateway);
+    all_are_cut_when_idle_for_a_second(|| haproxy(&emulator, "", "timeout tunnel 1s"));
 }
 
 #[test]
 fn haproxy_counts_refused_requests_too_and_locks_a_steady_client_out() {
     let Some(server) = node() else { return };
-    let Some(gateway) = haproxy(&server, HTTP_REQ_RATE, "") else {
+    let Some((told, logged)) = through(
+        || haproxy(&server, HTTP_REQ_RATE, ""),
+        &["--say", "hello"],
+        60,
+        2_700,
+    ) else {
         return;
     };
-    let told = told(&gateway, &["--say", "hello"], 60, 2_700);
     let law = |events: &[i64]| laws::sliding_counter(10, 1_000, events);
-    told.keeps(&gateway.stop(), 429, 22.2, law);
+    told.keeps(&logged, 429, 22.2, law);
     assert_eq!(
         told.count("/upgrades/accepted"),
         10,
@@ -168,32 +189,35 @@ fn haproxy_counts_refused_requests_too_and_locks_a_steady_client_out() {
     let seen = told.seen();
     assert_eq!(seen["law"], "rate", "{seen:#}");
     assert_eq!(seen["quota"], 10, "{seen:#}");
+    let window = seen["window_at_least_s"].as_f64();
+    assert!(
+        window < Some(1.0),
+        "a silence of two seconds is no sign of a longer window than one: {seen:#}"
+    );
 }
 
 #[test]
 fn haproxy_lets_a_client_in_again_that_stays_away() {
     let Some(server) = node() else { return };
-    let Some(gateway) = haproxy(&server, HTTP_REQ_RATE, "") else {
+    // Two bursts of 20 with a pause between them that is longer than two periods: the open model.
+    let Some((told, logged)) = on_time(|| {
+        let gateway = haproxy(&server, HTTP_REQ_RATE, "")?;
+        let url = gateway.url();
+        let plan = format!(
+            "version: 1
+name: two-bursts
+target: {url}
+dialect: text
+load: {TWO_BURSTS}
+conversation: {SHORT}
+"
+        );
+        let files = folder(&[("plan.yaml", &plan)]);
+        let told = Told::of(&path(&files, "plan.yaml"), &[]);
+        Some((told, gateway.stop()))
+    }) else {
         return;
     };
-    // Two bursts of 20 with two seconds and more between them, while conversations last: the open model.
-    let plan = "version: 1
-name: two-bursts
-target: TARGET
-dialect: text
-load:
-  arrivals:
-    - {rate: 40/s, for: 500ms}
-    - {rate: 0/s, for: 2500ms}
-    - {rate: 40/s, for: 500ms}
-conversation:
-  - greeting: {within: 5s}
-  - say: hello
-";
-    let plan = plan.replace("TARGET", &gateway.url());
-    let files = folder(&[("plan.yaml", &plan)]);
-    let told = Told::of(&path(&files, "plan.yaml"), &[]);
-    let logged = gateway.stop();
     told.was_logged(&logged, 429);
     let events: Vec<_> = logged.iter().map(|request| request.began).collect();
     let passed = laws::sliding_counter(10, 1_000, &events);
@@ -208,19 +232,13 @@ conversation:
 #[test]
 fn haproxy_refuses_by_the_rate_of_connections() {
     let emulator = emulator();
-    let Some(gateway) = haproxy(
-        &emulator,
-        "stick-table type ip size 1k expire 30s store conn_rate(1s)
-         tcp-request connection track-sc0 src
-         http-request deny deny_status 429 if { sc_conn_rate(0) gt 20 }",
-        "",
-    ) else {
+    let words = ["--say", "hello", "--say", "bye", "--think", "300ms"];
+    let Some((told, logged)) = through(|| haproxy(&emulator, CONN_RATE, ""), &words, 80, 2_000)
+    else {
         return;
     };
-    let words = ["--say", "hello", "--say", "bye", "--think", "300ms"];
-    let told = told(&gateway, &words, 80, 2_000);
     let law = |events: &[i64]| laws::sliding_counter(20, 1_000, events);
-    told.keeps(&gateway.stop(), 429, 40.0, law);
+    told.keeps(&logged, 429, 40.0, law);
     told.ends_with(4, "platform-limited");
     let seen = told.seen();
     assert_eq!(seen["law"], "rate", "{seen:#}");
@@ -230,16 +248,14 @@ fn haproxy_refuses_by_the_rate_of_connections() {
 #[test]
 fn haproxy_rejects_connections_before_any_answer() {
     let Some(server) = node() else { return };
-    let Some(gateway) = haproxy(
-        &server,
-        "stick-table type ip size 1k expire 30s store conn_rate(2s)
-         tcp-request connection track-sc0 src
-         tcp-request connection reject if { sc_conn_rate(0) gt 10 }",
-        "",
+    let Some((told, _)) = through(
+        || haproxy(&server, REJECT, ""),
+        &["--say", "hello"],
+        40,
+        1_800,
     ) else {
         return;
     };
-    let told = told(&gateway, &["--say", "hello"], 40, 1_800);
     // What is rejected is not logged; the plan's arrivals stand in for it.
     let arrivals: Vec<_> = planned(40, 1_800);
     let passed = laws::sliding_counter(10, 2_000, &arrivals);
@@ -260,35 +276,34 @@ fn haproxy_rejects_connections_before_any_answer() {
 
 #[test]
 fn a_backend_killed_behind_haproxy_takes_all_conversations_along_and_the_rest_get_503() {
-    let Some(mut server) = node() else { return };
-    let Some(gateway) = haproxy(&server, "", "") else {
+    let Some((told, logged)) = on_time(|| {
+        let mut server = node()?;
+        let gateway = haproxy(&server, "", "")?;
+        let files = folder(&[]);
+        let summary = path(&files, "summary.json");
+        let mut command = plimsoll();
+        command
+            .args(["run", &gateway.url(), "--greeting", "--quiet"])
+            .args(["--say", "hello", "--say", "bye", "--think", "20s"])
+            .args(["--users", "40", "--ramp-up", "2s", "--summary", &summary])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let running = command.spawn().expect("the binary starts");
+        for _ in 0..20 {
+            assert_eq!(server.next_line(), "open");
+        }
+        server.kill();
+        let output = running.wait_with_output().expect("it is awaited");
+        Some((Told::read(output.into(), &summary), gateway.stop()))
+    }) else {
         return;
     };
-    let files = folder(&[]);
-    let summary = path(&files, "summary.json");
-    let mut command = plimsoll();
-    command
-        .args(["run", &gateway.url(), "--greeting", "--quiet"])
-        .args(["--say", "hello", "--say", "bye", "--think", "20s"])
-        .args(["--users", "40", "--ramp-up", "2s", "--summary", &summary])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let running = command.spawn().expect("the binary starts");
-    for _ in 0..20 {
-        assert_eq!(server.next_line(), "open");
-    }
-    server.kill();
-    let told = Told::read(
-        running.wait_with_output().expect("it is awaited").into(),
-        &summary,
-    );
     let cut = told.count("/closures/abnormal");
     // The twenty-first may have been on its way.
     within_one("cut", cut, 20);
     assert_eq!(told.summary["closures"]["by_code"]["1006"], cut);
     let refused = told.count("/upgrades/by_status/503");
     within_one("503", refused, 20);
-    let logged = gateway.stop();
     told.was_logged(&logged, 503);
     let ends = logged
         .iter()
@@ -299,22 +314,26 @@ fn a_backend_killed_behind_haproxy_takes_all_conversations_along_and_the_rest_ge
         .zip(first)
         .map_or(i64::MAX, |(last, first)| last - first);
     assert!(span < 500, "all ended in one instant, not over {span} ms");
+    assert_eq!(
+        told.summary["limits"],
+        Value::Array(Vec::new()),
+        "a 503 for want of a server is no limit"
+    );
+    told.ends_with(3, "goals-missed");
 }
 
 #[test]
 fn a_paced_run_is_refused_by_neither() {
     let Some(server) = node() else { return };
-    let (Some(nginx), Some(haproxy)) = (
-        limit_req(&server, "burst=5 nodelay"),
-        haproxy(&server, HTTP_REQ_RATE, ""),
-    ) else {
-        return;
-    };
-    for gateway in [nginx, haproxy] {
+    let nginx = || limit_req(&server, "burst=5 nodelay");
+    let haproxy = || haproxy(&server, HTTP_REQ_RATE, "");
+    for gateway in [&nginx as &dyn Fn() -> _, &haproxy] {
         // 95 of 100 of what both let in.
         let words = ["--say", "hello", "--pace", "9.5/s"];
-        let told = told(&gateway, &words, 30, 1_000);
-        told.was_logged(&gateway.stop(), 101);
+        let Some((told, logged)) = through(gateway, &words, 30, 1_000) else {
+            return;
+        };
+        told.was_logged(&logged, 101);
         assert_eq!(told.count("/upgrades/accepted"), 30);
         assert_eq!(told.count("/sessions/completed"), 30);
         let hold = told.summary["upgrades"]["hold"]["max"].as_f64();
@@ -323,198 +342,175 @@ fn a_paced_run_is_refused_by_neither() {
     }
 }
 
+#[test]
+fn check_foretells_nginx_with_a_burst() {
+    let upstream = node();
+    let gateway = |upstream: &Server| limit_req(upstream, "burst=5 nodelay");
+    foretold("nginx-burst", upstream.as_ref(), gateway, SIXTY, SHORT);
+    let load = "{users: 80, ramp_up: 5s}";
+    foretold(
+        "nginx-burst",
+        upstream.as_ref(),
+        gateway,
+        load,
+        &thinks("900ms"),
+    );
+}
+
+#[test]
+fn check_foretells_nginx_with_a_queue() {
+    let upstream = node();
+    let gateway = |upstream: &Server| limit_req(upstream, "burst=10");
+    foretold("nginx-queue", upstream.as_ref(), gateway, SIXTY, SHORT);
+}
+
+#[test]
+fn check_foretells_nginx_without_a_burst() {
+    let upstream = node();
+    let gateway = |upstream: &Server| limit_req(upstream, "");
+    foretold("nginx-one-by-one", upstream.as_ref(), gateway, SIXTY, SHORT);
+}
+
+#[test]
+fn check_foretells_nginx_with_a_cap_on_open_conversations() {
+    let upstream = node();
+    let load = "{users: 60, ramp_up: 3s}";
+    // Ends fall halfway between two arrivals.
+    foretold(
+        "nginx-open",
+        upstream.as_ref(),
+        limit_conn,
+        load,
+        &thinks("775ms"),
+    );
+}
+
+#[test]
+fn check_foretells_haproxy_with_a_rate_of_requests() {
+    let upstream = node();
+    let gateway = |upstream: &Server| haproxy(upstream, HTTP_REQ_RATE, "");
+    foretold("haproxy-requests", upstream.as_ref(), gateway, SIXTY, SHORT);
+    foretold(
+        "haproxy-requests",
+        upstream.as_ref(),
+        gateway,
+        TWO_BURSTS,
+        SHORT,
+    );
+}
+
+#[test]
+fn check_foretells_haproxy_with_a_rate_of_connections() {
+    let upstream = node();
+    let gateway = |upstream: &Server| haproxy(upstream, CONN_RATE, "");
+    let load = "{users: 80, ramp_up: 2s}";
+    foretold(
+        "haproxy-connections",
+        upstream.as_ref(),
+        gateway,
+        load,
+        &thinks("300ms"),
+    );
+}
+
+/// What `check` says of a plan with the profile of that name is what a run of it through the gateway comes to: so many
+/// refused within 2 percent or one, the first of them within one arrival, the end within 3 percent.
+fn foretold(
+    profile: &str,
+    upstream: Option<&Server>,
+    gateway: impl Fn(&Server) -> Option<Gateway>,
+    load: &str,
+    conversation: &str,
+) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateways");
+    let Some((told, foretold)) = on_time(|| {
+        let gateway = upstream.and_then(&gateway)?;
+        let url = gateway.url();
+        let plan = format!(
+            "version: 1
+name: {profile}
+platform: {folder}/{profile}.yaml
+target: {url}
+load: {load}
+conversation: {conversation}
+admission: {{pace: off, on_refusal: give_up}}
+"
+        );
+        let files = support::folder(&[("plan.yaml", &plan)]);
+        let plan = path(&files, "plan.yaml");
+        let ran = run(["check", "--json", &plan]);
+        assert_eq!(ran.code, Some(4), "{}{}", ran.out, ran.err);
+        let foretold: Value = serde_json::from_str(&ran.out).expect("check prints JSON");
+        Some((Told::of(&plan, &[]), foretold))
+    }) else {
+        return;
+    };
+    let number = |value: &Value| {
+        value
+            .as_f64()
+            .unwrap_or_else(|| panic!("not a number: {value}"))
+    };
+    let late = told.late_ms() / 1e3;
+    let check = |what: &str, foretold: f64, came: f64, allowed: f64| {
+        assert!(
+            (foretold - came).abs() <= allowed,
+            "{profile} {load}: {what} foretold {foretold}, came {came}, allowed {allowed}\n{}",
+            told.ran.out
+        );
+    };
+    let refused = number(&foretold["refused"]);
+    let upgrades = &told.summary["upgrades"];
+    let (first, came) = (&foretold["first_refusal"], &upgrades["first_refusal"]);
+    let (user, at) = (number(&first["user"]), number(&first["at_s"]));
+    let arrival = at / (user - 1.0).max(1.0);
+    let allowed = (refused / 50.0).max(1.0);
+    check("refused", refused, number(&upgrades["refused"]), allowed);
+    check("first user refused", user, number(&came["user"]), 1.0);
+    check("first refusal", at, number(&came["at_s"]), arrival + late);
+    let end = number(&foretold["finish_s"]);
+    let ended = number(&told.summary["elapsed_s"]);
+    check("finish", end, ended, end * 0.03 + late);
+    assert_eq!(came["status"], first["status"]);
+}
+
+/// A conversation of two turns.
+fn thinks(pause: &str) -> String {
+    format!("[greeting: {{within: 5s}}, say: hello, think: {pause}, say: bye]")
+}
+
 /// A second of silence, and the gateway ends the connection with a FIN: neither the bot's doing nor ours.
-fn all_are_cut_when_idle_for_a_second(gateway: Gateway) {
+fn all_are_cut_when_idle_for_a_second(gateway: impl Fn() -> Option<Gateway>) {
     let words = ["--say", "hello", "--say", "bye", "--think", "4s"];
-    let told = told(&gateway, &words, 20, 600);
+    let Some((told, logged)) = through(&gateway, &words, 20, 600) else {
+        return;
+    };
     assert_eq!(told.count("/upgrades/accepted"), 20);
     assert_eq!(told.count("/closures/abnormal"), 20);
     assert_eq!(told.summary["closures"]["by_code"]["1006"], 20);
     assert_eq!(told.count("/turns/answered"), 20);
     assert_eq!(told.count("/turns/never_reached"), 20);
     told.ends_with(3, "goals-missed");
-    let plan = "version: 1
-name: idle
-target: TARGET
-dialect: text
-load: {users: 1}
-conversation:
-  - greeting: {within: 5s}
-  - say: hello
-  - think: 4s
-  - say: bye
-";
-    let plan = plan.replace("TARGET", &gateway.url());
-    let files = folder(&[("plan.yaml", &plan)]);
-    run(["try", &path(&files, "plan.yaml")]).says("ended without a Close frame (FIN");
-    for request in gateway.stop() {
+    for request in logged {
         let age = request.ended - request.began;
         assert!(
             (1_000..1_500).contains(&age),
             "cut {age} ms after the last word"
         );
     }
-}
-
-/// A run's ending and its summary.
-struct Told {
-    ran: Ran,
-    summary: Value,
-    users: u32,
-    ramp_up: i64,
-}
-
-/// Conversations with whatever is behind the gateway; it greets.
-fn told(gateway: &Gateway, words: &[&str], users: u32, ramp_up: i64) -> Told {
-    let (count, over) = (users.to_string(), format!("{ramp_up}ms"));
-    let mut arguments = vec!["--greeting", "--users", &count, "--ramp-up", &over];
-    arguments.extend(words);
-    Told {
-        users,
-        ramp_up,
-        ..Told::of(&gateway.url(), &arguments)
-    }
-}
-
-impl Told {
-    fn of(subject: &str, arguments: &[&str]) -> Self {
-        let files = folder(&[]);
-        let summary = path(&files, "summary.json");
-        let ran = finish(
-            plimsoll()
-                .args(["run", subject, "--quiet", "--summary", &summary])
-                .args(arguments),
-        );
-        Self::read(ran, &summary)
-    }
-
-    fn read(ran: Ran, summary: &str) -> Self {
-        let text = std::fs::read_to_string(summary).unwrap_or_default();
-        let summary = serde_json::from_str(&text).unwrap_or_else(|error| {
-            panic!("no summary ({error}):\n{}\n{}", ran.out, ran.err);
-        });
-        Self {
-            ran,
-            summary,
-            users: 0,
-            ramp_up: 0,
-        }
-    }
-
-    #[track_caller]
-    fn count(&self, pointer: &str) -> i64 {
-        let value = self.summary.pointer(pointer);
-        value
-            .and_then(Value::as_i64)
-            .unwrap_or_else(|| panic!("{pointer} is {value:?}:\n{}", self.ran.out))
-    }
-
-    /// What was seen of the one limit.
-    #[track_caller]
-    fn seen(&self) -> &Value {
-        let limits = self.summary["limits"].as_array();
-        match limits.map(Vec::as_slice) {
-            Some([limit]) => &limit["seen"],
-            other => panic!("not one limit: {other:?}\n{}", self.ran.out),
-        }
-    }
-
-    #[track_caller]
-    fn ends_with(&self, code: i32, verdict: &str) {
-        assert_eq!(self.summary["verdict"], verdict, "{}", self.ran.out);
-        assert_eq!(self.summary["exit_code"], code);
-        assert_eq!(self.ran.code, Some(code), "{}", self.ran.err);
-    }
-
-    /// The gateway logged exactly what the run reports: 101 and one other status.
-    #[track_caller]
-    fn was_logged(&self, logged: &[Logged], refusal: u16) {
-        let count = |status| {
-            let with = |request: &&Logged| request.status == status;
-            logged.iter().filter(with).count() as i64
-        };
-        assert_eq!(count(101), self.count("/upgrades/accepted"));
-        assert_eq!(logged.len() as i64, self.count("/upgrades/attempted"));
-        if refusal != 101 {
-            let pointer = format!("/upgrades/by_status/{refusal}");
-            assert_eq!(count(refusal), self.count(&pointer));
-        }
-    }
-
-    /// The run, the gateway's log, and its law agree. `law` is replayed over the arrivals as the gateway logged them, and
-    /// over the planned ones; there our own lateness is allowed for, in which `rate` of its tokens a second come.
-    #[track_caller]
-    fn keeps<Answer: Verdict>(
-        &self,
-        logged: &[Logged],
-        refusal: u16,
-        rate: f64,
-        law: impl Fn(&[i64]) -> Vec<Answer>,
-    ) {
-        self.was_logged(logged, refusal);
-        let refused = self.count("/upgrades/refused");
-        let count =
-            |answers: &[Answer]| answers.iter().filter(|answer| answer.is_refusal()).count() as i64;
-        let arrivals: Vec<_> = logged.iter().map(|request| request.began).collect();
-        within_one(
-            "refused, of the logged arrivals",
-            refused,
-            count(&law(&arrivals)),
-        );
-        let ideal = law(&planned(self.users, self.ramp_up));
-        let late = self.summary["generator"]["lateness"]["max"].as_f64();
-        let blurred = (late.unwrap_or_default() / 1e3 * rate).ceil() as i64;
-        let allowed = (refused / 50).max(1) + blurred;
-        let expect = count(&ideal);
-        assert!(
-            refused.abs_diff(expect) <= allowed.unsigned_abs(),
-            "{refused} refused, {expect} ± {allowed} of the planned arrivals"
-        );
-        let first = ideal.iter().position(Verdict::is_refusal);
-        let first = first.map_or(0, |index| index as i64 + 1);
-        let user = self.count("/upgrades/first_refusal/user");
-        assert!(
-            user.abs_diff(first) <= (1 + blurred).unsigned_abs(),
-            "user {user} was refused first, and not {first}"
-        );
-    }
-}
-
-/// What a law says of an arrival.
-trait Verdict {
-    fn is_refusal(&self) -> bool;
-}
-
-impl Verdict for bool {
-    fn is_refusal(&self) -> bool {
-        !self
-    }
-}
-
-impl Verdict for Option<i64> {
-    fn is_refusal(&self) -> bool {
-        self.is_none()
-    }
-}
-
-/// When the closed model's users start, in milliseconds.
-fn planned(users: u32, ramp_up: i64) -> Vec<i64> {
-    let users = i64::from(users);
-    (0..users).map(|user| user * ramp_up / users).collect()
-}
-
-#[track_caller]
-fn within_one(what: &str, got: i64, expect: i64) {
-    assert!(got.abs_diff(expect) <= 1, "{what}: {got}, not {expect}");
-}
-
-#[track_caller]
-fn near(figure: &Value, expect: f64, share: f64) {
-    let off = figure.as_f64().map(|figure| (figure / expect - 1.0).abs());
-    assert!(
-        off.is_some_and(|off| off <= share),
-        "{figure} is not {expect} within {share}"
+    let Some(gateway) = gateway() else { return };
+    let url = gateway.url();
+    let plan = format!(
+        "version: 1
+name: idle
+target: {url}
+dialect: text
+load: {{users: 1}}
+conversation: {}
+",
+        thinks("4s")
     );
+    let files = folder(&[("plan.yaml", &plan)]);
+    run(["try", &path(&files, "plan.yaml")]).says("ended without a Close frame (FIN");
 }
 
 /// Ours, without limits.
@@ -527,7 +523,7 @@ fn emulator() -> Server {
 fn node() -> Option<Server> {
     let modules = peers();
     if !modules.join("node_modules/ws").is_dir() {
-        skipped("npm's ws is not in target/peers");
+        skipped("npm's ws is not in target/peers; run: cargo xtask test");
         return None;
     }
     let mut node = Command::new("node");
@@ -543,10 +539,19 @@ fn limit_req(upstream: &Server, how: &str) -> Option<Gateway> {
     )
 }
 
+/// nginx with 10 open conversations for each address.
+fn limit_conn(upstream: &Server) -> Option<Gateway> {
+    nginx(
+        upstream,
+        "limit_conn_zone $binary_remote_addr zone=open:1m;",
+        "limit_conn open 10;",
+    )
+}
+
 fn nginx(upstream: &Server, http: &str, location: &str) -> Option<Gateway> {
     let gateway = Gateway::nginx(upstream.port(), http, location);
     if gateway.is_none() {
-        skipped("nginx is not installed");
+        skipped("nginx is not installed; run: cargo xtask test");
     }
     gateway
 }
@@ -554,7 +559,7 @@ fn nginx(upstream: &Server, http: &str, location: &str) -> Option<Gateway> {
 fn haproxy(upstream: &Server, frontend: &str, backend: &str) -> Option<Gateway> {
     let gateway = Gateway::haproxy(upstream.port(), frontend, backend);
     if gateway.is_none() {
-        skipped("haproxy is not installed");
+        skipped("haproxy is not installed; run: cargo xtask test");
     }
     gateway
 }
@@ -563,3 +568,18 @@ fn haproxy(upstream: &Server, frontend: &str, backend: &str) -> Option<Gateway> 
 const HTTP_REQ_RATE: &str = "stick-table type ip size 1k expire 30s store http_req_rate(1s)
     http-request track-sc0 src
     http-request deny deny_status 429 if { sc_http_req_rate(0) gt 10 }";
+
+/// 20 a second for each address, refused ones included.
+const CONN_RATE: &str = "stick-table type ip size 1k expire 30s store conn_rate(1s)
+    tcp-request connection track-sc0 src
+    http-request deny deny_status 429 if { sc_conn_rate(0) gt 20 }";
+/// 10 in 2 seconds for each address, rejected ones included.
+const REJECT: &str = "stick-table type ip size 1k expire 30s store conn_rate(2s)
+    tcp-request connection track-sc0 src
+    tcp-request connection reject if { sc_conn_rate(0) gt 10 }";
+/// The load of a plan for `check` and `run`: 22 a second, more than anything here lets through.
+const SIXTY: &str = "{users: 60, ramp_up: 2700ms}";
+/// 20, and after two and a half seconds 20 more.
+const TWO_BURSTS: &str =
+    "{arrivals: [{rate: 40/s, for: 500ms}, {rate: 0/s, for: 2500ms}, {rate: 40/s, for: 500ms}]}";
+const SHORT: &str = "[greeting: {within: 5s}, say: hello]";

@@ -11,7 +11,7 @@ use support::{Server, finish, peers, run, script, skipped};
 fn a_run_against_ws_on_node() {
     let modules = peers();
     if !modules.join("node_modules/ws").is_dir() {
-        return skipped("npm's ws is not in target/peers");
+        return skipped("npm's ws is not in target/peers; run: cargo xtask test");
     }
     let server = Server::start(Command::new("node").arg(script("server.mjs")).arg(&modules));
     converse_with(&server);
@@ -20,7 +20,7 @@ fn a_run_against_ws_on_node() {
 #[test]
 fn a_run_against_python_websockets() {
     let Some(python) = python() else {
-        return skipped("Python's websockets is not in target/peers");
+        return skipped("Python's websockets is not in target/peers; run: cargo xtask test");
     };
     let server = Server::start(Command::new(python).arg(script("server.py")));
     converse_with(&server);
@@ -29,7 +29,7 @@ fn a_run_against_python_websockets() {
 #[test]
 fn python_websockets_converses_with_the_emulator() {
     let Some(python) = python() else {
-        return skipped("Python's websockets is not in target/peers");
+        return skipped("Python's websockets is not in target/peers; run: cargo xtask test");
     };
     let emulator = Server::emulate(["rehearsal-singapore"]);
     let ran = finish(

@@ -33,6 +33,7 @@
 
 mod de;
 mod field;
+mod print;
 mod tree;
 pub mod values;
 
@@ -43,6 +44,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 
 pub use self::field::{Field, Short, either};
+pub use self::print::yaml;
 use self::tree::{Kind, Node};
 
 /// What is wrong with a file: all of it at once, each with its place and the way out.
@@ -383,12 +385,19 @@ impl Document {
         !self.complaints.borrow().is_empty()
     }
 
-    /// The value, unless there was something to complain about.
+    /// The value, unless there was something to complain about. Where there is neither, a reader of this crate forgot
+    /// to say why: that is a complaint too, so that no file is refused in silence.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Complaints> {
         match value {
-            Some(value) if !self.has_complaints() => Ok(value),
-            _ => Err(self.into_complaints()),
+            Some(value) if !self.has_complaints() => return Ok(value),
+            None if !self.has_complaints() => self.complain_that(
+                Place::FILE,
+                "the file was not understood",
+                "why was not noted, which is a mistake of plimsoll's: please report it with the file",
+            ),
+            _ => {}
         }
+        Err(self.into_complaints())
     }
 
     fn into_complaints(self) -> Complaints {

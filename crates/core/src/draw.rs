@@ -40,7 +40,7 @@ impl Draw {
     /// A source that also depends on what the draw is for.
     #[must_use]
     pub const fn purpose(self, purpose: Purpose) -> Self {
-        self.of(purpose as u64)
+        self.of(PURPOSES | purpose as u64)
     }
 
     /// A source that also depends on a text.
@@ -134,6 +134,8 @@ impl Spread {
     }
 }
 
+/// Keeps purposes apart from counted parts: the third step's think time is no part of a token.
+const PURPOSES: u64 = 1 << 63;
 /// The 95th percentile of the standard normal distribution.
 const Z95: f64 = 1.644_853_626_951_472_2;
 /// No drawn span is longer than a day: a fat tail must not make a plan endless.
@@ -202,6 +204,7 @@ mod tests {
             assert_ne!(base, other.purpose(Purpose::Think));
         }
         assert_ne!(base, Draw::new(1).of(2).of(3).purpose(Purpose::Token));
+        assert_ne!(base, Draw::new(1).of(2).of(3).of(Purpose::Think as u64));
         assert_ne!(Draw::new(1).text("ab"), Draw::new(1).text("ab\0"));
         assert_eq!(base, Draw::new(1).of(2).of(3).purpose(Purpose::Think));
     }

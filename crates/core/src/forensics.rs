@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::limit::{Limit, On};
 use crate::sample::Silence;
-use crate::summary::{Autopsy, Death, Event, Summary};
+use crate::summary::{Autopsy, Death, Event, Moment, Summary};
 use crate::time::At;
 use crate::wire::Ended;
 
@@ -111,10 +111,10 @@ pub struct Findings {
 }
 
 impl<'a> Case<'a> {
-    /// `is_limit` says whether a status is one with which limits refuse; `limits` are the profile's.
+    /// `is_limit` says whether a refusal is a limit's doing; `limits` are the profile's.
     pub fn new(
         summary: &'a Summary,
-        is_limit: impl Fn(u16) -> bool,
+        is_limit: impl Fn(&Moment) -> bool,
         limits: impl Iterator<Item = &'a Limit>,
     ) -> Self {
         let mut case = Self {
@@ -131,7 +131,7 @@ impl<'a> Case<'a> {
         for moment in &summary.moments {
             match moment.event {
                 Event::Closed(_) => case.open.push((moment.from, moment.at)),
-                Event::Refused { status } if is_limit(status) => case.refusals.push(moment.at),
+                Event::Refused { .. } if is_limit(moment) => case.refusals.push(moment.at),
                 Event::Opened => case.admitted.push(moment.at),
                 _ => {}
             }

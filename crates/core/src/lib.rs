@@ -1,7 +1,7 @@
 //! Plimsoll's core. It reads no clock, opens nothing, spawns nothing; time, texts and messages are passed in, and the
 //! same seed gives the same run. The net crate drives it over sockets; [`play`] drives it in virtual time.
 
-// The modules stand in reading order: each may use those above it.
+// The reading order is in ARCHITECTURE.md; formatting sorts them by name.
 pub mod admission;
 pub mod dialect;
 pub mod document;
@@ -17,6 +17,7 @@ pub mod play;
 pub mod predicate;
 pub mod preflight;
 pub mod profile;
+pub mod reading;
 pub mod sample;
 pub mod schedule;
 pub mod script;

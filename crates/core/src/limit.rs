@@ -29,6 +29,10 @@ pub struct Limit {
     pub refusal: Refusal,
     /// Who can raise it and by which route, in a sentence.
     pub raised_by: Option<String>,
+    /// What the platform's own limits API calls its quota.
+    pub published: Option<Published>,
+    /// Other quotas that are claimed for it; the law's is the one used.
+    pub also_claimed: Vec<Claim>,
     /// Where the figures come from.
     pub source: Source,
 }
@@ -292,6 +296,29 @@ impl Refusal {
         Text::parse(source, slot)
             .map_err(|error| format!("{error}; a refusal knows {}", known.join(", ")))
     }
+}
+
+/// A figure's name in the platform's own limits API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub namespace: String,
+    pub key: String,
+    /// Can it be raised for one organization? Nothing where that is not known.
+    pub configurable: Option<bool>,
+}
+
+/// `web.messaging/connections.rate.per.minute`.
+impl fmt::Display for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.key)
+    }
+}
+
+/// Another value that somebody gives for a figure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub value: u64,
+    pub source: Source,
 }
 
 /// Where a figure comes from, and how far it can be trusted.

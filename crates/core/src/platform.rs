@@ -1,6 +1,7 @@
 //! The platform's side, emulated: a Gate for the fleet and a Peer for each connection. It keeps no socket and reads no
 //! clock; a driver hands it what happened, and carries out its orders.
 
+mod api;
 mod bot;
 pub(crate) mod enforce;
 mod fault;
@@ -13,6 +14,8 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+use self::api::Api;
+pub use self::api::Reply;
 use self::enforce::Refused;
 use self::fault::Chosen;
 use self::gate::{Entry, Gate};
@@ -22,11 +25,12 @@ use self::refusal::{FAULT_HEADER, Shape, plain_answer};
 use crate::draw::Draw;
 use crate::profile::{Cut, FaultKind, Profile, Victim};
 use crate::time::At;
-use crate::wire::{Answer, ConnId, Incoming, Outgoing, Request, Wall};
+use crate::wire::{Answer, Call, ConnId, Incoming, Outgoing, Request, Wall};
 
 pub struct Platform {
     shared: Shared,
     gate: Gate,
+    api: Api,
     peers: BTreeMap<ConnId, Peer>,
     /// The open connections, in the order in which they were accepted.
     open: BTreeMap<u64, ConnId>,
@@ -89,6 +93,7 @@ impl Platform {
     pub fn new(profile: Arc<Profile>, seed: u64, wall: Wall) -> Self {
         Self {
             gate: Gate::new(Arc::clone(&profile), seed, wall),
+            api: Api::new(Arc::clone(&profile), seed, wall),
             shared: Shared::new(profile, wall),
             peers: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -142,8 +147,26 @@ impl Platform {
         }
     }
 
-    /// A request that is no upgrade, to an API that the driver serves: when the limits on requests allow an answer, or
-    /// the order that refuses it.
+    /// A client calls the platform's HTTP API: what to do about it, and when, which is later than now where it has to wait
+    /// in a queue. Nothing where there is no API, or nothing at that path.
+    pub fn call(&mut self, now: At, call: &Call) -> Option<(At, Reply)> {
+        let now = self.advance(now);
+        let place = self.api.find(call)?;
+        if let Some(reply) = self.api.fault(now, call, place) {
+            return Some((now, reply));
+        }
+        let judged = if place.is_limited() {
+            self.request(now, &call.request)
+        } else {
+            Ok(now)
+        };
+        Some(match judged {
+            Ok(at) => (at, Reply::Answer(self.api.answer(at, call, place))),
+            Err(order) => (now, order.into()),
+        })
+    }
+
+    /// A request that is no upgrade: when the limits on requests allow an answer, or the order that refuses it.
     pub fn request(&mut self, now: At, request: &Request) -> Result<At, Order> {
         let now = self.advance(now);
         self.requests += 1;

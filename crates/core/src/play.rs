@@ -74,6 +74,7 @@ impl Played {
             elapsed: self.elapsed,
             target: "virtual".to_owned(),
             asked: asked.conversations,
+            asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_else(|| self.elapsed.since(At::ZERO)),
             ..Facts::default()
         };
@@ -93,10 +94,39 @@ pub fn play_watched(
     network: &Network,
     watch: &mut dyn FnMut(&Sample),
 ) -> Played {
+    let never = Interruption {
+        at: At::NEVER,
+        grace: Duration::ZERO,
+    };
+    play_until(plan, platform, network, never, watch)
+}
+
+/// Somebody ends the run early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interruption {
+    /// Nothing more is started, and open conversations are ended politely.
+    pub at: At,
+    /// What is still open so long after is given up.
+    pub grace: Duration,
+}
+
+/// As [`play_watched`], unless the run is interrupted first.
+pub fn play_until(
+    plan: &Arc<Plan>,
+    platform: &Arc<Profile>,
+    network: &Network,
+    interruption: Interruption,
+    watch: &mut dyn FnMut(&Sample),
+) -> Played {
     let mut game = Game::new(plan, platform, *network);
+    let mut stops = [interruption.at, interruption.at + interruption.grace]
+        .into_iter()
+        .peekable();
     while let Some(now) = game.next() {
-        game.now = now;
-        game.step(watch);
+        match stops.next_if(|stop| *stop <= now) {
+            Some(stop) => game.interrupt(stop, stops.peek().is_none(), watch),
+            None => game.step(now, watch),
+        }
     }
     game.played()
 }
@@ -112,8 +142,7 @@ pub fn play_told(
     game.platform.note_blows();
     let mut told = Vec::new();
     while let Some(now) = game.next() {
-        game.now = now;
-        game.step(&mut |_| {});
+        game.step(now, &mut |_| {});
         while let Some(blow) = game.platform.poll_blow() {
             let who = game.fleet.who(blow.conn);
             told.extend(who.map(|who| (who, blow.by)));
@@ -230,7 +259,18 @@ impl Game {
             .map(|at| at.max(self.now))
     }
 
-    fn step(&mut self, watch: &mut dyn FnMut(&Sample)) {
+    fn interrupt(&mut self, now: At, abandon: bool, watch: &mut dyn FnMut(&Sample)) {
+        self.now = now;
+        if abandon {
+            self.fleet.abandon(now, &mut self.admission);
+        } else {
+            self.fleet.stop(now, &mut self.admission);
+        }
+        self.settle(watch);
+    }
+
+    fn step(&mut self, now: At, watch: &mut dyn FnMut(&Sample)) {
+        self.now = now;
         if let Some(Reverse((_, conn, sequence))) = self
             .under_way
             .peek()

@@ -4,6 +4,7 @@
 pub mod file;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use regex::Regex;
 
 use crate::dialect::Dialect;
 use crate::draw::Spread;
-use crate::limit::Limit;
+use crate::limit::{Claim, Limit, Published, Source};
 use crate::text::{Slot, Text};
 
 #[derive(Clone, Debug)]
@@ -20,9 +21,14 @@ pub struct Profile {
     pub about: String,
     /// Region to domain: `ap-southeast-1` to `apse1.pure.cloud`.
     pub regions: BTreeMap<String, String>,
+    /// Where the regions come from.
+    pub regions_source: Option<Source>,
     /// Never empty; the first is the default.
     pub endpoints: Vec<Endpoint>,
     pub limits: Vec<Limit>,
+    /// What else is known in numbers, and not enforced.
+    pub figures: Vec<Figure>,
+    pub api: Option<Api>,
     pub shedding: Option<Shedding>,
     pub faults: Vec<Fault>,
     pub bot: Bot,
@@ -44,6 +50,99 @@ impl Profile {
             .iter()
             .filter(move |limit| limit.guards(endpoint))
     }
+
+    /// Is a host one of the platform's own, in any region?
+    pub fn owns(&self, host: &str) -> bool {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        self.regions.values().any(|domain| {
+            host.strip_suffix(domain.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
+    }
+}
+
+/// A figure that the emulator does not enforce: a size, a lifetime, a rate of something that it does not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// Unique within its profile.
+    pub name: String,
+    pub value: u64,
+    /// `bytes`, `requests a minute`.
+    pub unit: String,
+    /// What it holds for: `per connection`.
+    pub scope: Option<String>,
+    /// What the number alone does not say.
+    pub note: Option<String>,
+    pub published: Option<Published>,
+    /// Other values that are claimed for it; `value` is the one used.
+    pub also_claimed: Vec<Claim>,
+    pub source: Source,
+}
+
+/// `60 requests a minute per session`.
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.value, self.unit)?;
+        match &self.scope {
+            Some(scope) => write!(f, " {scope}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The platform's own HTTP API, as far as it tells an organization its limits. Limits on `api` guard it.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// For a region: `https://api.{domain}`.
+    pub url: String,
+    /// Where a token is given for an OAuth client's id and secret: `https://login.{domain}`.
+    pub login: String,
+    /// The namespaces whose limits matter to conversations.
+    pub namespaces: Vec<String>,
+    /// How long the emulator's tokens live.
+    pub token_life: Duration,
+    pub faults: Vec<ApiFault>,
+    pub source: Source,
+}
+
+impl Api {
+    /// The name under which limits guard it, in place of an endpoint's.
+    pub const NAME: &'static str = "api";
+}
+
+/// Something that goes wrong on purpose in the emulated API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiFault {
+    /// What it strikes; everything when nothing is named.
+    pub on: Option<Resource>,
+    /// Only the first so many requests; all when left out.
+    pub first: Option<u32>,
+    pub what: ApiFaultKind,
+}
+
+/// What the emulated API serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    Token,
+    Limits,
+    Docs,
+    Configuration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiFaultKind {
+    /// This status, in the API's own shape of an error.
+    Refuse {
+        status: u16,
+        retry_after: Option<u32>,
+    },
+    /// A page of HTML with status 200, as a proxy or a captive portal gives.
+    Html,
+    /// The answer breaks off in the middle, though its head is in order.
+    HalfJson,
+    /// RST or FIN in place of an answer.
+    Cut(Cut),
+    Stall,
 }
 
 #[derive(Clone, Debug)]
@@ -222,4 +321,21 @@ pub struct Policy {
     /// The rule, in our words.
     pub text: String,
     pub source: String,
+    /// What a permission has to say beyond its ticket, on the hosts of the profile's regions.
+    pub demands: Vec<Demand>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    GrantedBy,
+    Until,
+}
+
+impl Demand {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::GrantedBy => "granted_by",
+            Self::Until => "until",
+        }
+    }
 }

@@ -137,15 +137,19 @@ pub fn asked(plan: &Plan) -> Asked {
                 Until::Loops(loops) if loops.get() == 1 => {
                     (Some(schedule.len()), Some(schedule.span()))
                 }
-                Until::Loops(loops) => (Some(schedule.len() * u64::from(loops.get())), None),
+                Until::Loops(loops) => {
+                    let all = schedule.len().saturating_mul(loops.get().into());
+                    (Some(all), None)
+                }
                 Until::Duration(_) => (None, None),
             },
         };
-        let turns =
-            conversations.map(|n| n * u64::from(crate::script::turns_of(&group.conversation)));
-        asked.conversations = asked.conversations.zip(conversations).map(|(a, b)| a + b);
+        let each = u64::from(crate::script::turns_of(&group.conversation));
+        let turns = conversations.map(|n| n.saturating_mul(each));
+        let sum = |(a, b): (u64, u64)| a.saturating_add(b);
+        asked.conversations = asked.conversations.zip(conversations).map(sum);
         asked.over = asked.over.zip(over).map(|(a, b)| a.max(b));
-        asked.turns = asked.turns.zip(turns).map(|(a, b)| a + b);
+        asked.turns = asked.turns.zip(turns).map(sum);
     }
     asked
 }

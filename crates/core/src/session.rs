@@ -23,7 +23,7 @@ use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Open, Order, Trace, TraceEvent};
-use crate::plan::{Each, Exhausted, OnHandoff, OnMiss, Plan};
+use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade, Upgraded,
     What, Who,
@@ -37,11 +37,30 @@ use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, Upgr
 pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) scripts: Vec<Script>,
-    /// How many users or arrivals each group has.
-    users: Vec<u64>,
+    crowds: Vec<Crowd>,
     draw: Draw,
     run_id: String,
     deployment: Option<String>,
+}
+
+/// The users or arrivals of a group, and how many conversations each of them has at most.
+struct Crowd {
+    users: u64,
+    rounds: u32,
+}
+
+impl Crowd {
+    fn of(group: &Group) -> Self {
+        let rounds = match &group.load {
+            Load::Open(_) => 1,
+            Load::Closed(closed) => match closed.until {
+                Until::Loops(loops) => loops.get(),
+                Until::Duration(_) => u32::MAX,
+            },
+        };
+        let users = Schedule::new(&group.load).len();
+        Self { users, rounds }
+    }
 }
 
 /// The plan's data has no row for this conversation.
@@ -52,11 +71,7 @@ impl Shared {
         let (scripts, _) = script::compile(&plan.groups);
         Self {
             scripts,
-            users: plan
-                .groups
-                .iter()
-                .map(|group| Schedule::new(&group.load).len())
-                .collect(),
+            crowds: plan.groups.iter().map(Crowd::of).collect(),
             draw: Draw::new(plan.seed),
             run_id: run_id.to_owned(),
             deployment: plan.deployment(),
@@ -86,15 +101,25 @@ impl Shared {
             let draw = self.draw_of(who).purpose(Purpose::DataRow);
             return Ok(Some(draw.below(rows) as u32));
         }
-        // Conversations are numbered without regard to order: round by round, and groups take turns.
-        let users = self.users[usize::from(who.group)];
-        let groups = self.users.len() as u64;
-        let number =
-            (u64::from(who.round) * users + u64::from(who.user)) * groups + u64::from(who.group);
+        let number = self.number(who);
         match data.when_exhausted {
             Exhausted::Stop if number >= rows => Err(NoRow),
             _ => Ok(Some((number % rows) as u32)),
         }
+    }
+
+    /// The conversation's number over all groups, from 0 and without gaps, whatever the order in which they come due:
+    /// round by round, and in a round the groups take turns.
+    fn number(&self, who: Who) -> u64 {
+        let before = |(group, crowd): (usize, &Crowd)| {
+            let whole_rounds = crowd.users * u64::from(who.round.min(crowd.rounds));
+            let this_round = u64::from(who.user) + u64::from(group < usize::from(who.group));
+            match who.round < crowd.rounds {
+                true => whole_rounds + this_round.min(crowd.users),
+                false => whole_rounds,
+            }
+        };
+        self.crowds.iter().enumerate().map(before).sum()
     }
 
     /// The headers of the conversation's upgrade.
@@ -496,8 +521,9 @@ impl Session {
             }
             Heard::Over { .. } => {
                 self.over = true;
-                let complete = self.pc >= cx.shared.scripts[usize::from(self.who.group)].ops.len()
-                    && self.turn.is_none();
+                let ops = &cx.shared.scripts[usize::from(self.who.group)].ops;
+                // Nothing was left but to think.
+                let complete = self.phase == Phase::Thinking && self.pc >= ops.len();
                 let outcome = if complete {
                     SessionOutcome::Completed
                 } else {

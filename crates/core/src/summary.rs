@@ -202,6 +202,9 @@ impl Recorder {
         let (countdowns, _) = self.countdowns.finish();
         let (evidence, evidence_left_out) = self.evidence.finish();
         let accepted = self.upgrades.accepted;
+        // As for conversations: a run that ends early never reaches the turns of those that were for later.
+        let sent = self.turns.sent();
+        let planned = (sent + self.sessions.never_reached).max(facts.asked_turns.unwrap_or(0));
         let sessions = self
             .sessions
             .finish(facts.asked, accepted, peak_open(&moments));
@@ -211,8 +214,8 @@ impl Recorder {
             turns: Turns {
                 late: self.late,
                 throttle_notices: self.throttle_notices,
-                planned: self.turns.sent() + self.sessions.never_reached,
-                never_reached: self.sessions.never_reached,
+                planned,
+                never_reached: planned - sent,
                 by_name: by_name(&self.labels, &self.by_label),
                 counts: self.turns.counts(),
             },
@@ -533,6 +536,8 @@ pub struct Facts {
     pub target: String,
     /// How many conversations the plan wants; `None` when a duration ends the run, and what came due is all there is.
     pub asked: Option<u64>,
+    /// How many messages those have; `None` like `asked`.
+    pub asked_turns: Option<u64>,
     /// The span over which the plan wants them to start: the ramp-up, the stages.
     pub asked_over: Duration,
     pub interrupted: bool,

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::{Environment, UndefinedBehavior, Value};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
 #[derive(Clone)]
 pub enum Text {
@@ -50,6 +50,7 @@ impl Text {
         }
         let mut env = Environment::new();
         env.set_undefined_behavior(UndefinedBehavior::Strict);
+        env.set_fuel(Some(FUEL));
         env.add_template_owned(NAME, source.to_owned())
             .map_err(|error| template_error(&error))?;
         let mut slots = Vec::new();
@@ -67,11 +68,18 @@ impl Text {
             let slot = resolve(&name).ok_or_else(|| format!("no variable is called '{name}'"))?;
             slots.push((name, slot));
         }
-        Ok(Self::Template(Arc::new(Template {
+        let template = Template {
             source: source.to_owned(),
             env,
             slots,
-        })))
+        };
+        match template.render(&Sample) {
+            Err(error) if error.kind() == ErrorKind::OutOfFuel => {
+                Err("the text goes on and on: its loops are too long".to_owned())
+            }
+            // What else it makes of a value depends on the value.
+            _ => Ok(Self::Template(Arc::new(template))),
+        }
     }
 
     pub fn source(&self) -> &str {
@@ -86,22 +94,32 @@ impl Text {
     pub fn render(&self, values: &dyn Values) -> Arc<str> {
         match self {
             Self::Static(text) => Arc::clone(text),
-            Self::Template(template) => {
-                let context = Value::from_pairs(
-                    template
-                        .slots
-                        .iter()
-                        .map(|(name, slot)| (name.as_str(), values.value(*slot))),
-                );
-                let rendered = template
-                    .env
-                    .get_template(NAME)
-                    .and_then(|template| template.render(context));
-                rendered
-                    .unwrap_or_else(|error| template_error(&error))
-                    .into()
-            }
+            Self::Template(template) => template
+                .render(values)
+                .unwrap_or_else(|error| template_error(&error))
+                .into(),
         }
+    }
+}
+
+impl Template {
+    fn render(&self, values: &dyn Values) -> Result<String, minijinja::Error> {
+        let values = self
+            .slots
+            .iter()
+            .map(|(name, slot)| (name.as_str(), values.value(*slot)));
+        self.env
+            .get_template(NAME)?
+            .render(Value::from_pairs(values))
+    }
+}
+
+/// Any value, to try a text with.
+struct Sample;
+
+impl Values for Sample {
+    fn value(&self, _slot: Slot) -> &str {
+        "1"
     }
 }
 
@@ -126,6 +144,8 @@ fn template_error(error: &minijinja::Error) -> String {
 
 /// Every template lives alone in its environment, under this name.
 const NAME: &str = "text";
+/// Instructions of a template: a few milliseconds, far above any message. A loop in a text must not stop the run.
+const FUEL: u64 = 100_000;
 
 #[cfg(test)]
 mod tests {
@@ -165,6 +185,30 @@ mod tests {
         assert_eq!(
             &*parse("plain { text }").unwrap().render(&Fixed),
             "plain { text }"
+        );
+    }
+
+    #[test]
+    fn a_text_that_loops_on_and_on_is_refused_when_parsed() {
+        let loops = |inner: &str| {
+            format!(
+                "{{% for a in range(1000) %}}{{% for b in range(1000) %}}{inner}{{% endfor %}}{{% endfor %}}"
+            )
+        };
+        assert!(
+            parse(&loops("x"))
+                .unwrap_err()
+                .contains("loops are too long")
+        );
+        let values = "{% if order != '1' %}".to_owned() + &loops("x") + "{% endif %}";
+        let sent = parse(&values).unwrap().render(&Fixed);
+        assert!(sent.len() < 200, "{sent}");
+        assert_eq!(
+            parse("{% for a in range(3) %}{{ a }}{% endfor %}")
+                .unwrap()
+                .render(&Fixed)
+                .as_ref(),
+            "012"
         );
     }
 

@@ -100,7 +100,8 @@ impl Rate {
 
     /// The time between two events at this rate; `None` for a rate of zero.
     pub fn interval(self) -> Option<Duration> {
-        (self.per_second > 0.0).then(|| Duration::from_secs_f64(1.0 / self.per_second))
+        let seconds = (self.per_second > 0.0).then(|| 1.0 / self.per_second)?;
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     }
 }
 
@@ -142,6 +143,14 @@ mod tests {
         ] {
             assert_eq!(span_text(Duration::from_millis(millis)), text);
         }
+    }
+
+    #[test]
+    fn the_slowest_of_rates_has_an_interval() {
+        let interval = |rate| Rate::per_second(rate).and_then(Rate::interval);
+        assert_eq!(interval(4.0), Some(Duration::from_millis(250)));
+        assert_eq!(interval(0.0), None);
+        assert_eq!(interval(f64::MIN_POSITIVE), Some(Duration::MAX));
     }
 
     #[test]

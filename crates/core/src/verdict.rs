@@ -2,6 +2,7 @@
 //! are made here; laying them out is the app's.
 
 pub mod attribution;
+mod outage;
 mod window;
 mod words;
 
@@ -17,6 +18,7 @@ use crate::summary::Summary;
 use crate::time::span_text;
 use crate::wire::ConnectError;
 use attribution::{Seen, SeenLaw};
+use outage::Refusals;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -88,6 +90,8 @@ struct Findings<'a> {
     upgrade_causes: Vec<Explained>,
     /// Upgrades that a limit refused.
     limited: u64,
+    /// That there was no server to let them in, in a sentence.
+    outage: Option<String>,
 }
 
 pub fn judge(summary: &Summary, plan: &Plan) -> Verdict {
@@ -173,23 +177,21 @@ impl Verdict {
 
 impl<'a> Findings<'a> {
     fn new(summary: &'a Summary, plan: &'a Plan) -> Self {
-        let statuses = attribution::limit_statuses(&summary.countdowns);
-        let limited = summary
-            .upgrades
-            .by_status
-            .iter()
-            .filter(|(status, _)| statuses.contains(status))
-            .map(|(_, count)| count)
-            .sum();
+        let refusals = Refusals::of(summary);
         let claims = plan.platform.limits_of(&plan.endpoint);
-        let case = Case::new(summary, |status| statuses.contains(&status), claims);
+        let case = Case::new(
+            summary,
+            |moment| refusals.by_limit(moment).is_some(),
+            claims,
+        );
         Self {
             summary,
             plan,
             seen: attribution::see(summary),
             causes: case.deaths().groups,
             upgrade_causes: case.upgrades(),
-            limited,
+            limited: refusals.limited(summary),
+            outage: refusals.in_words(summary),
         }
     }
 

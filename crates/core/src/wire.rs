@@ -42,7 +42,17 @@ impl Request {
     }
 }
 
-/// An HTTP answer to an upgrade that was not 101.
+/// A request to the platform's HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// `GET`, `POST`.
+    pub method: String,
+    pub request: Request,
+    /// Capped by whoever read it.
+    pub body: String,
+}
+
+/// An HTTP answer to an upgrade that was not 101, or to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,

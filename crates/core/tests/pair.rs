@@ -7,9 +7,10 @@ use std::time::Duration;
 use plimsoll_core::draw::Spread;
 use plimsoll_core::plan::Plan;
 use plimsoll_core::plan::file::{self, Overrides, Sources};
-use plimsoll_core::play::{Network, play, play_watched};
+use plimsoll_core::play::{Interruption, Network, play, play_until, play_watched};
 use plimsoll_core::profile::{self, Profile};
 use plimsoll_core::sample::{SessionOutcome, What};
+use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Summary;
 use plimsoll_core::time::At;
 use proptest::prelude::*;
@@ -130,6 +131,93 @@ fn a_cap_on_concurrency_lets_no_more_in_and_admission_waits_for_a_place() {
     }
 }
 
+#[test]
+fn a_duration_begins_nothing_at_its_end_and_stops_politely_what_is_open() {
+    let plan = read(
+        "version: 1
+target: emulator
+load: {users: 4, ramp_up: 2s, start_delay: 1s, duration: 25s}
+conversation: [{say: hi}, {think: 4s}, {say: bye}]
+",
+        &[],
+    );
+    let (end, mut due, mut rounds) = (At::from_secs(25), 0, 0);
+    let played = play_watched(
+        &plan,
+        &plan.platform,
+        &Network::default(),
+        &mut |sample| match sample.what {
+            What::Due => {
+                assert!(sample.at < end, "{}", sample.at);
+                due += 1;
+                rounds = rounds.max(sample.who.round + 1);
+            }
+            What::Closure(closure) => assert!(closure.expected),
+            _ => {}
+        },
+    );
+    assert!((end..At::from_millis(25_100)).contains(&played.elapsed));
+    let summary = played.summary(&plan);
+    let s = &summary.sessions;
+    assert!(rounds >= 5, "{rounds}");
+    assert_eq!((s.planned, s.due, s.aborted), (None, due, 4));
+    assert_eq!(s.completed + s.aborted, due);
+    identities(&summary);
+}
+
+#[test]
+fn a_closed_load_that_is_refused_pauses_before_it_tries_again() {
+    let platform = profile(
+        "{name: never, on: upgrade, law: {concurrency: {quota: 1000}}, refusal: {http: {status: 429}}, source: {label: fiction, from: this test}}",
+        "{every: 1, what: {refuse: {status: 503}}}",
+    );
+    let plan = read(
+        SINGAPORE,
+        &[
+            ("load.users", "1"),
+            ("load.loops", "6"),
+            ("load.ramp_up", "0s"),
+            ("admission.pace", "off"),
+        ],
+    );
+    let plan = with_platform(&plan, &platform);
+    let mut due = Vec::new();
+    let played = play_watched(&plan, &platform, &Network::default(), &mut |sample| {
+        if sample.what == What::Due {
+            due.push(sample.at);
+        }
+    });
+    assert_eq!(due.len(), 6);
+    assert!(
+        due.windows(2)
+            .all(|two| two[1].since(two[0]) >= Duration::from_secs(1)),
+        "{due:?}"
+    );
+    assert_eq!(played.summary(&plan).sessions.refused, 6);
+}
+
+#[test]
+fn data_that_runs_out_leaves_no_row_unused_and_starts_nobody_without_one() {
+    let plan = read(
+        "version: 1
+target: emulator
+data: {csv: orders.csv, when_exhausted: stop}
+groups:
+  - {name: few, load: {users: 3, loops: 2}, conversation: [{say: '{{ order }}'}]}
+  - {name: many, load: {arrivals: [{rate: 100/s, for: 1h}]}, conversation: [{say: '{{ order }}'}, {say: bye}]}
+",
+        &[],
+    );
+    let rows = plan.data.as_ref().map_or(0, |data| data.rows.len() as u64);
+    let summary = play(&plan, &plan.platform, &Network::default()).summary(&plan);
+    assert_eq!(summary.sessions.planned, Some(6 + 360_000));
+    // The second round of the few is numbered behind all of the many.
+    assert_eq!(summary.sessions.completed, rows);
+    assert_eq!(summary.sessions.not_started, 360_006 - rows);
+    assert_eq!(summary.turns.planned, 6 + 720_000);
+    identities(&summary);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -174,6 +262,56 @@ proptest! {
         prop_assert_eq!(summary.sessions.planned, Some(u64::from(users) * u64::from(loops)));
         prop_assert_eq!(summary.sessions.open_at_end, 0);
         prop_assert_eq!(summary.sessions.not_started, 0);
+        identities(&summary);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// However a load ends (by itself, by its duration, by its data, by an interruption at any moment, politely or
+    /// not), everything that the plan planned is accounted for.
+    #[test]
+    fn an_interruption_loses_nobody(
+        load in prop_oneof![
+            Just("{users: 40, ramp_up: 30s}"), Just("{users: 7, ramp_up: 0s, loops: 5, start_delay: 3s}"),
+            Just("{users: 20, ramp_up: 10s, duration: 25s}"), Just("{arrivals: [{ramp_to: 3/s, over: 20s}], max_open: 9}"),
+        ],
+        other in prop_oneof![Just("{users: 5, loops: 4}"), Just("{arrivals: [{rate: 1/s, for: 30s}]}")],
+        exhausted in prop_oneof![Just("stop"), Just("recycle")],
+        pace in prop_oneof![Just("off"), Just("1/s"), Just("limits")],
+        quota in 3..30u32,
+        at in 0..60_000u64,
+        grace in prop_oneof![Just(0u64), 0..2_000u64, Just(60_000)],
+        latency in 0..300u64,
+        lost in prop_oneof![Just(0.0), Just(0.3)],
+    ) {
+        let platform = profile(
+            &format!("{{name: l, on: upgrade, law: {{concurrency: {{quota: {quota}}}}}, refusal: {{http: {{status: 429}}}}, source: {{label: fiction, from: a test}}}}"),
+            "{every: 6, at_message: 1, what: stall}",
+        );
+        let plan = read(&format!("version: 1
+target: emulator
+admission: {{pace: {pace}}}
+data: {{csv: orders.csv, when_exhausted: {exhausted}}}
+groups:
+  - {{name: a, load: {load}, conversation: [greeting: , {{say: '{{{{ order }}}}', expect: {{within: 4s}}}}, {{think: 2s}}, {{say: bye}}]}}
+  - {{name: b, load: {other}, conversation: [{{repeat: 3, do: [{{say: hi, on_miss: end, expect: {{within: 3s}}}}]}}]}}
+"), &[]);
+        let plan = with_platform(&plan, &platform);
+        let network = Network { latency: Duration::from_millis(latency), lost, ..Network::default() };
+        let interruption = Interruption { at: At::from_millis(at), grace: Duration::from_millis(grace) };
+        let played = play_until(&plan, &platform, &network, interruption, &mut |_| {});
+        prop_assert!(played.elapsed <= interruption.at + interruption.grace + Duration::from_secs(5));
+        let summary = played.summary(&plan);
+        let asked = asked(&plan);
+        prop_assert_eq!(summary.sessions.planned, asked.conversations);
+        if let Some(turns) = asked.turns {
+            prop_assert_eq!(summary.turns.planned, turns);
+        }
+        if grace == 60_000 {
+            prop_assert_eq!(summary.sessions.open_at_end, 0);
+        }
         identities(&summary);
     }
 }

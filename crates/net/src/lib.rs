@@ -5,6 +5,7 @@
 mod clock;
 mod connection;
 mod dial;
+mod http;
 mod run;
 mod serve;
 mod shard;
@@ -14,6 +15,7 @@ mod target;
 mod tls;
 mod upgrade;
 
+pub use http::{HttpOptions, ReadError, read_limits};
 pub use run::{Control, Finished, RunError, RunOptions, default_shards, open_files_limit, run};
 pub use serve::{Ready, ServeError, ServeOptions, serve};
 pub use tls::{ClientTls, ServerTls, TlsError};

@@ -10,6 +10,8 @@ use plimsoll_core::admission::Admission;
 use plimsoll_core::draw::Draw;
 use plimsoll_core::fleet::{Fleet, Stripe, Trace};
 use plimsoll_core::plan::{Permission, Plan};
+use plimsoll_core::profile::file::owner_of;
+use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::script;
 use plimsoll_core::summary::{Progress, Recorder};
 use plimsoll_core::time::At;
@@ -284,6 +286,7 @@ fn prepare(plan: &Plan, options: &RunOptions) -> Result<(Target, Option<At>), Ru
         .then(|| Connector::new(&options.tls, &host))
         .transpose()?;
     let permission = options.permission.as_ref().or(plan.permission.as_ref());
+    heed_owner(plan, &host, permission)?;
     let dialer = Dialer::new(host.clone(), port, permission.cloned());
     let addresses = block_on(async { Ok(dialer.addresses().await) })?
         .map_err(|failure| explain(plan, failure))?;
@@ -300,6 +303,45 @@ fn prepare(plan: &Plan, options: &RunOptions) -> Result<(Target, Option<At>), Ru
     Ok((target, last_call))
 }
 
+/// A host that is known to be a platform's own asks for what its owner demands, also where it is reached by a private
+/// address, and whatever profile the plan names.
+fn heed_owner(plan: &Plan, host: &str, permission: Option<&Permission>) -> Result<(), RunError> {
+    let owner = if plan.platform.owns(host) {
+        Arc::clone(&plan.platform)
+    } else if let Some(owner) = owner_of(host) {
+        owner
+    } else {
+        return Ok(());
+    };
+    let reason = match permission {
+        Some(permission) if covers(permission, host, epoch_millis()) => {
+            let demands = owner.policy.iter().flat_map(|policy| &policy.demands);
+            let missing: Vec<_> = demands
+                .filter(|demand| match demand {
+                    Demand::GrantedBy => permission.granted_by.is_none(),
+                    Demand::Until => permission.until.is_none(),
+                })
+                .map(|demand| format!("`{}`", demand.name()))
+                .collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            format!(
+                "the permission for {host} does not say {}",
+                missing.join(" and ")
+            )
+        }
+        _ => format!(
+            "{host} belongs to the platform {}, and no permission holds for it now",
+            owner.name
+        ),
+    };
+    Err(RunError::NotPermitted {
+        reason,
+        policy: policy_text(&owner),
+    })
+}
+
 /// When open conversations must begin to end for the run to be over before its permission is.
 fn last_call(permission: &Permission, grace: Duration, epoch_millis: i64) -> Option<At> {
     let until = permission.until?.as_millisecond();
@@ -311,18 +353,17 @@ fn explain(plan: &Plan, failure: Failure) -> RunError {
     if failure.error != ConnectError::NotPermitted {
         return RunError::Resolve(failure.detail);
     }
-    let policy = plan
-        .platform
-        .policy
-        .as_ref()
-        .map_or_else(String::new, |policy| {
-            let text = policy.text.trim_end_matches('.');
-            format!("{} says: {text} ({}). ", plan.platform.name, policy.source)
-        });
     RunError::NotPermitted {
         reason: failure.detail,
-        policy,
+        policy: policy_text(&plan.platform),
     }
+}
+
+fn policy_text(profile: &Profile) -> String {
+    profile.policy.as_ref().map_or_else(String::new, |policy| {
+        let text = policy.text.trim_end_matches('.');
+        format!("{} says: {text} ({}). ", profile.name, policy.source)
+    })
 }
 
 /// Runs a future on a runtime of its own, on this thread.

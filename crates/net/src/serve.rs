@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use plimsoll_core::draw::Draw;
-use plimsoll_core::platform::{Order, Platform};
+use plimsoll_core::platform::{Order, Platform, Reply};
 use plimsoll_core::profile::{Cut, Profile};
 use plimsoll_core::time::At;
 use plimsoll_core::wire::{ConnId, Ended, Incoming};
@@ -27,7 +27,7 @@ use crate::connection::{Connection, End, Mailbox, Masks, goodbye, linger, poll_c
 use crate::run::{block_on, open_files_limit};
 use crate::stream::Stream;
 use crate::tls::{Acceptor, ServerTls, TlsError};
-use head::{Head, Trouble};
+use head::{Head, Heading, Trouble, Unread};
 
 /// Where and how to listen.
 #[derive(Clone, Debug)]
@@ -242,16 +242,58 @@ impl Server {
         };
         let read = head::read(&mut stream, peer.ip().to_canonical());
         let trouble = match timeout_at(deadline, read).await {
-            Ok(Ok(head)) => return Some((stream, head)),
+            Ok(Ok(Heading::Upgrade(head))) => return Some((stream, head)),
+            Ok(Ok(Heading::Call(unread))) => {
+                match timeout_at(deadline, unread.read(&mut stream)).await {
+                    Ok(Ok(call)) => {
+                        let reply = self.platform.borrow_mut().call(self.clock.now(), &call);
+                        match reply {
+                            Some((at, reply)) => {
+                                let queued = at.since(self.clock.now());
+                                tokio::time::sleep(queued).await;
+                                self.reply(stream, reply).await;
+                                return None;
+                            }
+                            None => Unread::trouble(&call),
+                        }
+                    }
+                    Ok(Err(trouble)) => trouble,
+                    Err(_) => Trouble::Slow,
+                }
+            }
             Ok(Err(trouble)) => trouble,
             Err(_) => Trouble::Slow,
         };
         let answer = trouble.answer()?;
+        self.say_last(stream, &head::answer(&answer)).await;
+        None
+    }
+
+    /// Answers a call of the platform's HTTP API.
+    async fn reply(&self, mut stream: Stream, reply: Reply) {
+        match reply {
+            Reply::Answer(answer) => self.say_last(stream, &head::answer(&answer)).await,
+            Reply::Half(answer) => self.say_last(stream, &head::half(&answer)).await,
+            Reply::Cut(how) => stream.cut(how),
+            Reply::Stall => {
+                // Until the client has had enough.
+                let gone = std::future::poll_fn(|cx| {
+                    while let Some(()) =
+                        std::task::ready!(poll_chunk(&mut stream, cx, |_| ())).unwrap_or(None)
+                    {
+                    }
+                    Poll::Ready(())
+                });
+                gone.await;
+            }
+        }
+    }
+
+    async fn say_last(&self, mut stream: Stream, text: &str) {
         let mailbox = Mailbox::new(Role::Server, self.masks.clone());
-        mailbox.raw(head::answer(&answer).as_bytes());
+        mailbox.raw(text.as_bytes());
         goodbye(&mut stream, &mailbox).await;
         linger(stream).await;
-        None
     }
 
     /// Returns the stream when its last words should be given time to arrive.

@@ -169,13 +169,13 @@ pub(crate) async fn upgrade(
 }
 
 /// A hyper connection does nothing unless it is polled; this polls it beside whatever waits for it.
-struct Driver<'a, C: Future> {
-    connection: Pin<&'a mut C>,
-    ended: Option<C::Output>,
+pub(crate) struct Driver<'a, C: Future> {
+    pub(crate) connection: Pin<&'a mut C>,
+    pub(crate) ended: Option<C::Output>,
 }
 
 impl<C: Future> Driver<'_, C> {
-    async fn alongside<T>(&mut self, future: impl Future<Output = T>) -> T {
+    pub(crate) async fn alongside<T>(&mut self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         std::future::poll_fn(|cx| {
             if self.ended.is_none()
@@ -260,7 +260,7 @@ pub(crate) fn accept_key(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-fn failure(error: &hyper::Error) -> Failure {
+pub(crate) fn failure(error: &hyper::Error) -> Failure {
     let mut source: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {

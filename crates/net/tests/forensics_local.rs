@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{Emulator, finish, plan, platform};
 use plimsoll_core::forensics::Cause;
-use plimsoll_core::verdict::{Kind, judge};
+use plimsoll_core::verdict::judge;
 use plimsoll_net::{RunOptions, ServerTls};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -35,7 +35,6 @@ fn a_generator_without_files_blames_itself() {
     let first = &verdict.upgrade_causes[0];
     assert_eq!((first.cause, first.confidence), (Cause::ThisGenerator, 1.0));
     assert!(first.count >= 200 - 120, "{first:?}");
-    assert_eq!(verdict.kind, Kind::GeneratorSaturated, "{:?}", verdict.why);
     assert!(
         verdict.why[0].contains("on this machine"),
         "{:?}",

@@ -330,6 +330,7 @@ fn what_is_wrong_before_the_first_socket_is_said_in_a_sentence() {
         policy: Some(Policy {
             text: "Ask before you test.".into(),
             source: "a test".into(),
+            demands: vec![],
         }),
         ..Profile::clone(&platform(""))
     });
@@ -375,6 +376,58 @@ fn what_is_wrong_before_the_first_socket_is_said_in_a_sentence() {
         ..options("wss://127.0.0.1/bot")
     };
     check(bad_ca, "-----BEGIN CERTIFICATE-----");
+}
+
+/// The platform's own hosts ask for a permission with everything its owner demands, even where a name resolves to this
+/// machine.
+#[test]
+fn a_platforms_own_host_wants_what_its_owner_demands() {
+    let rest = "regions: {here: localhost}\npolicy: {text: Ask first., source: a test, demands: [granted_by, until]}\n";
+    let platform = platform(rest);
+    let plan = plan(&platform, TALK);
+    let check = |url: &str, permission: Option<Permission>, expect: &str| {
+        let options = RunOptions {
+            permission,
+            ..options(url)
+        };
+        match finish(&plan, options) {
+            Err(error @ RunError::NotPermitted { .. }) => {
+                assert!(error.to_string().starts_with(expect), "{error}");
+            }
+            Err(error) => panic!("{expect}: {error}"),
+            Ok(_) => panic!("{expect}: it ran"),
+        }
+    };
+    let ticket = Permission {
+        ticket: "T-1".into(),
+        granted_by: None,
+        hosts: vec![],
+        until: None,
+    };
+    check(
+        "ws://localhost:9/bot",
+        None,
+        "localhost belongs to the platform made, and no permission holds for it now. made says: Ask first",
+    );
+    check(
+        "ws://localhost:9/bot",
+        Some(ticket.clone()),
+        "the permission for localhost does not say `granted_by` and `until`. made says",
+    );
+    check(
+        "ws://LOCALHOST:9/bot",
+        Some(Permission {
+            granted_by: Some("somebody".into()),
+            ..ticket
+        }),
+        "the permission for localhost does not say `until`",
+    );
+    // Whatever profile the plan names.
+    check(
+        "wss://webmessaging.apse1.pure.cloud/v1",
+        None,
+        "webmessaging.apse1.pure.cloud belongs to the platform genesys-cloud, and no permission holds",
+    );
 }
 
 #[test]

@@ -189,5 +189,5 @@ pub(crate) fn script(name: &str) -> std::path::PathBuf {
 
 /// Written past the test runner, which keeps what passing tests print to itself.
 pub(crate) fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped: {why}; run: cargo xtask test");
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

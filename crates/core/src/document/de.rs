@@ -17,6 +17,7 @@ pub(super) fn read<T: DeserializeOwned>(document: &Document, root: &Node) -> Opt
         node: root,
         key: root.place,
         name: "",
+        listed: false,
         document,
     };
     T::deserialize(de)
@@ -116,6 +117,8 @@ struct De<'a> {
     key: Place,
     /// The name of that key, for messages; empty at the top.
     name: &'a str,
+    /// An item of a list or an entry of a map: when it is empty, it was not left out on purpose.
+    listed: bool,
     document: &'a Document,
 }
 
@@ -127,11 +130,12 @@ impl<'a> De<'a> {
         })
     }
 
-    fn under(self, key: &'a Key, node: &'a Node) -> Self {
+    fn under(self, key: &'a Key, node: &'a Node, listed: bool) -> Self {
         Self {
             node,
             key: key.place,
             name: &key.name,
+            listed,
             document: self.document,
         }
     }
@@ -140,6 +144,7 @@ impl<'a> De<'a> {
         Self {
             node,
             key: node.place,
+            listed: true,
             ..self
         }
     }
@@ -236,7 +241,7 @@ impl<'a> De<'a> {
                     of: self,
                     name: &key.name,
                     place: key.place,
-                    content: Some(self.under(key, content)),
+                    content: Some(self.under(key, content, false)),
                 })
             }
             _ => self.unlike("one word, or a mapping with one key"),
@@ -330,7 +335,7 @@ impl<'de> Deserializer<'de> for De<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.node.is_null() {
+        if self.node.is_null() && !self.listed {
             self.at(visitor.visit_none())
         } else {
             self.at(visitor.visit_some(self))
@@ -558,7 +563,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         match self.value.take() {
             Some((key, node)) => {
-                let value = self.of.under(key, node);
+                let value = self.of.under(key, node, self.only.is_none());
                 value.at(seed.deserialize(value))
             }
             None => Err(de::Error::custom("a value was read before its key")),

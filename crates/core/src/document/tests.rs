@@ -365,7 +365,7 @@ fn anchors_and_aliases_are_read_where_they_stand() {
 
 #[test]
 fn scalars_are_what_their_type_reads() {
-    let raw = read("users: '7'\nnames: [no, 0x10, 1.50, \"a\\tb\", ~]\nheaders: {b: 1, a: true}")
+    let raw = read("users: '7'\nnames: [no, 0x10, 1.50, \"a\\tb\", '']\nheaders: {b: 1, a: true}")
         .unwrap();
     let names = raw.names.unwrap().into_iter().map(Field::ok);
     let names: Vec<_> = names.map(Option::unwrap_or_default).collect();
@@ -475,4 +475,14 @@ fn a_document_may_be_changed_before_it_is_read() {
         Some(true)
     );
     assert!(matches!(raw.pace.and_then(Field::ok), Some(Pace::Rate(_))));
+}
+
+#[test]
+fn no_file_is_refused_without_a_complaint() {
+    let document = Document::parse("x.yaml", "users: 5").unwrap();
+    let complaints = document.finish::<Raw>(None).unwrap_err().to_string();
+    assert!(
+        complaints.starts_with("x.yaml: the file was not understood"),
+        "{complaints}"
+    );
 }

@@ -151,6 +151,10 @@ impl Rate {
             .zip(seconds.filter(|seconds| *seconds > 0.0))
             .and_then(|(number, seconds)| time::Rate::per_second(number / seconds))
             .filter(|rate| rate.as_per_second() <= FASTEST);
+        if rate.is_some_and(|rate| rate.interval().is_some_and(|interval| interval > LONGEST)) {
+            let message = format!("{} is slower than one a year", quoted(text));
+            return Err(Wrong::new(message, help));
+        }
         rate.map(Self)
             .ok_or_else(|| Wrong::new(format!("{} is not a rate", quoted(text)), help))
     }

@@ -10,7 +10,7 @@ use super::refusal::plain_answer;
 use super::usage::Usage;
 use crate::draw::Draw;
 use crate::limit::{Key, Limit, On};
-use crate::profile::{Profile, Shedding};
+use crate::profile::{Api, Profile, Shedding};
 use crate::time::At;
 use crate::wire::{Answer, Request, Wall};
 
@@ -47,7 +47,7 @@ pub(crate) struct Gate {
     guards: Vec<Vec<usize>>,
     /// By place among the profile's limits.
     usage: Vec<Usage>,
-    /// The limits on requests that mean no endpoint, by place.
+    /// The limits on requests to the HTTP API, by place.
     plain: Vec<usize>,
     /// Upgrades that the limits let through so far.
     admitted: u32,
@@ -64,7 +64,7 @@ impl Gate {
             .collect();
         let plain = profile.limits.iter().enumerate();
         let plain = plain
-            .filter(|(_, limit)| limit.on == On::Request && limit.endpoints.is_empty())
+            .filter(|(_, limit)| limit.on == On::Request && limit.guards(Api::NAME))
             .map(|(place, _)| place)
             .collect();
         Self {

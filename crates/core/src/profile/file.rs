@@ -1,6 +1,7 @@
 //! The shape of a profile's YAML, the one conversion from it to a [`Profile`], and the built-in profiles.
 
 mod behaviour;
+mod figures;
 mod limits;
 mod raw;
 
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::raw::Maybe;
-use super::{Endpoint, Policy, Profile};
+use super::{Api, Demand, Endpoint, Policy, Profile};
 use crate::document::{Complaints, Document, Field, Place, quoted, suggestion};
 
 /// The built-in profiles: their names and their YAML.
@@ -16,6 +17,14 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     (
         "rehearsal-singapore",
         include_str!("../../profiles/rehearsal-singapore.yaml"),
+    ),
+    (
+        "genesys-cloud",
+        include_str!("../../profiles/genesys-cloud.yaml"),
+    ),
+    (
+        "aws-api-gateway-websocket",
+        include_str!("../../profiles/aws-api-gateway-websocket.yaml"),
     ),
     ("generic", include_str!("../../profiles/generic.yaml")),
 ];
@@ -26,6 +35,14 @@ pub fn built_in(name: &str) -> Option<Arc<Profile>> {
         Ok(profile) => Some(Arc::new(profile)),
         Err(complaints) => unreachable!("a test reads every built-in profile: {complaints}"),
     }
+}
+
+/// The built-in profile whose platform a host belongs to.
+pub fn owner_of(host: &str) -> Option<Arc<Profile>> {
+    BUILT_IN
+        .iter()
+        .filter_map(|(name, _)| built_in(name))
+        .find(|profile| profile.owns(host))
 }
 
 /// Reads a profile. `file` is its name in complaints.
@@ -59,11 +76,19 @@ fn profile(raw: raw::Profile, document: &Document) -> Option<Profile> {
         .map(|pairs| regions(pairs.0, document))
         .unwrap_or_default();
     let endpoints = endpoints(raw.endpoints, document);
+    let has_api = raw.api.is_some();
+    let api = raw.api.and_then(|raw| figures::api(raw, document));
     let names: Vec<&str> = endpoints
         .iter()
         .map(|endpoint| endpoint.name.as_str())
+        .chain(has_api.then_some(Api::NAME))
         .collect();
     let limits = limits::limits(raw.limits, &names, document);
+    let figures = figures::figures(raw.figures, document);
+    let regions_source = raw
+        .regions_source
+        .and_then(Field::placed)
+        .and_then(|(raw, here)| limits::source(raw, here, document));
     let shedding = raw.shedding.and_then(|raw| limits::shedding(raw, document));
     let faults = behaviour::faults(raw.faults, document);
     let bot = required(raw.bot, "bot", top, document)
@@ -73,8 +98,11 @@ fn profile(raw: raw::Profile, document: &Document) -> Option<Profile> {
         name: name?,
         about: optional(raw.about).unwrap_or_default(),
         regions,
+        regions_source,
         endpoints,
         limits,
+        figures,
+        api,
         shedding,
         faults,
         bot: bot?,
@@ -116,8 +144,17 @@ fn endpoints(raw: Field<Vec<Field<raw::Endpoint>>>, document: &Document) -> Vec<
             let here = raw.place;
             let raw = raw.ok()?;
             let name = unique(raw.name, "name", here, &mut names, document);
+            if let Some((name, place)) = &name
+                && name == Api::NAME
+            {
+                document.complain_that(
+                    *place,
+                    format!("{} is the name of the platform's HTTP API", quoted(name)),
+                    "give the endpoint another name",
+                );
+            }
             let path = unique(raw.path, "path", here, &mut paths, document);
-            let url = raw.url.and_then(|raw| url(raw, document));
+            let url = raw.url.and_then(|raw| url(raw, &WEBSOCKET, document));
             let dialect = required(raw.dialect, "dialect", here, document);
             let dialect = dialect.and_then(|(spec, place)| match spec.compile() {
                 Ok(dialect) => Some(dialect),
@@ -152,27 +189,37 @@ fn check_path(path: &str, place: Place, document: &Document) {
     }
 }
 
-fn url(raw: Field<String>, document: &Document) -> Option<String> {
+/// An address in a region.
+fn url(raw: Field<String>, of: &Address, document: &Document) -> Option<String> {
     let place = raw.place;
     let url = raw.ok()?;
-    if !url.starts_with("wss://") && !url.starts_with("ws://") {
+    if !of.schemes.iter().any(|scheme| url.starts_with(scheme)) {
         document.complain_that(
             place,
-            format!("{} is not a WebSocket address", quoted(&url)),
-            "write one like wss://chat.{domain}/v1",
+            format!("{} is not {}", quoted(&url), of.what),
+            of.help,
         );
     }
     for part in url.split('{').skip(1) {
         let hole = part.split('}').next().unwrap_or(part);
-        if !HOLES.contains(&hole) {
+        if !of.holes.contains(&hole) {
             document.complain_that(
                 place,
                 format!("nothing is put in for {}", quoted(&format!("{{{hole}}}"))),
-                &suggestion(hole, HOLES),
+                &suggestion(hole, of.holes.iter().copied()),
             );
         }
     }
     Some(url)
+}
+
+/// What an address in a region may look like.
+struct Address {
+    what: &'static str,
+    schemes: [&'static str; 2],
+    /// What may have a value put in.
+    holes: &'static [&'static str],
+    help: &'static str,
 }
 
 fn policy(raw: Field<raw::Policy>, document: &Document) -> Option<Policy> {
@@ -183,6 +230,13 @@ fn policy(raw: Field<raw::Policy>, document: &Document) -> Option<Policy> {
     Some(Policy {
         text: words?,
         source: source?,
+        demands: all(raw.demands)
+            .into_iter()
+            .map(|demand| match demand {
+                raw::Demand::GrantedBy => Demand::GrantedBy,
+                raw::Demand::Until => Demand::Until,
+            })
+            .collect(),
     })
 }
 
@@ -250,8 +304,18 @@ fn unique(
     Some((value, place))
 }
 
-/// What an endpoint's address may have put in.
-const HOLES: [&str; 3] = ["domain", "region", "deployment"];
+const WEBSOCKET: Address = Address {
+    what: "a WebSocket address",
+    schemes: ["wss://", "ws://"],
+    holes: &["domain", "region", "deployment"],
+    help: "write one like wss://chat.{domain}/v1",
+};
+const HTTP: Address = Address {
+    what: "an HTTP address",
+    schemes: ["https://", "http://"],
+    holes: &["domain", "region"],
+    help: "write one like https://api.{domain}",
+};
 
 #[cfg(test)]
 mod tests;

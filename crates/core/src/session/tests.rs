@@ -16,7 +16,7 @@ use crate::plan::{
     Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
-use crate::sample::What;
+use crate::sample::{What, Who};
 use crate::time::At;
 use crate::wire::{ConnId, ConnectError, Ended, Incoming, Outgoing, Side, UpgradeTimes, Wall};
 
@@ -38,6 +38,63 @@ fn a_conversation_goes_by_its_script() {
          7.1 closure 1000 expected
          7.1 session Completed, 0 never reached",
     );
+}
+
+#[test]
+fn a_platform_that_ends_it_instead_of_greeting_completes_nothing() {
+    check(
+        plan("greet 5"),
+        "0 open
+         1 < over expired
+         1.1 closed 1000",
+        "1.0 close 1000
+         1.1 closure 1000 expected
+         1.1 session Failed(Closed), 0 never reached",
+    );
+    check(
+        plan("say hi; think 5"),
+        "0 open
+         1 < reply hello
+         2 < over expired
+         2.1 closed 1000",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         2.0 close 1000
+         2.1 closure 1000 expected
+         2.1 session Completed, 0 never reached",
+    );
+}
+
+#[test]
+fn groups_of_any_size_share_the_rows_of_the_data_without_gaps() {
+    let mut plan = plan("say hi");
+    let load = |users, until| {
+        Load::Closed(Closed {
+            users: NonZeroU32::new(users).unwrap(),
+            ramp_up: Duration::ZERO,
+            start_delay: Duration::ZERO,
+            until,
+        })
+    };
+    let loops = |n| Until::Loops(NonZeroU32::new(n).unwrap());
+    let loads = [(3, loops(2)), (5, loops(1)), (2, loops(4))];
+    let groups = &mut Arc::get_mut(&mut plan).unwrap().groups;
+    *groups = loads
+        .map(|(users, until)| Group {
+            load: load(users, until),
+            ..groups[0].clone()
+        })
+        .into();
+    let shared = super::Shared::new(plan, "test");
+    let mut rows = Vec::new();
+    for (group, users, rounds) in [(0, 3, 2), (1, 5, 1), (2, 2, 4)] {
+        for (user, round) in (0..users).flat_map(|user| (0..rounds).map(move |round| (user, round)))
+        {
+            rows.push(shared.number(Who { group, user, round }));
+        }
+    }
+    rows.sort_unstable();
+    assert_eq!(rows, (0..19).collect::<Vec<u64>>());
 }
 
 #[test]
@@ -120,6 +177,27 @@ fn latency_ends_at_the_last_frame_and_not_after_the_quiet() {
 }
 
 #[test]
+fn messages_that_overtook_one_another_are_read_in_the_platforms_order() {
+    for (frames, outcome) in [
+        (["@2 two", "@1 one", "@3 three"], "answered"),
+        (["@2 two", "@3 three", "@1 one"], "answered"),
+        (["@2 one", "@1 two", "@3 three"], "mismatched"),
+        // One without an order: as they came.
+        (["@2 one", " two", "@1 three"], "answered"),
+    ] {
+        let mut plan = plan("say hi");
+        expect(&mut plan).quiet = Some(Duration::from_secs(1));
+        expect(&mut plan).check = Some(Check::Equals("one\ntwo\nthree".into()));
+        let [a, b, c] = frames;
+        check(
+            plan,
+            &format!("0 open\n1 < reply{a}\n1.1 < reply{b}\n1.2 < reply{c}\n2.2 wake"),
+            &format!("0.0 > hi\n2.2 turn {outcome} in 1.2, first 1.0\n2.2 close 1000"),
+        );
+    }
+}
+
+#[test]
 fn a_streamed_answer_ends_where_the_dialect_says() {
     let mut plan = plan("say hi");
     expect(&mut plan).check = Some(Check::Contains("order 17".into()));
@@ -148,6 +226,40 @@ fn an_answer_that_never_ends_times_out() {
         "0.0 > hi
          8.0 turn timed out after 8.0, first 0.5
          8.0 close 1000",
+    );
+}
+
+#[test]
+fn a_target_that_never_stops_answering_ends_its_own_turn() {
+    let drip = |until: u32| {
+        let lines = (1..=until).map(|n| format!("{} < chunk x\n", n * 5));
+        format!("0 open\n{}", lines.collect::<String>())
+    };
+    check(
+        plan("say hi"),
+        &(drip(119) + "600 wake"),
+        "0.0 > hi
+         600.0 turn timed out after 600.0, first 5.0
+         600.0 close 1000",
+    );
+    let flood = "x".repeat(1 << 20);
+    let chunks = format!("1 < chunk {flood}\n").repeat(5);
+    check(
+        plan("say hi"),
+        &format!("0 open\n{chunks}"),
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         1.0 close 1000",
+    );
+    let mut plan = plan("say hi");
+    expect(&mut plan).check = Some(Check::Contains("order".into()));
+    expect(&mut plan).done_within = Some(Duration::from_secs(8));
+    check(
+        plan,
+        &format!("0 open\n{}", "1 < reply hm\n".repeat(1_001)),
+        "0.0 > hi
+         1.0 turn mismatched in 1.0
+         1.0 close 1000",
     );
 }
 
@@ -518,6 +630,7 @@ fn nowhere() -> Profile {
         name: "nowhere".to_owned(),
         about: String::new(),
         regions: BTreeMap::new(),
+        regions_source: None,
         endpoints: vec![Endpoint {
             name: "bot".to_owned(),
             path: "/".to_owned(),
@@ -526,6 +639,8 @@ fn nowhere() -> Profile {
             dialect: Arc::new(Words),
         }],
         limits: vec![],
+        figures: vec![],
+        api: None,
         shedding: None,
         faults: vec![],
         bot: Bot {
@@ -571,13 +686,16 @@ impl Client for Words {
         let (word, turn) = word
             .split_once('#')
             .map_or((word, None), |(word, turn)| (word, turn.parse().ok()));
+        let (word, order) = word
+            .split_once('@')
+            .map_or((word, None), |(word, order)| (word, order.parse().ok()));
         let text = rest.to_owned();
         heard.push(match word {
             "greeting" => Heard::Greeting { text },
             "reply" => Heard::Reply {
                 text,
                 turn,
-                order: None,
+                order,
                 last: None,
             },
             "chunk" => Heard::Chunk { text, turn },
@@ -593,6 +711,7 @@ impl Client for Words {
                 text,
             },
             "ping" => Heard::Answer("pong".to_owned().into()),
+            "over" => Heard::Over { why: text },
             _ => Heard::Unknown {
                 why: frame.to_owned(),
             },

@@ -27,6 +27,8 @@ pub(super) struct Turn {
     parts: Vec<Part>,
     /// The frames as they came; only kept for an expectation about JSON.
     frames: Vec<Value>,
+    /// Bytes of what is kept.
+    size: usize,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl Turn {
             unfinished: false,
             parts: Vec::new(),
             frames: Vec::new(),
+            size: 0,
         }
     }
 
@@ -83,12 +86,14 @@ impl Turn {
         rules: &Rules<'_>,
     ) -> Standing {
         self.touch(now, frame, rules);
+        self.size += text.len();
         self.parts.push(Part {
             order,
             text,
             growing: false,
         });
         match last {
+            _ if self.is_too_long() => self.complete(rules),
             Some(true) => self.complete(rules),
             Some(false) => self.await_end(now, rules),
             None if self.unfinished => self.await_end(now, rules),
@@ -105,6 +110,7 @@ impl Turn {
         rules: &Rules<'_>,
     ) -> Standing {
         self.touch(now, frame, rules);
+        self.size += text.len();
         match self.parts.last_mut() {
             Some(part) if part.growing => part.text.push_str(text),
             _ => self.parts.push(Part {
@@ -114,6 +120,7 @@ impl Turn {
             }),
         }
         match rules.expect.quiet {
+            _ if self.is_too_long() => self.complete(rules),
             Some(quiet) => Standing::Open(self.cut_off(now + quiet, rules)),
             None => self.await_end(now, rules),
         }
@@ -146,7 +153,13 @@ impl Turn {
         self.last = now;
         if rules.expect.check.as_ref().is_some_and(Check::reads_json) {
             self.frames.extend(serde_json::from_str::<Value>(frame));
+            self.size += frame.len();
         }
+    }
+
+    /// A target that never comes to an end must cost neither memory nor time: so much is judged as it stands.
+    fn is_too_long(&self) -> bool {
+        self.size > LARGEST_ANSWER || self.parts.len() > MOST_PARTS
     }
 
     fn give_up(&mut self, now: At) -> Standing {
@@ -157,12 +170,10 @@ impl Turn {
     /// The dialect will mark the end. Without `done_within`, each frame has to come `within` the one before.
     fn await_end(&mut self, now: At, rules: &Rules<'_>) -> Standing {
         self.unfinished = true;
-        Standing::Open(
-            rules
-                .expect
-                .done_within
-                .map_or(now + rules.expect.within, |span| self.due + span),
-        )
+        Standing::Open(match rules.expect.done_within {
+            Some(span) => self.due + span,
+            None => self.cut_off(now + rules.expect.within, rules),
+        })
     }
 
     /// The dialect does not mark the end: silence does, or the expected message itself.
@@ -179,10 +190,12 @@ impl Turn {
     }
 
     fn cut_off(&self, at: At, rules: &Rules<'_>) -> At {
-        rules
-            .expect
-            .done_within
-            .map_or(at, |span| at.min(self.due + span))
+        let Expect {
+            within,
+            done_within,
+            ..
+        } = rules.expect;
+        at.min(self.due + done_within.unwrap_or(LONGEST_ANSWER.max(*within)))
     }
 
     fn complete(&self, rules: &Rules<'_>) -> Standing {
@@ -261,3 +274,9 @@ impl Check {
         }
     }
 }
+
+/// A stream that never ends would hold its conversation for ever.
+const LONGEST_ANSWER: Duration = Duration::from_secs(600);
+/// Nobody's answer is larger, or comes in more messages.
+const LARGEST_ANSWER: usize = 4 << 20;
+const MOST_PARTS: usize = 1_000;

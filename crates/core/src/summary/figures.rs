@@ -63,7 +63,7 @@ pub struct FirstRefusal {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Turns {
-    /// Those sent and those never reached.
+    /// Those of all planned conversations: sent or never reached. Where a duration ends the run, of those that came due.
     pub planned: u64,
     pub never_reached: u64,
     /// Replies to turns that had timed out.

@@ -8,9 +8,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::outage::Refusals;
 use super::window::{self, Clock};
 use crate::limit::Anchor;
-use crate::summary::{Countdown, Event, Moment, Summary};
+use crate::summary::{Event, Moment, Summary};
 use crate::time::At;
 
 /// What a run showed of a limit.
@@ -63,16 +64,9 @@ pub(super) struct Trail {
     pub(super) slack: Duration,
 }
 
-/// The statuses with which limits refuse: those that name a limit, and those that come with a countdown.
-pub(super) fn limit_statuses(countdowns: &[Countdown]) -> BTreeSet<u16> {
-    let said = countdowns.iter().map(|countdown| countdown.status);
-    LIMIT_STATUSES.into_iter().chain(said).collect()
-}
-
 /// `None` when no limit refused anything.
 pub(super) fn see(summary: &Summary) -> Option<Seen> {
-    let statuses = limit_statuses(&summary.countdowns);
-    let trail = Trail::new(&summary.moments, &statuses);
+    let trail = Trail::new(&summary.moments, &Refusals::of(summary));
     let first = trail.refused().next().copied()?;
     let mut evidence = vec![trail.refusals_in_words()];
     if trail.admitted().next().is_none() {
@@ -97,6 +91,7 @@ pub(super) fn see(summary: &Summary) -> Option<Seen> {
         (SeenLaw::Concurrency { quota }, confidence)
     } else {
         evidence.push(trail.why_not_decided(&bounds));
+        evidence.extend(trail.queue_in_words());
         evidence.extend(clock.map(|clock| clock.in_words()));
         let quota = Some(bounds.admitted_up_to);
         (SeenLaw::NotDecided { quota }, 0.0)
@@ -131,7 +126,7 @@ impl SeenLaw {
 }
 
 impl Trail {
-    fn new(moments: &[Moment], limit_statuses: &BTreeSet<u16>) -> Self {
+    fn new(moments: &[Moment], refusals: &Refusals) -> Self {
         let mut tries: Vec<_> = moments
             .iter()
             .filter(|moment| !matches!(moment.event, Event::Closed(_)))
@@ -142,10 +137,9 @@ impl Trail {
             .filter_map(|(number, moment)| {
                 let (admitted, status) = match moment.event {
                     Event::Opened => (true, 101),
-                    Event::Refused { status } => (false, status),
-                    Event::Closed(_) | Event::Errored => return None,
+                    _ => (false, refusals.by_limit(moment)?),
                 };
-                (admitted || limit_statuses.contains(&status)).then_some(Attempt {
+                Some(Attempt {
                     number,
                     sent: moment.from,
                     answered: moment.at,
@@ -261,6 +255,47 @@ impl Trail {
         (confidence >= WORTH_A_VERDICT).then_some(confidence.min(SUREST))
     }
 
+    /// A gateway that lets upgrades wait before it refuses any, as far as their answers show it: they were late, and came
+    /// at an even pace.
+    fn queue_in_words(&self) -> Option<String> {
+        let slowest_refusal = self
+            .refused()
+            .map(|attempt| attempt.answered.since(attempt.sent))
+            .max()?;
+        let late = |attempt: &&Attempt| {
+            attempt.answered.since(attempt.sent) > slowest_refusal * 2 + Duration::from_millis(50)
+        };
+        let mut answered: Vec<_> = self
+            .admitted()
+            .filter(late)
+            .map(|attempt| attempt.answered)
+            .collect();
+        answered.sort_unstable();
+        let mut gaps: Vec<_> = answered
+            .windows(2)
+            .map(|pair| pair[1].since(pair[0]))
+            .collect();
+        gaps.sort_unstable();
+        let median = *gaps.get(gaps.len() / 2)?;
+        let even = |gap: &&Duration| gap.abs_diff(median) <= median / 5;
+        let evenly = gaps.iter().filter(even).count();
+        if gaps.len() < ENOUGH_IN_A_ROW || (evenly as f64) < gaps.len() as f64 * EVENLY {
+            return None;
+        }
+        let longest = self
+            .admitted()
+            .map(|attempt| attempt.answered.since(attempt.sent))
+            .max()?;
+        Some(format!(
+            "{} upgrades waited for their answer, up to {}, and were let in one by one, {:.1} a second, while refusals \
+             came at once: a queue before the limit, as nginx's limit_req keeps one without nodelay, or a server that \
+             is slow to answer.",
+            answered.len(),
+            window::seconds(longest),
+            1.0 / median.as_secs_f64()
+        ))
+    }
+
     fn why_not_decided(&self, bounds: &Bounds) -> String {
         let (from, to) = self.refused_span();
         let ended = self.closed.partition_point(|at| *at < to);
@@ -279,8 +314,8 @@ impl Trail {
             )
         } else {
             format!(
-                "Upgrades were let in with up to {} open and refused with {} or more open; that fits a cap, but \
-                 too few were let in after a conversation had ended to tell it from a rate.",
+                "Upgrades were let in with up to {} open and refused with {} or more open or on their way; that fits a \
+                 cap, but too few were let in after a conversation had ended to tell it from a rate.",
                 quota.saturating_sub(1),
                 bounds.refused_at
             )
@@ -382,8 +417,6 @@ fn slack(attempts: &[Attempt]) -> Duration {
     (median + Duration::from_millis(10)).min(MOST_SLACK)
 }
 
-/// 429 says that it is a limit; 503 is what nginx's limits and many load shedders answer.
-const LIMIT_STATUSES: [u16; 2] = [429, 503];
 /// One stray refusal must not rule a cap out.
 const ENOUGH_AGAINST: usize = 3;
 /// One conversation may happen to last as long as a window.
@@ -392,6 +425,10 @@ const ENOUGH_AFTER: usize = 3;
 const FEW: f64 = 0.02;
 /// Where ends come all the time one always stands close; many such are no evidence, because they are not independent.
 const TELLING: f64 = 0.2;
+/// So many waits show a pace.
+const ENOUGH_IN_A_ROW: usize = 5;
+/// The share of answers that keep a pace on machines that are late now and then; of random ones a seventh does.
+const EVENLY: f64 = 0.5;
 /// Below this a verdict on a cap is better left open.
 const WORTH_A_VERDICT: f64 = 0.8;
 /// One run is one run.

@@ -8,7 +8,7 @@ use crate::sample::{SessionOutcome, Turn, TurnOutcome, Upgrade, Upgraded, What};
 use crate::summary::contract::Document;
 use crate::summary::{Facts, Recorder};
 use crate::time::At;
-use crate::wire::Ended;
+use crate::wire::{Ended, Side};
 use world::{
     World, about_40_s, bucket, cap, close, ended, plan, record, three_hundred_a_minute, upgraded,
     window,
@@ -436,6 +436,135 @@ fn a_status_that_names_no_limit_is_the_target_s_doing() {
         &[Attribution::Target],
     );
     assert_eq!(attribution::see(&summary), None);
+}
+
+/// 20 conversations, one every 100 ms, of which `died` end within that many milliseconds at 2 s; then 20 upgrades are
+/// answered with this status.
+fn deaths_and_refusals(died: u32, within_ms: u64, status: u16) -> Summary {
+    let at = |user: u32| At::from_millis(u64::from(user) * 100);
+    let answer = Duration::from_millis(2);
+    let mut recorder = Recorder::new(Vec::new());
+    for user in 0..40 {
+        record(&mut recorder, at(user), user, What::Due);
+        let outcome = match user {
+            0..20 => Upgraded::Accepted,
+            _ => Upgraded::Refused { status },
+        };
+        let upgrade = Upgrade {
+            planned: at(user),
+            released: at(user),
+            connected: at(user),
+            ready: at(user),
+            ended: at(user) + answer,
+            attempt: 1,
+            outcome,
+        };
+        record(
+            &mut recorder,
+            at(user) + answer,
+            user,
+            What::Upgrade(upgrade),
+        );
+        if user < died {
+            let end = At::from_millis(1_950 + within_ms * u64::from(user) / u64::from(died));
+            let how = Ended::Fin { close_notify: None };
+            close(&mut recorder, end, at(user) + answer, user, how);
+        } else if user >= 20 {
+            ended(
+                &mut recorder,
+                at(user) + answer,
+                user,
+                SessionOutcome::Refused,
+            );
+        }
+    }
+    recorder.finish(&Facts::default())
+}
+
+#[test]
+fn a_server_that_died_behind_its_gateway_is_no_limit() {
+    let check_deaths = |died, within_ms, status, kind, by| {
+        let summary = deaths_and_refusals(died, within_ms, status);
+        check(&summary, Pace::Off, &[], kind, by);
+        let is_limit = kind == Kind::PlatformLimited;
+        assert_eq!(attribution::see(&summary).is_some(), is_limit);
+    };
+    let (target, both) = (
+        &[Attribution::Target][..],
+        &[Attribution::Platform, Attribution::Target][..],
+    );
+    check_deaths(20, 40, 503, Kind::GoalsMissed, target);
+    // A limit says so, and leaves the others alone, or takes its time.
+    check_deaths(20, 40, 429, Kind::PlatformLimited, both);
+    check_deaths(18, 40, 503, Kind::PlatformLimited, both);
+    check_deaths(20, 20_000, 503, Kind::PlatformLimited, both);
+    let verdict = judge(&deaths_and_refusals(20, 40, 503), &unpaced(Vec::new()));
+    assert!(
+        verdict.why.iter().any(|why| why.starts_with(
+            "All 20 conversations that were open ended within 1 s at 1.9 s, and 20 upgrades were answered with 503"
+        )),
+        "{:#?}",
+        verdict.why
+    );
+}
+
+/// nginx's limit_req of 10 a second without a burst, and an attempt every 45 ms.
+#[test]
+fn the_rate_of_a_meter_that_saves_nothing_up_is_told_within_bounds() {
+    let summary = World {
+        users: 60,
+        spacing_s: 0.045,
+        talks_s: &|_| 0.005,
+        way: &|_| Duration::from_millis(1),
+        gate: &mut bucket(10.0, 1.0),
+        sheds_every: None,
+    }
+    .play();
+    let evidence = attribution::see(&summary).map(|seen| seen.evidence);
+    let evidence = evidence.unwrap_or_default().join(" ");
+    assert!(
+        evidence.contains("a burst of about 1. It may be up to 11.1/s"),
+        "{evidence}"
+    );
+}
+
+/// nginx's limit_req of 10 a second with a burst of 10 and without nodelay, and an attempt every 45 ms.
+#[test]
+fn a_queue_before_a_rate_is_told_and_not_taken_for_a_cap() {
+    let mut recorder = Recorder::new(Vec::new());
+    // The moment at which the next one may go.
+    let mut free_ms = 0;
+    for user in 0..40 {
+        let sent_ms = u64::from(user) * 45;
+        let waits_ms = u64::saturating_sub(free_ms, sent_ms);
+        let is_queued = waits_ms <= 1_000;
+        let took_ms = if is_queued { waits_ms + 2 } else { 1 };
+        let sent = At::from_millis(sent_ms);
+        let answered = At::from_millis(sent_ms + took_ms);
+        record(&mut recorder, sent, user, What::Due);
+        upgraded(&mut recorder, sent, answered, user, is_queued);
+        if is_queued {
+            free_ms = free_ms.max(sent_ms) + 100;
+            let how = Ended::Closed {
+                code: Some(1000),
+                first: Side::Us,
+            };
+            let end = answered + Duration::from_millis(5);
+            close(&mut recorder, end, answered, user, how);
+        } else {
+            ended(&mut recorder, answered, user, SessionOutcome::Refused);
+        }
+    }
+    let seen = attribution::see(&recorder.finish(&Facts::default())).expect("refusals were seen");
+    assert_eq!(seen.law.name(), "not-decided");
+    let evidence = seen.evidence.join(" ");
+    assert!(
+        evidence.contains(
+            "waited for their answer, up to 1 s, and were let in one by one, 10.0 a second, while refusals came at \
+             once: a queue"
+        ),
+        "{evidence}"
+    );
 }
 
 /// Every name of the contract, wherever it stands in the agreed example.

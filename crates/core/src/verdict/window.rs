@@ -38,17 +38,27 @@ pub(super) fn rate(
     if let Some(found) = stretches.returned(evidence) {
         return found;
     }
-    let silence = stretches.first_silence();
+    let (silence, lasted) = (stretches.first_silence(), stretches.lasted);
+    // Where refused attempts count too, as HAProxy's counters have it, whoever keeps trying is never let in again.
+    let unless = if silence > lasted {
+        format!(
+            ", and longer than {} unless refused attempts count too",
+            seconds(silence)
+        )
+    } else {
+        String::new()
+    };
     evidence.push(format!(
-        "{} were let in within {} before the first refusal; the refusals lasted at least {}, and no upgrade was let \
-         in again: the window is at least that long.",
+        "{} were let in within {} before the first refusal, and none in the {} of refusals after it: the window is \
+         longer than {}{unless}.",
         stretches.quota,
-        seconds(stretches.lasted),
+        seconds(lasted),
         seconds(silence),
+        seconds(lasted),
     ));
     let law = SeenLaw::Rate {
         quota: stretches.quota,
-        at_least: silence,
+        at_least: lasted,
     };
     (law, laplace(against, against).min(SUREST))
 }
@@ -219,6 +229,8 @@ struct Stretches {
     begun: At,
     lasted: Duration,
     refused: (At, At),
+    /// The longest time after an admission that an attempt was refused still, before the next was let in.
+    refused_after: Duration,
     /// Admissions after the first refusal, in runs without a refusal between.
     runs: Vec<Run>,
 }
@@ -240,6 +252,8 @@ impl Stretches {
             .map_or(first_refused.sent, |attempt| attempt.sent);
         let mut runs: Vec<Run> = Vec::new();
         let mut quota = 0;
+        let mut refused_after = Duration::ZERO;
+        let mut last_admitted: Option<At> = None;
         let mut last_refused: Option<At> = None;
         let mut in_run = false;
         for attempt in &trail.attempts {
@@ -264,7 +278,12 @@ impl Stretches {
                     }
                     last_refused = Some(attempt.sent);
                     in_run = false;
+                    let after = last_admitted.map_or(Duration::ZERO, |at| attempt.sent.since(at));
+                    refused_after = refused_after.max(after);
                 }
+            }
+            if attempt.admitted {
+                last_admitted = Some(attempt.sent);
             }
         }
         // What was let in so soon after the first refusal was on its way beside it.
@@ -279,6 +298,7 @@ impl Stretches {
             begun,
             lasted: first_refused.sent.since(begun),
             refused: trail.refused_span(),
+            refused_after,
             runs,
         }
     }
@@ -311,9 +331,16 @@ impl Stretches {
         // What came back while the burst lasted was let in with it; half a token is what may have been left.
         let refilled = per_second * self.lasted.as_secs_f64();
         let burst = (self.quota as f64 + 0.5 - refilled).round().max(1.0) as u64;
+        // One that saves nothing up loses what comes between two attempts: only its bounds were seen.
+        let most = 1.0 / self.refused_after.as_secs_f64();
+        let at_most = if burst == 1 && most > per_second * 1.1 {
+            format!(" It may be up to {most:.1}/s: attempts came too seldom to show it.")
+        } else {
+            String::new()
+        };
         evidence.push(format!(
             "Between the refusals, from {from} to {to}, {admitted} upgrades were let in one by one, {per_second:.1} a \
-             second: a meter (a token bucket or a relative) of {per_second:.1}/s with a burst of about {burst}."
+             second: a meter (a token bucket or a relative) of {per_second:.1}/s with a burst of about {burst}.{at_most}"
         ));
         let confidence = METERS_HAVE_RELATIVES * laplace(counts.len(), counts.len());
         Some((SeenLaw::Meter { per_second, burst }, confidence))

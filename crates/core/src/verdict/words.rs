@@ -37,7 +37,9 @@ impl Findings<'_> {
             );
         }
         let other = self.summary.upgrades.refused - self.limited;
-        if other > 0 {
+        if let Some(outage) = &self.outage {
+            why.push(outage.clone());
+        } else if other > 0 {
             let statuses: Vec<_> = self
                 .summary
                 .upgrades

@@ -6,11 +6,52 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
-use plimsoll_core::wire::{Answer, Request};
+use plimsoll_core::wire::{Answer, Call, Request};
 use tokio::io::AsyncReadExt as _;
 
 use crate::stream::Stream;
 use crate::upgrade::accept_key;
+
+/// A request, as far as its head tells.
+pub(super) enum Heading {
+    Upgrade(Head),
+    Call(Unread),
+}
+
+/// A request that asks for no upgrade; its body may still be on its way.
+pub(super) struct Unread {
+    pub(super) call: Call,
+    /// What came behind the head: a part of the body.
+    early: Vec<u8>,
+    length: usize,
+}
+
+impl Unread {
+    /// Reads the rest of the body.
+    pub(super) async fn read(mut self, stream: &mut Stream) -> Result<Call, Trouble> {
+        if self.length > LONGEST_BODY {
+            return Err(Trouble::Bad("The body is longer than 64 KiB."));
+        }
+        while self.early.len() < self.length {
+            match stream.read_buf(&mut self.early).await {
+                Ok(0) | Err(_) => return Err(Trouble::Gone),
+                Ok(_) => {}
+            }
+        }
+        self.early.truncate(self.length);
+        self.call.body = String::from_utf8_lossy(&self.early).into_owned();
+        Ok(self.call)
+    }
+
+    /// What is wrong with it where nothing but upgrades is served.
+    pub(super) fn trouble(call: &Call) -> Trouble {
+        if call.method == "GET" {
+            Trouble::NoUpgrade
+        } else {
+            Trouble::Bad("An upgrade is a GET request of HTTP/1.1.")
+        }
+    }
+}
 
 /// A proper request to upgrade.
 pub(super) struct Head {
@@ -62,7 +103,7 @@ impl Trouble {
 }
 
 /// Reads up to the end of the head, and a little further where the client was quick.
-pub(super) async fn read(stream: &mut Stream, address: IpAddr) -> Result<Head, Trouble> {
+pub(super) async fn read(stream: &mut Stream, address: IpAddr) -> Result<Heading, Trouble> {
     let mut bytes = Vec::with_capacity(1024);
     loop {
         if let Some(head) = parse(&bytes, address)? {
@@ -79,7 +120,7 @@ pub(super) async fn read(stream: &mut Stream, address: IpAddr) -> Result<Head, T
 }
 
 /// `None` while the head is not complete.
-fn parse(bytes: &[u8], address: IpAddr) -> Result<Option<Head>, Trouble> {
+fn parse(bytes: &[u8], address: IpAddr) -> Result<Option<Heading>, Trouble> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let len = match parsed.parse(bytes) {
@@ -100,15 +141,33 @@ fn parse(bytes: &[u8], address: IpAddr) -> Result<Option<Head>, Trouble> {
             .collect(),
         address,
     };
-    if parsed.method != Some("GET") || parsed.version != Some(1) {
+    if parsed.version != Some(1) {
         return Err(Trouble::Bad("An upgrade is a GET request of HTTP/1.1."));
     }
+    let early = bytes[len..].to_vec();
+    let method = parsed.method.unwrap_or_default().to_owned();
+    if method != "GET" || request.header("upgrade").is_none() {
+        if request.header("transfer-encoding").is_some() {
+            return Err(Trouble::Bad("A body in chunks is not read here."));
+        }
+        let length = request.header("content-length").map_or(Ok(0), str::parse);
+        let length = length.map_err(|_| Trouble::Bad("`Content-Length` is not a number."))?;
+        return Ok(Some(Heading::Call(Unread {
+            call: Call {
+                method,
+                request,
+                body: String::new(),
+            },
+            early,
+            length,
+        })));
+    }
     let accept = judge(&request)?;
-    Ok(Some(Head {
+    Ok(Some(Heading::Upgrade(Head {
         request,
         accept,
-        early: bytes[len..].to_vec(),
-    }))
+        early,
+    })))
 }
 
 /// RFC 6455 section 4.2.1; what to answer the key with.
@@ -151,6 +210,20 @@ pub(super) fn switching(accept: &str) -> String {
 
 /// Any other answer, with its length; the connection ends with it.
 pub(super) fn answer(answer: &Answer) -> String {
+    let mut text = head_of(answer);
+    text.push_str(&answer.body);
+    text
+}
+
+/// An answer that breaks off in the middle of its body.
+pub(super) fn half(answer: &Answer) -> String {
+    let mut text = head_of(answer);
+    let middle = answer.body.floor_char_boundary(answer.body.len() / 2);
+    text.push_str(&answer.body[..middle]);
+    text
+}
+
+fn head_of(answer: &Answer) -> String {
     let reason = StatusCode::from_u16(answer.status)
         .ok()
         .and_then(|status| status.canonical_reason())
@@ -166,9 +239,8 @@ pub(super) fn answer(answer: &Answer) -> String {
     }
     let _ = write!(
         text,
-        "content-length: {}\r\nconnection: close\r\n\r\n{}",
-        answer.body.len(),
-        answer.body
+        "content-length: {}\r\nconnection: close\r\n\r\n",
+        answer.body.len()
     );
     text
 }
@@ -176,6 +248,8 @@ pub(super) fn answer(answer: &Answer) -> String {
 /// Longer than any browser's.
 const LONGEST: usize = 16 * 1024;
 const MOST_HEADERS: usize = 100;
+/// A form with an OAuth client's wishes has a hundred bytes.
+const LONGEST_BODY: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -188,7 +262,11 @@ mod tests {
     #[test]
     fn a_request_is_an_upgrade_or_is_told_why_not() {
         let check = |text: String, expect: Trouble| {
-            let got = parse(text.as_bytes(), Ipv4Addr::LOCALHOST.into()).err();
+            let got = match parse(text.as_bytes(), Ipv4Addr::LOCALHOST.into()) {
+                Ok(Some(Heading::Call(unread))) => Some(Unread::trouble(&unread.call)),
+                Ok(_) => None,
+                Err(trouble) => Some(trouble),
+            };
             assert_eq!(got, Some(expect), "{text}");
         };
         let without = |line: &str| GOOD.replace(line, "X-Nothing: 1");
@@ -199,6 +277,16 @@ mod tests {
         check(
             GOOD.replace("GET", "POST"),
             Trouble::Bad("An upgrade is a GET request of HTTP/1.1."),
+        );
+        check(
+            GOOD.replace("GET", "POST")
+                .replace("Host: x", "Content-Length: -5"),
+            Trouble::Bad("`Content-Length` is not a number."),
+        );
+        check(
+            GOOD.replace("GET", "POST")
+                .replace("Host: x", "Transfer-Encoding: chunked"),
+            Trouble::Bad("A body in chunks is not read here."),
         );
         check(
             GOOD.replace("HTTP/1.1", "HTTP/1.0"),
@@ -223,13 +311,27 @@ mod tests {
         for end in 0..GOOD.len() {
             assert!(parse(&GOOD.as_bytes()[..end], address).unwrap().is_none());
         }
-        let head = parse(format!("{GOOD}abc").as_bytes(), address)
-            .unwrap()
-            .unwrap();
+        let Ok(Some(Heading::Upgrade(head))) = parse(format!("{GOOD}abc").as_bytes(), address)
+        else {
+            panic!("it is an upgrade");
+        };
         assert_eq!(head.request.path, "/v1?a=b");
         assert_eq!(head.request.header("upgrade"), Some("WebSocket"));
         assert_eq!(head.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(head.early, b"abc");
+    }
+
+    #[test]
+    fn half_an_answer_promises_the_whole() {
+        let text = half(&Answer {
+            status: 200,
+            headers: vec![],
+            body: r#"{"a": "żó"}"#.into(),
+        });
+        assert_eq!(
+            text,
+            "HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n\r\n{\"a\": "
+        );
     }
 
     #[test]

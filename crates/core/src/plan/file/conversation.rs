@@ -124,10 +124,17 @@ impl Conversation<'_> {
                     return None;
                 };
                 let (steps, place) = steps.placed()?;
-                let steps = self.steps(steps, place);
+                let steps = self.steps(steps, place)?;
+                if !steps.iter().any(pauses) {
+                    self.document.complain_that(
+                        place,
+                        "these steps take no time, however often they are repeated",
+                        "let them say something, or think for longer than zero",
+                    );
+                }
                 Some(Step::Repeat {
                     times: times?.0,
-                    steps: steps?,
+                    steps,
                 })
             }
         }
@@ -235,12 +242,16 @@ impl Conversation<'_> {
     }
 
     fn expect(&self, raw: raw::Expect) -> Option<Expect> {
-        let within = self.within("within", raw.within);
+        let given = raw.within.is_some();
+        let mut within = self.within("within", raw.within);
         let done_within = match raw.done_within {
             None => Some(None),
             Some(field) => {
                 let place = field.place;
                 let span = self.within("done_within", Some(field));
+                if !given {
+                    within = within.min(span.or(within));
+                }
                 if let Some((done, within)) = span.zip(within).filter(|(done, first)| done < first)
                 {
                     self.document.complain_that(
@@ -250,7 +261,7 @@ impl Conversation<'_> {
                             span_text(done),
                             span_text(within)
                         ),
-                        "make 'done_within' at least as long as 'within', which is 30s when left out",
+                        "make 'done_within' at least as long as 'within'",
                     );
                 }
                 span.map(Some)
@@ -410,14 +421,22 @@ fn miss(field: raw::Maybe<raw::OnMiss>) -> OnMiss {
 
 /// Does a conversation take any time? One that does not would be begun again without end.
 pub(super) fn takes_time(steps: &[Step]) -> bool {
-    steps.iter().any(|step| match step {
-        Step::Greeting { .. } | Step::Say(_) => true,
+    let greets = |step: &Step| matches!(step, Step::Greeting { .. });
+    steps.iter().any(|step| greets(step) || pauses(step))
+}
+
+/// Does a step take time whenever it is taken? A greeting is only waited for once.
+fn pauses(step: &Step) -> bool {
+    match step {
+        Step::Greeting { .. } => false,
+        Step::Say(_) => true,
         Step::Think(Spread::Constant(span)) => !span.is_zero(),
         Step::Think(Spread::Uniform(_, high)) => !high.is_zero(),
-        Step::Think(Spread::Normal { mean, .. } | Spread::Exponential { mean }) => !mean.is_zero(),
+        Step::Think(Spread::Normal { mean, sd }) => !(mean.is_zero() && sd.is_zero()),
         Step::Think(Spread::LogNormal { .. }) => true,
-        Step::Repeat { steps, .. } => takes_time(steps),
-    })
+        Step::Think(Spread::Exponential { mean }) => !mean.is_zero(),
+        Step::Repeat { steps, .. } => steps.iter().any(pauses),
+    }
 }
 
 /// How long an answer is waited for where the plan does not say: longer than any bot that people put up with.

@@ -7,6 +7,7 @@ use super::raw;
 use super::{Closed, Load, Open, Stage, Until};
 use crate::document::values::Span;
 use crate::document::{Document, Field, Place};
+use crate::schedule::Schedule;
 use crate::time::{Rate, span_text};
 
 pub(super) fn load(raw: raw::Load, here: Place, document: &Document) -> Option<Load> {
@@ -134,8 +135,13 @@ fn open(raw: raw::Load, document: &Document) -> Option<Open> {
             stages.push(stage);
         }
     }
-    let none = |stage: &Stage| stage.from.as_per_second() == 0.0 && stage.to.as_per_second() == 0.0;
-    if whole && stages.iter().all(none) && !document.has_complaints() {
+    let open = Open {
+        stages,
+        start_delay: span(raw.start_delay),
+        max_open: raw.max_open.and_then(Field::ok).map(|count| count.0),
+    };
+    let arrivals = Schedule::new(&Load::Open(open.clone())).len();
+    if whole && arrivals == 0 && !document.has_complaints() {
         document.complain_that(
             place,
             "no conversation ever arrives",
@@ -143,11 +149,18 @@ fn open(raw: raw::Load, document: &Document) -> Option<Open> {
         );
         return None;
     }
-    Some(Open {
-        stages,
-        start_delay: span(raw.start_delay),
-        max_open: raw.max_open.and_then(Field::ok).map(|count| count.0),
-    })
+    if arrivals > u64::from(u32::MAX) {
+        document.complain_that(
+            place,
+            format!(
+                "that makes {arrivals} conversations; at most {} are counted",
+                u32::MAX
+            ),
+            "lower the rates, or shorten the stages",
+        );
+        return None;
+    }
+    Some(open)
 }
 
 fn stage(raw: raw::Stage, before: Rate, here: Place, document: &Document) -> Option<Stage> {

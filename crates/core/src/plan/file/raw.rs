@@ -233,9 +233,10 @@ pub(super) struct Expect {
     pub(super) json: Maybe<String>,
     /// This must not hold: a text that must not be in the answer, or a mapping with the keys above.
     pub(super) not: Maybe<Not>,
-    /// From the planned sending to the first frame of the answer; 30s when left out.
+    /// From the planned sending to the first frame of the answer; when left out 30s, or `done_within` where that is less.
     pub(super) within: Maybe<Span>,
-    /// From the planned sending to the last frame of the answer.
+    /// From the planned sending to the last frame of the answer. Where the platform marks the end of an answer, 10m when
+    /// left out, and no pause in it may be longer than `within`.
     pub(super) done_within: Maybe<Span>,
     /// The answer is complete once nothing came for this long.
     pub(super) quiet: Maybe<Span>,

@@ -470,7 +470,7 @@ const PIECES: [&str; 24] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_mangled_plan_makes_the_reader_panic(
@@ -485,8 +485,25 @@ proptest! {
         }
         let text: String = text.into_iter().collect();
         if let Err(complaints) = read("plan.yaml", &text, &Overrides::default(), &Examples) {
-            prop_assert!(!complaints.list.is_empty());
-            prop_assert!(!complaints.to_string().is_empty());
+            let complaints = complaints.to_string();
+            prop_assert!(!complaints.is_empty());
+            prop_assert!(!complaints.contains("the file was not understood"), "{}\n{}", complaints, text);
         }
+    }
+}
+
+#[test]
+fn an_answer_that_must_be_whole_soon_must_also_begin_soon() {
+    for (expect, within) in [
+        ("{done_within: 5s}", 5),
+        ("{done_within: 1m}", 30),
+        ("{within: 2s, done_within: 5s}", 2),
+        ("{}", 30),
+    ] {
+        let plan = plan(&format!("conversation: [{{say: hi, expect: {expect}}}]"));
+        let Step::Say(say) = &plan.groups[0].conversation[0] else {
+            unreachable!("it says hi");
+        };
+        assert_eq!(say.expect.within.as_secs(), within, "{expect}");
     }
 }

@@ -21,6 +21,8 @@ fn limit(law: Law, charges_refused: bool) -> Limit {
         penalty: None,
         refusal: Refusal::Silence,
         raised_by: None,
+        published: None,
+        also_claimed: Vec::new(),
         source: Source {
             label: Label::Fiction,
             from: "a test".into(),

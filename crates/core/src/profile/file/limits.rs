@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::figures::{claims, published};
 use super::raw::{self, Maybe};
 use super::{Unique, all, optional, required, text, unique};
 use crate::document::values::{Count, Span};
@@ -110,6 +111,8 @@ fn limit(
         penalty,
         refusal: refusal?,
         raised_by: optional(raw.raised_by),
+        published: raw.published.and_then(|raw| published(raw, document)),
+        also_claimed: claims(raw.also_claimed, document),
         source: source?,
     })
 }
@@ -435,7 +438,7 @@ const fn key(raw: raw::Key) -> Key {
     }
 }
 
-fn source(raw: raw::Source, here: Place, document: &Document) -> Option<Source> {
+pub(super) fn source(raw: raw::Source, here: Place, document: &Document) -> Option<Source> {
     let label = required(raw.label, "label", here, document);
     let from = text(raw.from, "from", here, document);
     Some(Source {

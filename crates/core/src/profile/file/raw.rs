@@ -23,10 +23,16 @@ pub(super) struct Profile {
     pub(super) about: Maybe<String>,
     /// Regions and their domains, for the endpoints' addresses.
     pub(super) regions: Maybe<Pairs<Field<String>>>,
+    /// Where the regions come from.
+    pub(super) regions_source: Maybe<Source>,
     /// Where clients connect; the first is the default.
     pub(super) endpoints: Field<Vec<Field<Endpoint>>>,
     /// What it allows, in the order in which the limits are judged.
     pub(super) limits: Maybe<Vec<Field<Limit>>>,
+    /// What else is known in numbers and nothing here enforces: sizes, lifetimes, rates of what is not emulated.
+    pub(super) figures: Maybe<Vec<Field<Figure>>>,
+    /// Its own HTTP API, which tells an organization its limits.
+    pub(super) api: Maybe<Api>,
     /// A gateway that drops open sockets while it refuses others.
     pub(super) shedding: Maybe<Shedding>,
     /// What goes wrong on purpose; of several for the same moment, the first strikes.
@@ -72,7 +78,107 @@ pub(super) struct Limit {
     pub(super) refusal: Field<Refusal>,
     /// Who can raise it and by which route.
     pub(super) raised_by: Maybe<String>,
+    /// What the platform's own limits API calls the quota.
+    pub(super) published: Maybe<Published>,
+    /// Other quotas that are claimed; the law's is the one used.
+    pub(super) also_claimed: Maybe<Vec<Field<Claim>>>,
     pub(super) source: Field<Source>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Figure {
+    /// Unique within the profile.
+    pub(super) name: Field<String>,
+    pub(super) value: Field<u64>,
+    /// Of what: `bytes`, `requests a minute`.
+    pub(super) unit: Field<String>,
+    /// What it holds for: `per connection`.
+    pub(super) scope: Maybe<String>,
+    /// What the number alone does not say.
+    pub(super) note: Maybe<String>,
+    /// What the platform's own limits API calls it.
+    pub(super) published: Maybe<Published>,
+    /// Other values that are claimed; `value` is the one used.
+    pub(super) also_claimed: Maybe<Vec<Field<Claim>>>,
+    pub(super) source: Field<Source>,
+}
+
+/// A figure's name in the platform's own limits API.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Published {
+    pub(super) namespace: Field<String>,
+    pub(super) key: Field<String>,
+    /// Can it be raised for one organization? Left out where that is not known.
+    pub(super) configurable: Maybe<bool>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Claim {
+    pub(super) value: Field<u64>,
+    pub(super) source: Field<Source>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Api {
+    /// Its address in a region: `https://api.{domain}`. Limits guard it under the name `api`.
+    pub(super) url: Field<String>,
+    /// Where tokens are given: `https://login.{domain}`.
+    pub(super) login: Field<String>,
+    /// The namespaces of limits that matter to conversations.
+    pub(super) namespaces: Field<Vec<Field<String>>>,
+    /// How long the emulator's tokens live; a day when left out.
+    pub(super) token_life: Maybe<Span>,
+    /// What goes wrong on purpose in the emulator; of several for the same request, the first strikes.
+    pub(super) faults: Maybe<Vec<Field<ApiFault>>>,
+    pub(super) source: Field<Source>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiFault {
+    /// What it strikes; everything when left out.
+    pub(super) on: Maybe<Resource>,
+    /// Only the first so many requests; all when left out.
+    pub(super) first: Maybe<Count>,
+    pub(super) what: Field<ApiFaultKind>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Resource {
+    Token,
+    Limits,
+    Docs,
+    /// Of a web deployment.
+    Configuration,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ApiFaultKind {
+    /// An error in the API's own shape.
+    Refuse(ApiRefuse),
+    /// A page of HTML, with status 200.
+    Html,
+    /// The answer breaks off in the middle.
+    HalfJson,
+    /// The connection ends without an answer.
+    Cut(Cut),
+    /// No answer at all.
+    Stall,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiRefuse {
+    /// 300 to 599.
+    pub(super) status: Field<u16>,
+    /// Seconds for the `Retry-After` header; no header when left out.
+    pub(super) retry_after: Maybe<u32>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -417,4 +523,13 @@ pub(super) struct Policy {
     pub(super) text: Field<String>,
     /// Where it is published.
     pub(super) source: Field<String>,
+    /// What a permission has to say beyond its ticket, for the hosts of the profile's regions.
+    pub(super) demands: Maybe<Vec<Field<Demand>>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Demand {
+    GrantedBy,
+    Until,
 }

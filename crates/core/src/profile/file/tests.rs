@@ -32,7 +32,15 @@ fn the_built_in_profiles_are_what_they_say() {
     for name in &names {
         assert_eq!(&built_in(name).unwrap().name, name);
     }
-    assert_eq!(names, ["rehearsal-singapore", "generic"]);
+    assert_eq!(
+        names,
+        [
+            "rehearsal-singapore",
+            "genesys-cloud",
+            "aws-api-gateway-websocket",
+            "generic"
+        ]
+    );
     assert!(built_in("nowhere").is_none());
 
     let rehearsal = built_in("rehearsal-singapore").unwrap();
@@ -60,6 +68,90 @@ fn the_built_in_profiles_are_what_they_say() {
             .path_to_dial(),
         "/"
     );
+}
+
+/// Everything that the limits API of Genesys Cloud is known to name, with the value used and its label, and what else is
+/// claimed.
+#[test]
+fn genesys_clouds_figures_have_their_sources() {
+    let profile = built_in("genesys-cloud").unwrap();
+    let limits = profile.limits.iter().map(|limit| {
+        let published = limit.published.as_ref();
+        let quota = u64::from(limit.law.quota());
+        (published, quota, &limit.source, &limit.also_claimed)
+    });
+    let figures = profile.figures.iter().map(|figure| {
+        let published = figure.published.as_ref();
+        (
+            published,
+            figure.value,
+            &figure.source,
+            &figure.also_claimed,
+        )
+    });
+    let rows: Vec<_> = limits
+        .chain(figures)
+        .map(|(published, value, source, also)| {
+            let name = published.map_or_else(|| "-".to_owned(), ToString::to_string);
+            let mut row = format!("{name} {value} {}", source.label.name());
+            for claim in also {
+                row.push_str(&format!("; {} {}", claim.value, claim.source.label.name()));
+            }
+            row
+        })
+        .collect();
+    assert_eq!(
+        rows.join("\n"),
+        "\
+web.messaging/connections.rate.per.minute 1000 relayed
+web.messaging/requests.per.connection.rate.per.minute 60 relayed
+web.messaging/messages.per.session.rate.per.second 5 relayed; 2 official
+platform.api/client.credentials.token.rate.per.minute 300 relayed
+platform.api/token.rate.per.minute 300 relayed
+web.messaging/configure.per.session.rate.per.minute 60 relayed
+web.messaging/health.check.per.connection.rate.per.minute 2 relayed
+web.messaging/get.history.rate.per.minute 10 relayed
+web.messaging/session.connections.max 3 relayed
+web.messaging/metadata.custom.attributes.bytes.max 2048 relayed
+web.messaging/outbound.webmessaging.and.open.messaging.characters.max 4000 relayed
+- 4096 relayed
+- 10 relayed
+web.messaging/history.retention.ephemeral.contact.days.max 15 relayed
+- 72 relayed
+- 12 relayed
+platform.api/org.app.user.rate.per.minute 300 community; 3000 relayed
+platform.api/org.user.rate.per.minute 3000 community
+platform.api/request.bytes.max 512000 relayed
+- 180 official; 100 community"
+    );
+    assert_eq!(profile.regions.len(), 18);
+    assert_eq!(profile.regions["ap-southeast-1"], "apse1.pure.cloud");
+    let guest: Vec<_> = profile
+        .limits_of("guest")
+        .map(|limit| &limit.name)
+        .collect();
+    assert_eq!(
+        guest,
+        [
+            "connections-per-deployment",
+            "requests-per-connection",
+            "messages-per-session"
+        ]
+    );
+}
+
+#[test]
+fn a_platform_owns_the_hosts_of_its_regions() {
+    let check = |host: &str, expect: Option<&str>| {
+        let owner = owner_of(host).map(|profile| profile.name.clone());
+        assert_eq!(owner.as_deref(), expect, "{host}");
+    };
+    check("webmessaging.apse1.pure.cloud", Some("genesys-cloud"));
+    check("API.mypurecloud.com.au.", Some("genesys-cloud"));
+    check("mypurecloud.ie", Some("genesys-cloud"));
+    check("evilmypurecloud.ie", None);
+    check("apse1.pure.cloud.example.com", None);
+    check("127.0.0.1", None);
 }
 
 #[test]
@@ -97,7 +189,7 @@ fn what_is_missing_is_named_all_at_once() {
 1:1: 'bot' is missing | add 'bot: …' here
 1:10: version 2 of profiles is not known here | write 'version: 1', or get a newer plimsoll
 2:1: a profile without endpoints serves nobody | add one: {name: bot, path: /, dialect: {json: {}}}
-3:1: unknown key 'limit' | did you mean 'limits'? allowed here: version, name, about, regions, endpoints, limits, shedding, faults, bot, policy",
+3:1: unknown key 'limit' | did you mean 'limits'? allowed here: version, name, about, regions, regions_source, endpoints, limits, figures, api, shedding, faults, bot, policy",
     );
 }
 
@@ -257,6 +349,47 @@ fn complaints_about_what_contradicts_itself_in_a_limit() {
 14:60: what is sent on an open connection has no HTTP answer | refuse it by in-band, close, reset, fin or silence
 14:92: bytes are not open, so no number of them can be open at once | limit them by one of the other laws, or write 'on: upgrade'
 15:99: when one of the open connections will end is not known, so there is no 'reset_in' | leave it out",
+    );
+}
+
+#[test]
+fn complaints_about_figures_and_the_api() {
+    check(
+        &with(
+            "figures:
+  - {name: a, value: 1, unit: bytes, source: {label: fiction, from: x}}
+  - {name: a, value: -1, source: {label: fiction, from: x}, published: {key: k}}
+  - {name: b, value: 1, unit: '', source: {label: fiction, from: x}, also_claimed: [{value: 2}]}
+api:
+  url: 'wss://api.{host}'
+  namespaces: [a]
+  faults: [{on: tokens, what: html}, {first: 0, what: {refuse: {status: 200}}}, {}]
+  source: {label: fiction, from: x}
+limits:
+  - {name: l, endpoints: [api], on: request, law: {fixed-window: {quota: 3, window: 5s, anchor: clock}}, refusal: reset, source: {label: fiction, from: x}}
+  - {name: m, endpoints: [app], on: request, law: {fixed-window: {quota: 3, window: 5s, anchor: clock}}, refusal: reset, source: {label: fiction, from: x}}
+policy: {text: a, source: b, demands: [ticket]}
+",
+        ),
+        "
+7:6: 'unit' is missing | add 'unit: …' here
+7:12: a second figure 'a' | each must differ from the others
+7:22: 'value' wants a whole number that is not negative, not '-1' | 
+8:31: 'unit' is empty | say something here
+8:86: 'source' is missing | add 'source: …' here
+9:1: 'login' is missing | add 'login: …' here
+10:8: 'wss://api.{host}' is not an HTTP address | write one like https://api.{domain}
+10:8: nothing is put in for '{host}' | allowed here: domain, region
+12:17: 'tokens' is not one of the words allowed here | did you mean 'token'? allowed here: token, limits, docs, configuration
+12:46: '0' is too few | write a whole number from 1 up
+12:73: a status of 200 refuses nothing | write one from 300 to 599, like 429 or 503
+12:81: 'what' is missing | add 'what: …' here
+16:27: no endpoint is called 'app' | did you mean 'api'? allowed here: bot, api
+17:40: 'ticket' is not one of the words allowed here | allowed here: granted_by, until",
+    );
+    check(
+        "version: 1\nname: x\nbot: {otherwise: {reply: hm}}\nendpoints: [{name: api, path: /, dialect: {json: {}}}]\n",
+        "4:20: 'api' is the name of the platform's HTTP API | give the endpoint another name",
     );
 }
 

@@ -44,6 +44,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         name: "test".to_owned(),
         about: String::new(),
         regions: BTreeMap::new(),
+        regions_source: None,
         endpoints: vec![Endpoint {
             name: "bot".to_owned(),
             path: "/".to_owned(),
@@ -52,6 +53,8 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             dialect: Arc::clone(&dialect),
         }],
         limits,
+        figures: vec![],
+        api: None,
         shedding: None,
         faults: Vec::new(),
         bot: Bot {
@@ -123,6 +126,8 @@ fn claimed(law: Law) -> Limit {
         penalty: None,
         refusal: Refusal::Reset,
         raised_by: Some("the platform's support, with a ticket.".to_owned()),
+        published: None,
+        also_claimed: Vec::new(),
         source: Source {
             label: Label::Fiction,
             from: "made up".to_owned(),

@@ -463,12 +463,12 @@ plan.yaml:1:41: not a condition on JSON: in long-hand segment, expected closing 
 "#,
     );
     check(
-        "conversation: [{say: hi, expect: {done_within: 5s}}]",
+        "conversation: [{say: hi, expect: {within: 10s, done_within: 5s}}]",
         r"
-plan.yaml:1:48: the whole answer is wanted within 5s, its beginning within 30s
-  1 | conversation: [{say: hi, expect: {done_within: 5s}}]
-    |                                                ^^
-  help: make 'done_within' at least as long as 'within', which is 30s when left out
+plan.yaml:1:61: the whole answer is wanted within 5s, its beginning within 10s
+  1 | conversation: [{say: hi, expect: {within: 10s, done_within: 5s}}]
+    |                                                             ^^
+  help: make 'done_within' at least as long as 'within'
 ",
     );
     check(
@@ -732,7 +732,7 @@ fn platform_endpoint_and_dialect_must_exist() {
 plan.yaml:1:11: no built-in platform is called 'generc'
   1 | platform: generc
     |           ^^^^^^
-  help: did you mean 'generic'? allowed here: rehearsal-singapore, generic, or the path of a profile that ends in .yaml
+  help: did you mean 'generic'? allowed here: rehearsal-singapore, genesys-cloud, aws-api-gateway-websocket, generic, or the path of a profile that ends in .yaml
 ",
     );
     check(
@@ -765,7 +765,7 @@ plan.yaml:1:11: in broken.yaml:1:1: 'bot' is missing
 plan.yaml:1:11: in broken.yaml:2:1: unknown key 'nam'
   1 | platform: broken.yaml
     |           ^^^^^^^^^^^
-  help: did you mean 'name'? allowed here: version, name, about, regions, endpoints, limits, shedding, faults, bot, policy
+  help: did you mean 'name'? allowed here: version, name, about, regions, regions_source, endpoints, limits, figures, api, shedding, faults, bot, policy
 ",
     );
     check(
@@ -933,4 +933,65 @@ plan.yaml:1:7: 'a-b' is not a name
   help: write ${NAME}, ${NAME:-default} or ${file:path}; a plain '${' is written '$${'
 ",
     );
+}
+
+#[test]
+fn an_empty_item_or_entry_is_not_passed_over_in_silence() {
+    for (yaml, (line, key)) in [
+        ("conversation:\n  - say: hi\n  -\n", (3, "'conversation'")),
+        (
+            "goals: [sessions.failed == 0, ]\ngroups:\n  - # none\n",
+            (3, "'groups'"),
+        ),
+        ("goals:\n  - ~\n", (2, "'goals'")),
+        ("vars: {order: }\n", (1, "'order'")),
+        (
+            "target: {url: ws://a.example, headers: {X-Key: }}\n",
+            (1, "'X-Key'"),
+        ),
+        ("fallback: [sorry, null]\n", (1, "'fallback'")),
+    ] {
+        let found = super::complaints(yaml);
+        assert!(
+            found.starts_with(&format!("plan.yaml:{line}:"))
+                && found.contains(&format!("{key} wants a"))
+                && found.matches("not nothing").count() == 1
+                && found.matches("plan.yaml:").count() == 1,
+            "{yaml}: {found}"
+        );
+    }
+}
+
+#[test]
+fn what_could_never_end_or_never_begin_is_refused() {
+    for (yaml, message) in [
+        (
+            "conversation: [{repeat: 4000000000, do: [{think: 0s}]}]",
+            "these steps take no time",
+        ),
+        (
+            "conversation: [{say: hi}, {repeat: 9, do: [greeting: , {repeat: 9, do: [{think: {normal: {mean: 0s, sd: 0s}}}]}]}]",
+            "these steps take no time",
+        ),
+        (
+            "load: {arrivals: [{rate: 1000000/s, for: 7200h}]}",
+            "that makes 25920000000000 conversations; at most 4294967295",
+        ),
+        (
+            "load: {arrivals: [{ramp_to: 1/d, over: 1ms}]}",
+            "no conversation ever arrives",
+        ),
+        ("admission: {pace: 1e-300/s}", "slower than one a year"),
+        (
+            "conversation: [{say: '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'}]",
+            "loops are too long",
+        ),
+        (
+            "conversation: [{say: hi, expect: {regex: '(a{1000}){1000}'}}]",
+            "size limit",
+        ),
+    ] {
+        let found = super::complaints(yaml);
+        assert!(found.contains(message), "{yaml}: {found}");
+    }
 }

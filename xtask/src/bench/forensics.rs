@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{cargo, root, shown};
 
-pub(crate) fn bench() -> Result<(), String> {
+pub(crate) fn forensics() -> Result<(), String> {
     let mut page = HEAD.to_owned();
     for (package, title) in [
         ("plimsoll-core", "## Random mixtures in virtual time"),
