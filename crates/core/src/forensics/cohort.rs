@@ -69,7 +69,8 @@ pub(super) fn find(case: &Case<'_>) -> Vec<Cohort> {
 
 /// The cluster that is the least likely an accident; its members are sorted.
 fn best(case: &Case<'_>, left: &[usize]) -> Option<Cluster> {
-    ALL.into_iter()
+    let best = ALL
+        .into_iter()
         .filter_map(|shared| cluster(case, left, shared))
         .filter(|cluster| cluster.by_chance < UNLIKELY)
         .filter(|cluster| !contradicted(case, cluster) || cluster.members.len() >= MANY)
@@ -78,7 +79,19 @@ fn best(case: &Case<'_>, left: &[usize]) -> Option<Cluster> {
             let rank = |c: &Cluster| (contradicted(case, c), c.by_chance.ln());
             let (a, b) = (rank(a), rank(b));
             a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-        })
+        })?;
+    // A silence of both is one of each too: where no one-sided timer explains more, there is none.
+    let explains_as_much = |other: &Cluster| {
+        matches!(best.shared, Shared::Silence(_))
+            && other.members.len() >= best.members.len()
+            && other.spread <= best.spread
+            && !contradicted(case, other)
+    };
+    [Of::Either, Of::Theirs]
+        .into_iter()
+        .filter_map(|of| cluster(case, left, Shared::Silence(of)))
+        .find(explains_as_much)
+        .or(Some(best))
 }
 
 fn cluster(case: &Case<'_>, left: &[usize], shared: Shared) -> Option<Cluster> {
