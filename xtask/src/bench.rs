@@ -1,6 +1,7 @@
-//! Benchmarks of the built binary: `memory`, and `check` against `run`.
+//! Benchmarks: `memory` and `check` against `run` of the built binary; `forensics` from the tests.
 
 pub(crate) mod check;
+pub(crate) mod forensics;
 pub(crate) mod memory;
 
 use std::path::PathBuf;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::test(rest),
         ["bench", "memory"] => bench::memory::memory(),
         ["bench", "check"] => bench::check::check(),
+        ["bench", "forensics"] => bench::forensics::forensics(),
         ["help" | "--help" | "-h"] | [] => {
             println!("{HELP}");
             Ok(())
@@ -81,5 +82,8 @@ cargo xtask bench memory
     15,000 idle conversations in one process, the emulator in another: user memory per conversation.
 cargo xtask bench check
     What the preflight foretells against what runs show, over 22 plans and platforms; writes bench/check.md.
+cargo xtask bench forensics
+    Random mixtures of causes of death in virtual time, and each over sockets: writes bench/forensics.md, true causes
+    against those that were named.
 cargo xtask help
     This list.";

@@ -79,6 +79,7 @@ fn ended(how: Ended) -> String {
             BAD,
             format_args!("the peer broke the WebSocket protocol: {rule}"),
         ),
+        Ended::Tls(what) => paint(BAD, format_args!("ended: the TLS layer failed: {what}")),
         Ended::TimedOut => paint(WARN, "ended: nothing came back any more"),
         Ended::Local => paint(BAD, "ended: this machine failed the connection"),
     }

@@ -11,7 +11,7 @@ use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who}
 use crate::schedule::Schedule;
 use crate::session::{Context, NoRow, Output, Session, Shared};
 use crate::time::At;
-use crate::wire::{Answer, ConnId, ConnectError, Ended, Incoming, Outgoing, UpgradeTimes};
+use crate::wire::{Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes};
 
 /// Who says when an upgrade may go: [`crate::admission::Admission`] itself in virtual time, a lock around the one
 /// of the whole run over sockets.
@@ -242,8 +242,15 @@ impl Fleet {
         self.on(now, conn, gate, |session, cx| session.frame(now, frame, cx));
     }
 
-    pub fn ended(&mut self, now: At, conn: ConnId, how: Ended, gate: &mut dyn Gatekeeper) {
-        self.on(now, conn, gate, |session, cx| session.ended(now, how, cx));
+    pub fn ended(
+        &mut self,
+        now: At,
+        conn: ConnId,
+        end: impl Into<Ending>,
+        gate: &mut dyn Gatekeeper,
+    ) {
+        let end = end.into();
+        self.on(now, conn, gate, |session, cx| session.ended(now, end, cx));
     }
 
     /// Starts nothing more, and ends open conversations politely.
@@ -259,6 +266,11 @@ impl Fleet {
         for conn in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.on(now, conn, gate, |session, cx| session.abandon(now, cx));
         }
+    }
+
+    /// Whose connection it is, while it is one.
+    pub fn who(&self, conn: ConnId) -> Option<Who> {
+        self.sessions.get(&conn).map(|afloat| afloat.session.who)
     }
 
     /// Nobody is due, held or open any more.

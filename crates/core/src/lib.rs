@@ -8,6 +8,7 @@ pub mod document;
 pub mod draw;
 pub mod evidence;
 pub mod fleet;
+pub mod forensics;
 pub mod goal;
 pub mod limit;
 pub mod plan;

@@ -19,7 +19,7 @@ pub use self::api::Reply;
 use self::enforce::Refused;
 use self::fault::Chosen;
 use self::gate::{Entry, Gate};
-use self::peer::{Deed, Due, Peer, Shared, request_id};
+use self::peer::{Crowd, Deed, Due, Peer, Shared, request_id};
 pub use self::refusal::LIMIT_HEADER;
 use self::refusal::{FAULT_HEADER, Shape, plain_answer};
 use crate::draw::Draw;
@@ -42,6 +42,8 @@ pub struct Platform {
     requests: u64,
     accepted: u64,
     timers_set: u64,
+    first_upgrade: Option<At>,
+    blows: Option<VecDeque<Blow>>,
 }
 
 /// What the driver has to do on a connection.
@@ -61,6 +63,30 @@ pub enum Order {
     Cut(Cut),
     /// Read no more and answer nothing more; keep it up.
     Stall,
+    /// Answer whatever comes next with an RST.
+    Forget,
+    /// End the stream instead of answering a Close frame.
+    NoEcho,
+    /// Let nothing through any more, in neither direction, and tell nobody.
+    Unplug,
+}
+
+/// What the platform did to a connection, for whoever wants to know the truth behind what a client saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blow {
+    pub at: At,
+    pub conn: ConnId,
+    pub by: By,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A fault of the profile, by its place.
+    Fault(usize),
+    /// The gateway, because it refused others.
+    Shedding,
+    /// A limit of the profile, by its place.
+    Limit(usize),
 }
 
 impl Platform {
@@ -77,6 +103,8 @@ impl Platform {
             requests: 0,
             accepted: 0,
             timers_set: 0,
+            first_upgrade: None,
+            blows: None,
         }
     }
 
@@ -88,6 +116,7 @@ impl Platform {
     /// A client asks to upgrade. Exactly one of `Accept`, `Refuse`, `Cut` or `Stall` will follow for `conn`.
     pub fn upgrade(&mut self, now: At, conn: ConnId, request: &Request) {
         let now = self.advance(now);
+        self.first_upgrade.get_or_insert(now);
         self.requests += 1;
         let open = self.open.len();
         match self.gate.judge(now, request, self.requests, open) {
@@ -181,10 +210,13 @@ impl Platform {
                 self.let_in(now, timer.conn, fault);
                 continue;
             }
-            let open = self.open.len();
+            let crowd = Crowd {
+                open: self.open.len(),
+                first_upgrade: self.first_upgrade.unwrap_or(now),
+            };
             let mut deeds = Vec::new();
             if let Some(peer) = self.peers.get_mut(&timer.conn) {
-                peer.wake(&self.shared, now, timer.due, open, &mut deeds);
+                peer.wake(&self.shared, now, timer.due, crowd, &mut deeds);
             }
             self.carry_out(timer.conn, deeds);
         }
@@ -193,6 +225,15 @@ impl Platform {
     /// What to do next; call until `None` after every other call.
     pub fn poll_order(&mut self) -> Option<(ConnId, Order)> {
         self.orders.pop_front()
+    }
+
+    /// Notes from here on what it does to connections; see [`Platform::poll_blow`].
+    pub fn note_blows(&mut self) {
+        self.blows.get_or_insert_default();
+    }
+
+    pub fn poll_blow(&mut self) -> Option<Blow> {
+        self.blows.as_mut()?.pop_front()
     }
 
     /// How many connections are open.
@@ -213,7 +254,14 @@ impl Platform {
         };
         let mut deeds = Vec::new();
         match fault.map(|fault| &self.shared.profile.faults[fault].what) {
-            None | Some(FaultKind::Close { .. }) => peer.accept(&self.shared, now, &mut deeds),
+            // Those of an open connection are chosen once it is open.
+            None
+            | Some(
+                FaultKind::Close { .. } | FaultKind::Forget | FaultKind::NoEcho | FaultKind::Unplug,
+            ) => {
+                let first_upgrade = self.first_upgrade.unwrap_or(now);
+                peer.accept(&self.shared, now, first_upgrade, &mut deeds);
+            }
             Some(FaultKind::SlowUpgrade { by }) => deeds.push(Deed::Later(now + *by, Due::Accept)),
             Some(FaultKind::Stall) => {
                 peer.stall();
@@ -282,7 +330,13 @@ impl Platform {
             Victim::Oldest => self.open.first_key_value(),
         };
         if let Some((_, &conn)) = victim {
-            self.carry_out(conn, vec![Deed::Now(Order::Cut(shedding.how))]);
+            self.carry_out(
+                conn,
+                vec![
+                    Deed::Struck(By::Shedding),
+                    Deed::Now(Order::Cut(shedding.how)),
+                ],
+            );
         }
     }
 
@@ -291,6 +345,13 @@ impl Platform {
             let order = match deed {
                 Deed::Later(at, due) => {
                     self.set_timer(at, conn, due);
+                    continue;
+                }
+                Deed::Struck(by) => {
+                    let at = self.now;
+                    self.blows
+                        .iter_mut()
+                        .for_each(|blows| blows.push_back(Blow { at, conn, by }));
                     continue;
                 }
                 Deed::Now(order) => order,
@@ -305,6 +366,11 @@ impl Platform {
                 self.accepted += 1;
                 peer.accepted = self.accepted;
                 self.open.insert(self.accepted, conn);
+            }
+            if matches!(order, Order::Send(_) | Order::Accept)
+                && let Some(peer) = self.peers.get_mut(&conn)
+            {
+                peer.last_out = self.now;
             }
             self.orders.push_back((conn, order));
             if is_end {

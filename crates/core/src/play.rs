@@ -15,15 +15,16 @@ use crate::draw::{Draw, Purpose, Spread};
 use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
 use crate::plan::Plan;
 use crate::platform::usage::Usage;
-use crate::platform::{Order as PlatformOrder, Platform};
+use crate::platform::{By, Order as PlatformOrder, Platform};
 use crate::profile::{Cut, Profile};
-use crate::sample::Sample;
+use crate::sample::{Sample, Who};
 use crate::schedule;
 use crate::script;
 use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
 use crate::wire::{
-    Answer, ConnId, ConnectError, Ended, Incoming, Outgoing, Request, Side, UpgradeTimes, Wall,
+    Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
+    UpgradeTimes, Wall,
 };
 
 /// What lies between client and platform.
@@ -37,6 +38,8 @@ pub struct Network {
     /// neither side is told.
     pub lost: f64,
     pub wall: Wall,
+    /// As if all of it went over TLS.
+    pub tls: bool,
 }
 
 impl Default for Network {
@@ -47,6 +50,7 @@ impl Default for Network {
             jitter: Spread::Constant(Duration::ZERO),
             lost: 0.0,
             wall: Wall::default(),
+            tls: false,
         }
     }
 }
@@ -124,11 +128,27 @@ pub fn play_until(
             None => game.step(now, watch),
         }
     }
-    Played {
-        recorder: game.recorder,
-        elapsed: game.ended_at,
-        usage: game.platform.usage().to_vec(),
+    game.played()
+}
+
+/// Plays the plan against the platform, and tells the truth behind what the client saw: what the platform did on purpose
+/// to whose connection, in order.
+pub fn play_told(
+    plan: &Arc<Plan>,
+    platform: &Arc<Profile>,
+    network: &Network,
+) -> (Played, Vec<(Who, By)>) {
+    let mut game = Game::new(plan, platform, *network);
+    game.platform.note_blows();
+    let mut told = Vec::new();
+    while let Some(now) = game.next() {
+        game.step(now, &mut |_| {});
+        while let Some(blow) = game.platform.poll_blow() {
+            let who = game.fleet.who(blow.conn);
+            told.extend(who.map(|who| (who, blow.by)));
+        }
     }
+    (game.played(), told)
 }
 
 struct Game {
@@ -158,6 +178,19 @@ struct Cable {
     platform_open: bool,
     /// The client has the answer to its upgrade.
     answered: bool,
+    /// What the platform makes of the client's next words.
+    ears: Ears,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ears {
+    Open,
+    /// It hears a Close frame, and answers with the end of the stream.
+    NoEcho,
+    /// It reads no more.
+    Stalled,
+    /// It knows of no such connection.
+    Forgotten,
 }
 
 /// Something on its way.
@@ -172,7 +205,7 @@ enum Parcel {
     Refused(Answer),
     CutBeforeAnswer(Cut),
     ToClient(Outgoing),
-    Ended(Ended),
+    Ended(Ending),
     PlatformGone,
     /// The client waited in vain for an answer to its upgrade, or to its Close.
     ConnectTimeout,
@@ -202,6 +235,14 @@ impl Game {
             sequence: 0,
             now: At::ZERO,
             ended_at: At::ZERO,
+        }
+    }
+
+    fn played(self) -> Played {
+        Played {
+            recorder: self.recorder,
+            elapsed: self.ended_at,
+            usage: self.platform.usage().to_vec(),
         }
     }
 
@@ -294,6 +335,7 @@ impl Game {
                     client_open: true,
                     platform_open: false,
                     answered: false,
+                    ears: Ears::Open,
                 };
                 self.cables.insert(conn, cable);
                 let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -354,10 +396,10 @@ impl Game {
                 Parcel::ToClient(frame),
             ),
             PlatformOrder::Close { code, .. } => {
-                let ended = Ended::Closed {
+                let ended = self.ending(Ended::Closed {
                     code: Some(code),
                     first: Side::Them,
-                };
+                });
                 self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Ended(ended));
                 self.later(conn, self.network.latency * 2, Parcel::PlatformGone);
             }
@@ -366,20 +408,55 @@ impl Game {
                     .cables
                     .get(&conn)
                     .is_some_and(|cable| cable.platform_open);
-                let ended = match cut {
-                    Cut::Fin => Ended::Fin { close_notify: None },
-                    Cut::Reset => Ended::Reset,
-                };
                 let parcel = if open {
-                    Parcel::Ended(ended)
+                    Parcel::Ended(self.cut(cut))
                 } else {
                     Parcel::CutBeforeAnswer(cut)
                 };
                 self.ship(conn, Toward::Client, Duration::ZERO, parcel);
                 self.end_platform(conn);
             }
-            // The platform itself answers nothing any more; there is nothing to do for the network.
-            PlatformOrder::Stall => {}
+            PlatformOrder::Stall => self.hears(conn, Ears::Stalled),
+            PlatformOrder::Forget => self.hears(conn, Ears::Forgotten),
+            PlatformOrder::NoEcho => self.hears(conn, Ears::NoEcho),
+            PlatformOrder::Unplug => {
+                if let Some(cable) = self.cables.get_mut(&conn) {
+                    cable.dead = cable.dead.min(self.now);
+                }
+            }
+        }
+    }
+
+    fn hears(&mut self, conn: ConnId, ears: Ears) {
+        if let Some(cable) = self.cables.get_mut(&conn) {
+            cable.ears = ears;
+        }
+    }
+
+    const fn ending(&self, how: Ended) -> Ending {
+        Ending {
+            how,
+            half: 0,
+            tls: self.network.tls,
+            pinged: None,
+            socket: None,
+        }
+    }
+
+    /// How the client sees a cut.
+    fn cut(&self, cut: Cut) -> Ending {
+        let fin = |close_notify: bool| Ended::Fin {
+            close_notify: self.network.tls.then_some(close_notify),
+        };
+        let how = match cut {
+            Cut::Reset => Ended::Reset,
+            Cut::Alert if self.network.tls => Ended::Tls("internal error"),
+            Cut::Orderly => fin(true),
+            Cut::Fin | Cut::HalfFrame | Cut::Alert => fin(false),
+        };
+        Ending {
+            half: if cut == Cut::HalfFrame { HALF_FRAME } else { 0 },
+            ..self.ending(how)
         }
     }
 
@@ -394,19 +471,32 @@ impl Game {
         };
         let (client_open, platform_open, answered) =
             (cable.client_open, cable.platform_open, cable.answered);
+        let ears = cable.ears;
         cable.answered |= matches!(parcel, Parcel::Accepted);
         let (now, gate) = (self.now, &mut self.admission);
         match parcel {
             Parcel::Upgrade(request) => self.platform.upgrade(now, conn, &request),
+            Parcel::ToPlatform(_) | Parcel::ClientClose(_)
+                if platform_open && ears == Ears::Forgotten =>
+            {
+                let ended = self.ending(Ended::Reset);
+                self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Ended(ended));
+                self.end_platform(conn);
+            }
+            Parcel::ToPlatform(_) | Parcel::ClientClose(_) if ears == Ears::Stalled => {}
             Parcel::ToPlatform(frame) if platform_open => {
                 self.platform.frame(now, conn, incoming(&frame))
             }
             Parcel::ClientClose(code) if platform_open => {
                 self.end_platform(conn);
-                let ended = Ended::Closed {
-                    code: Some(code),
-                    first: Side::Us,
+                let ended = match ears {
+                    Ears::NoEcho => Ended::NoEcho,
+                    _ => Ended::Closed {
+                        code: Some(code),
+                        first: Side::Us,
+                    },
                 };
+                let ended = self.ending(ended);
                 self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Ended(ended));
             }
             Parcel::ClientGone | Parcel::PlatformGone => self.end_platform(conn),
@@ -416,10 +506,10 @@ impl Game {
                 self.cables.remove(&conn);
             }
             Parcel::CutBeforeAnswer(cut) if client_open => {
-                let error = if cut == Cut::Fin {
-                    ConnectError::Fin
-                } else {
-                    ConnectError::Reset
+                let error = match cut {
+                    Cut::Reset => ConnectError::Reset,
+                    Cut::Alert if self.network.tls => ConnectError::Tls,
+                    Cut::Fin | Cut::Orderly | Cut::HalfFrame | Cut::Alert => ConnectError::Fin,
                 };
                 self.fleet.failed(now, conn, times, error, gate);
                 self.cables.remove(&conn);
@@ -442,7 +532,22 @@ impl Game {
                 self.give_up(conn);
             }
             Parcel::CloseTimeout if client_open => {
-                self.fleet.ended(now, conn, Ended::TimedOut, gate);
+                // Whoever only sleeps still acknowledges.
+                let unacked = u32::from(now >= cable.dead);
+                let socket = Socket {
+                    unacked,
+                    resending: unacked as u8 * 4,
+                    retransmits: unacked * 4,
+                    errno: 0,
+                };
+                let end = Ending {
+                    how: Ended::TimedOut,
+                    half: 0,
+                    tls: self.network.tls,
+                    pinged: None,
+                    socket: Some(socket),
+                };
+                self.fleet.ended(now, conn, end, gate);
                 self.give_up(conn);
             }
             // It arrived where nobody is any more.
@@ -526,3 +631,5 @@ const RUN_ID: &str = "virtual";
 /// As the net crate's defaults.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What arrives of a frame that is cut in the middle.
+const HALF_FRAME: u32 = 4;

@@ -190,8 +190,15 @@ pub enum Victim {
 /// An end without a Close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
+    /// The end of the stream below TLS: over TLS nothing says that it is meant.
     Fin,
+    /// The end of the stream in order: over TLS behind a close_notify.
+    Orderly,
     Reset,
+    /// The beginning of a frame, and then the end of the stream.
+    HalfFrame,
+    /// A fatal alert of TLS; the end of the stream where there is no TLS.
+    Alert,
 }
 
 /// Something that goes wrong on purpose, and when. All conditions given must hold; with none it always happens.
@@ -203,11 +210,33 @@ pub struct Fault {
     pub chance: Option<f64>,
     /// Only while more than so many are open.
     pub open_above: Option<u32>,
-    /// On an open connection: once it is so old. Not for faults of the upgrade.
-    pub at_age: Option<Duration>,
-    /// On an open connection: in place of the answer to its n-th message. Not for faults of the upgrade.
-    pub at_message: Option<u32>,
+    /// On an open connection, when; not for faults of the upgrade.
+    pub when: Option<When>,
     pub what: FaultKind,
+}
+
+/// The moment at which a fault strikes an open connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Once it is so old.
+    Age(Duration),
+    /// So long after the platform's first upgrade, whatever is open then.
+    Time(Duration),
+    /// Once nothing was said for so long.
+    Idle(Quiet, Duration),
+    /// In place of the answer to its n-th message.
+    Message(u32),
+    /// In place of the answer to a message of more bytes.
+    Bytes(u32),
+}
+
+/// Whose silence an idle timer counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// That of both together: whatever is said starts it anew.
+    Either,
+    Client,
+    Server,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -220,12 +249,18 @@ pub enum FaultKind {
     Cut(Cut),
     /// Nothing is answered any more; the connection stays up.
     Stall,
+    /// Open: it is forgotten without a word, and the client's next message gets an RST.
+    Forget,
+    /// Open: the client's Close frame is answered by the end of the stream alone.
+    NoEcho,
+    /// Open: nothing arrives any more, in neither direction, and no side is told.
+    Unplug,
     /// Open: a Close frame with this code.
     Close { code: u16, reason: String },
 }
 
 impl FaultKind {
-    /// Does it strike the upgrade, when neither `at_age` nor `at_message` is given?
+    /// Does it strike upgrades and nothing else?
     pub const fn strikes_upgrade_only(&self) -> bool {
         matches!(self, Self::Refuse { .. } | Self::SlowUpgrade { .. })
     }

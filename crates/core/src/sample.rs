@@ -1,8 +1,10 @@
 //! What happened, once, with its times. Samples are small and flat; texts (a refusal's headers and body) are kept apart
 //! as [`Evidence`], and only some of them.
 
+use std::time::Duration;
+
 use crate::time::At;
-use crate::wire::{Answer, ConnectError, Ended};
+use crate::wire::{Answer, ConnectError, Ended, Socket};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -104,6 +106,87 @@ pub struct Closure {
     pub how: Ended,
     /// Our own goodbye was under way, or the platform said in so many words that the conversation is over.
     pub expected: bool,
+    /// The last frame from the peer; the opening where there was none.
+    pub last_in: At,
+    /// The last frame of ours; the opening where there was none.
+    pub last_out: At,
+    /// Frames from the peer, and ours.
+    pub heard: u32,
+    pub sent: u32,
+    /// The length of our last message.
+    pub out_bytes: u32,
+    /// The longest message of ours after which the peer still spoke.
+    pub passed_bytes: u32,
+    /// The silence before the first message of ours that the peer said nothing after.
+    pub before: Millis,
+    /// The longest silences after which the peer still spoke.
+    pub survived: Silence,
+    /// So many bytes of a frame that never arrived whole.
+    pub half: u32,
+    pub tls: bool,
+    pub socket: Option<Socket>,
+}
+
+/// A span, short: what it is for needs no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(pub u32);
+
+/// Of both sides together, of the peer, and of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Silence {
+    pub either: Millis,
+    pub theirs: Millis,
+    pub ours: Millis,
+}
+
+impl Closure {
+    /// One of which nothing more is known.
+    pub const fn new(opened: At, how: Ended, expected: bool) -> Self {
+        const NONE: Millis = Millis(0);
+        Self {
+            opened,
+            how,
+            expected,
+            last_in: opened,
+            last_out: opened,
+            heard: 0,
+            sent: 0,
+            out_bytes: 0,
+            passed_bytes: 0,
+            before: NONE,
+            survived: Silence {
+                either: NONE,
+                theirs: NONE,
+                ours: NONE,
+            },
+            half: 0,
+            tls: false,
+            socket: None,
+        }
+    }
+}
+
+impl From<Duration> for Millis {
+    fn from(span: Duration) -> Self {
+        Self(u32::try_from(span.as_millis()).unwrap_or(u32::MAX))
+    }
+}
+
+impl From<Millis> for Duration {
+    fn from(span: Millis) -> Self {
+        Self::from_millis(span.0.into())
+    }
+}
+
+impl Silence {
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            either: self.either.max(other.either),
+            theirs: self.theirs.max(other.theirs),
+            ours: self.ours.max(other.ours),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

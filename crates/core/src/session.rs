@@ -1,9 +1,10 @@
 //! One conversation as a state machine: a program counter over the compiled script, and the turn under way. It is told
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
-//! `turn` has the rules of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the
+//! `pulse` notes when frames went in and out, `turn` has the rules of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the
 //! values of the texts' variables.
 
+mod pulse;
 mod replies;
 mod turn;
 mod voice;
@@ -15,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::pulse::Pulse;
 use self::replies::{Belongs, Replies};
 use self::turn::{Rules, Standing, Turn};
 use self::voice::Voice;
@@ -23,13 +25,13 @@ use crate::draw::{Draw, Purpose};
 use crate::fleet::{Open, Order, Trace, TraceEvent};
 use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
-    Closure, Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade,
-    Upgraded, What, Who,
+    Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade, Upgraded,
+    What, Who,
 };
 use crate::schedule::Schedule;
 use crate::script::{self, Op, Script};
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnId, ConnectError, Ended, Incoming, Outgoing, UpgradeTimes};
+use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
 
 /// What all sessions of a fleet share.
 pub(crate) struct Shared {
@@ -177,6 +179,7 @@ pub(crate) struct Session {
     planned: At,
     released: At,
     opened: At,
+    pulse: Pulse,
     /// The bot has spoken first.
     greeted: bool,
     /// The platform said that the conversation is over.
@@ -231,6 +234,7 @@ impl Session {
             planned,
             released: planned,
             opened: At::NEVER,
+            pulse: Pulse::default(),
             greeted: false,
             over: false,
             outcome: None,
@@ -261,6 +265,7 @@ impl Session {
         self.upgrade_ended(now, times, Upgraded::Accepted, cx);
         cx.trace(now, self.conn, || TraceEvent::Opened(times));
         self.opened = now;
+        self.pulse = Pulse::new(now);
         let mut frames = Vec::new();
         let ready = self.client.open(&mut frames);
         self.send(now, frames, cx);
@@ -315,6 +320,7 @@ impl Session {
         ) {
             return;
         }
+        self.pulse.heard(now);
         let mut heard = Vec::new();
         self.client.hear(frame, &mut heard);
         let raw = match frame {
@@ -334,19 +340,12 @@ impl Session {
         }
     }
 
-    pub(crate) fn ended(&mut self, now: At, how: Ended, cx: &mut Context<'_>) {
-        cx.trace(now, self.conn, || TraceEvent::Ended(how));
+    pub(crate) fn ended(&mut self, now: At, end: Ending, cx: &mut Context<'_>) {
+        cx.trace(now, self.conn, || TraceEvent::Ended(end.how));
         let expected = self.phase == Phase::Leaving || self.over;
         self.cut_turn(now, cx);
-        cx.sample(
-            now,
-            self.who,
-            What::Closure(Closure {
-                opened: self.opened,
-                how,
-                expected,
-            }),
-        );
+        let closure = self.pulse.closure(now, self.opened, &end, expected);
+        cx.sample(now, self.who, What::Closure(closure));
         let outcome = self
             .outcome
             .unwrap_or(SessionOutcome::Failed(Failure::Closed));
@@ -720,8 +719,9 @@ impl Session {
         );
     }
 
-    fn send(&self, now: At, frames: Vec<Outgoing>, cx: &mut Context<'_>) {
+    fn send(&mut self, now: At, frames: Vec<Outgoing>, cx: &mut Context<'_>) {
         for frame in frames {
+            self.pulse.sent(now, frame.len());
             cx.trace(now, self.conn, || TraceEvent::Sent {
                 text: text_of(&frame),
             });

@@ -1,8 +1,10 @@
 //! Samples added up; merges exactly. What the figures mean for the plan's goals is in [`crate::verdict`], how other
 //! programs read them in [`contract`].
 
+mod death;
 mod figures;
 mod moment;
+mod speaker;
 mod spread;
 
 pub mod contract;
@@ -17,12 +19,15 @@ use crate::sample::{
 use crate::time::At;
 use crate::wire::{ConnectError, Ended};
 
+pub use death::{Autopsy, Death, Lag, Survived, Unanswered};
 pub use figures::{
     Arrivals, Closures, FirstRefusal, Generator, Sessions, TurnCounts, Turns, Upgrades,
 };
 pub use moment::{Close, Countdown, Event, Moment};
+pub use speaker::Speaker;
 pub use spread::Percentiles;
 
+use death::Morgue;
 use moment::Earliest;
 use spread::Spans;
 
@@ -40,6 +45,7 @@ pub struct Recorder {
     closures: ClosureCounts,
     lateness: Spans,
     local_failures: u64,
+    morgue: Morgue,
     moments: Earliest<Moment>,
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
@@ -120,6 +126,7 @@ impl Recorder {
             closures: ClosureCounts::default(),
             lateness: Spans::new(DIGITS),
             local_failures: 0,
+            morgue: Morgue::new(),
             moments: Earliest::new(MOST_MOMENTS),
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
@@ -144,6 +151,7 @@ impl Recorder {
         if let Some(countdown) = Countdown::read(&evidence) {
             self.countdowns.push(countdown);
         }
+        self.morgue.refused(&evidence);
         self.evidence.push(evidence);
     }
 
@@ -163,6 +171,7 @@ impl Recorder {
         add_all(&mut self.closures.by_code, other.closures.by_code);
         self.lateness.merge(&other.lateness);
         self.local_failures += other.local_failures;
+        self.morgue.merge(other.morgue);
         self.moments.merge(other.moments);
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
@@ -224,6 +233,7 @@ impl Recorder {
                 moments_left_out,
             },
             sessions,
+            autopsy: self.morgue.finish(),
             moments,
             countdowns,
             evidence,
@@ -237,6 +247,10 @@ impl Recorder {
             .record(upgrade.connected.since(upgrade.released));
         if upgrade.outcome == Upgraded::Errored(ConnectError::Local) {
             self.local_failures += 1;
+        }
+        self.morgue.done(upgrade.released, upgrade.connected);
+        if let Upgraded::Errored(error) = upgrade.outcome {
+            self.morgue.unanswered(who, upgrade, error);
         }
         self.upgrades.record(who, upgrade);
         self.moments.push(Moment {
@@ -253,6 +267,7 @@ impl Recorder {
 
     fn turn(&mut self, turn: &Turn) {
         self.lateness.record(turn.sent.since(turn.due));
+        self.morgue.done(turn.due, turn.sent);
         self.turns.record(turn);
         let last = self.by_label.len().saturating_sub(1);
         if let Some(figures) = self.by_label.get_mut(usize::from(turn.label).min(last)) {
@@ -269,6 +284,7 @@ impl Recorder {
         if closure.how == Ended::Local {
             self.local_failures += 1;
         }
+        self.morgue.closed(sample.at, sample.who, closure);
         *self.closures.by_code.entry(closure.how.code()).or_default() += 1;
         self.moments.push(Moment {
             at: sample.at,
@@ -545,6 +561,8 @@ pub struct Summary {
     pub generator: Generator,
     /// In order; `generator.moments_left_out` says how many later ones are missing.
     pub moments: Vec<Moment>,
+    /// What the search for causes needs.
+    pub autopsy: Autopsy,
     pub countdowns: Vec<Countdown>,
     /// The first refusals, with all that they said.
     pub evidence: Vec<Evidence>,

@@ -3,13 +3,13 @@
 
 pub mod attribution;
 mod outage;
-mod shed;
 mod window;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::forensics::{Case, Cause, Explained};
 use crate::goal::Goal;
 use crate::goal::path::{Count, Path, Quantile, Rate, Span};
 use crate::limit::Limit;
@@ -19,7 +19,6 @@ use crate::time::span_text;
 use crate::wire::ConnectError;
 use attribution::{Seen, SeenLaw};
 use outage::Refusals;
-use shed::Causes;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
@@ -30,6 +29,10 @@ pub struct Verdict {
     pub limits: Vec<LimitSeen>,
     /// Why conversations ended that nobody wanted to end.
     pub by_cause: BTreeMap<&'static str, u64>,
+    /// The same with what decided.
+    pub causes: Vec<Explained>,
+    /// Why upgrades came to nothing.
+    pub upgrade_causes: Vec<Explained>,
     /// This generator was too late or ran out of something: its figures are not to be trusted.
     pub saturated: bool,
     /// What was asked and what was delivered, in a sentence.
@@ -83,7 +86,8 @@ struct Findings<'a> {
     summary: &'a Summary,
     plan: &'a Plan,
     seen: Option<Seen>,
-    causes: Causes,
+    causes: Vec<Explained>,
+    upgrade_causes: Vec<Explained>,
     /// Upgrades that a limit refused.
     limited: u64,
     /// That there was no server to let them in, in a sentence.
@@ -114,18 +118,21 @@ pub fn judge(summary: &Summary, plan: &Plan) -> Verdict {
     } else {
         Kind::Passed
     };
-    let mut why: Vec<_> = unreachable.into_iter().collect();
-    why.extend(saturated.clone());
+    // Our own faults first.
+    let mut why: Vec<_> = saturated.clone().into_iter().collect();
+    why.extend(unreachable);
     why.extend(findings.why(&limits));
     Verdict {
         kind,
         attributions: attributions.into_iter().collect(),
         goals: goals.into_iter().map(|(_, result)| result).collect(),
-        by_cause: findings.causes.by_cause.clone(),
+        by_cause: by_cause(&findings.causes),
         saturated: saturated.is_some(),
         load: findings.load(),
         why,
         next_steps: findings.next_steps(kind, &limits),
+        causes: findings.causes,
+        upgrade_causes: findings.upgrade_causes,
         limits,
     }
 }
@@ -171,11 +178,18 @@ impl Verdict {
 impl<'a> Findings<'a> {
     fn new(summary: &'a Summary, plan: &'a Plan) -> Self {
         let refusals = Refusals::of(summary);
+        let claims = plan.platform.limits_of(&plan.endpoint);
+        let case = Case::new(
+            summary,
+            |moment| refusals.by_limit(moment).is_some(),
+            claims,
+        );
         Self {
             summary,
             plan,
             seen: attribution::see(summary),
-            causes: shed::causes(summary),
+            causes: case.deaths().groups,
+            upgrade_causes: case.upgrades(),
             limited: refusals.limited(summary),
             outage: refusals.in_words(summary),
         }
@@ -271,12 +285,27 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Sockets that the gateway shed are its doing, all others the target's.
+    /// Sockets that the gateway shed or kicked are its doing, those that this machine lost its own, all others the
+    /// target's.
     fn blame_for_ends(&self, ended: u64) -> Vec<Attribution> {
-        let shed = self.causes.shed;
-        let platform = (shed > 0).then_some(Attribution::Platform);
-        let target = (ended > shed).then_some(Attribution::Target);
-        let all: Vec<_> = platform.into_iter().chain(target).collect();
+        let count = |causes: &[Cause]| -> u64 {
+            let of_these = |group: &&Explained| causes.contains(&group.cause);
+            self.causes
+                .iter()
+                .filter(of_these)
+                .map(|group| group.count)
+                .sum()
+        };
+        let platform = count(&[Cause::ShedByGateway, Cause::PolicyKick]);
+        let ours = count(&[Cause::ThisGenerator]);
+        let all: Vec<_> = [
+            (platform > 0, Attribution::Platform),
+            (ended > platform + ours, Attribution::Target),
+            (ours > 0, Attribution::Generator),
+        ]
+        .into_iter()
+        .filter_map(|(is, whose)| is.then_some(whose))
+        .collect();
         if all.is_empty() {
             vec![Attribution::Target]
         } else {
@@ -440,6 +469,14 @@ const DEFAULT_IF_MISSED: [&str; 4] = [
     "turns.mismatched == 0",
     "turns.fallback == 0",
 ];
+
+fn by_cause(causes: &[Explained]) -> BTreeMap<&'static str, u64> {
+    let mut by_cause = BTreeMap::new();
+    for group in causes {
+        *by_cause.entry(group.cause.name()).or_default() += group.count;
+    }
+    by_cause
+}
 
 fn default_goal(source: &str) -> (Goal, bool) {
     let goal = Goal::parse(source, &[]).expect("the default goals name figures that exist");

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::time::At;
 
@@ -88,6 +89,20 @@ pub enum Outgoing {
     Binary(Arc<[u8]>),
 }
 
+impl Outgoing {
+    /// In bytes, without what the protocol puts around them.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl From<String> for Outgoing {
     fn from(text: String) -> Self {
         Self::Text(text.into())
@@ -165,6 +180,8 @@ pub enum Ended {
     Reset,
     /// The peer broke the WebSocket protocol, and we failed the connection; the name of the rule.
     Violation(&'static str),
+    /// The TLS layer failed: a fatal alert, or a record that nobody can read; the name of the alert.
+    Tls(&'static str),
     /// Nothing came back any more: our Close, or the network, timed out.
     TimedOut,
     /// This machine failed the connection.
@@ -183,8 +200,46 @@ impl Ended {
             | Self::Fin { .. }
             | Self::Reset
             | Self::Violation(_)
+            | Self::Tls(_)
             | Self::TimedOut
             | Self::Local => 1006,
+        }
+    }
+}
+
+/// The end of an open connection, with what only the socket knew of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    pub how: Ended,
+    /// So many bytes of a frame that never arrived whole.
+    pub half: u32,
+    pub tls: bool,
+    /// How long ago the peer's last ping was, which no conversation hears of.
+    pub pinged: Option<Duration>,
+    pub socket: Option<Socket>,
+}
+
+/// What the operating system knew of a socket that died.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Socket {
+    /// Segments of ours that nobody had acknowledged.
+    pub unacked: u32,
+    /// How often the segment that waits longest has been sent again; 0 while all is well.
+    pub resending: u8,
+    /// Segments sent again over its whole life.
+    pub retransmits: u32,
+    /// The error number of the operating system; 0 for none.
+    pub errno: i32,
+}
+
+impl From<Ended> for Ending {
+    fn from(how: Ended) -> Self {
+        Self {
+            how,
+            half: 0,
+            tls: false,
+            pinged: None,
+            socket: None,
         }
     }
 }

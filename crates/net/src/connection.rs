@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use plimsoll_core::draw::Draw;
 use plimsoll_core::profile::Cut;
-use plimsoll_core::wire::{Ended, Incoming, Outgoing, Side};
+use plimsoll_core::wire::{Ended, Ending, Incoming, Outgoing, Side, Socket};
 use plimsoll_core::ws::{self, Decoder, Event, Limits, Role};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, timeout};
 
+use crate::socket;
 use crate::stream::Stream;
 
 /// Where others on the same thread leave what a connection has to do.
@@ -30,6 +31,8 @@ struct State {
     /// How much of the outbox is on its way.
     written: usize,
     close_sent: bool,
+    /// A Close frame is answered by the end of the stream.
+    no_echo: bool,
     end: Option<End>,
     waker: Option<Waker>,
 }
@@ -40,6 +43,10 @@ pub(crate) enum End {
     Cut(Cut),
     /// Nothing is answered any more.
     Stall,
+    /// Whatever comes next gets an RST.
+    Forget,
+    /// Nothing gets in or out any more.
+    Unplug,
 }
 
 impl Mailbox {
@@ -74,6 +81,16 @@ impl Mailbox {
     /// Bytes that are not frames: an answer to the upgrade.
     pub(crate) fn raw(&self, bytes: &[u8]) {
         self.put(|out| out.extend_from_slice(bytes));
+    }
+
+    /// From here on a Close frame of the peer gets no answer but the end of the stream.
+    pub(crate) fn without_echo(&self) {
+        self.state.borrow_mut().no_echo = true;
+    }
+
+    /// Something came in on a connection that is forgotten.
+    fn remind(&self) {
+        self.state.borrow_mut().end = Some(End::Cut(Cut::Reset));
     }
 
     /// Ends it at once; what is still to be sent is not.
@@ -205,6 +222,9 @@ pub(crate) struct Connection {
     deadline: Option<Pin<Box<Sleep>>>,
     /// The first error of writing. The truth about the end is on the reading side, but for a reset.
     write_error: Option<io::ErrorKind>,
+    /// The error number behind the end; 0 for none.
+    errno: i32,
+    socket: Option<Socket>,
 }
 
 /// What has been heard.
@@ -212,6 +232,7 @@ struct Inbound {
     decoder: Decoder,
     /// The peer's Close frame, and who was first.
     closed: Option<(Option<u16>, Side)>,
+    pinged: Option<Instant>,
 }
 
 impl Connection {
@@ -221,9 +242,12 @@ impl Connection {
             inbound: Inbound {
                 decoder: Decoder::new(role, LIMITS),
                 closed: None,
+                pinged: None,
             },
             deadline: None,
             write_error: None,
+            errno: 0,
+            socket: None,
         }
     }
 
@@ -237,13 +261,58 @@ impl Connection {
         let heard = self.inbound.take(&mut early, mailbox, on);
         drop(early);
         let ended = match heard {
-            Ok(()) => std::future::poll_fn(|cx| self.poll(cx, mailbox, on)).await?,
+            Ok(()) => match std::future::poll_fn(|cx| self.poll(cx, mailbox, on)).await {
+                Some(ended) => ended,
+                None => {
+                    self.cut(mailbox).await;
+                    return None;
+                }
+            },
             Err(ended) => ended,
         };
+        if !matches!(ended, Ended::Closed { .. }) {
+            self.socket = socket::facts(self.stream.tcp(), self.errno);
+        }
         if !matches!(ended, Ended::Reset | Ended::Local) && self.write_error.is_none() {
             goodbye(&mut self.stream, mailbox).await;
         }
         Some(ended)
+    }
+
+    /// The end that [`Connection::run`] returned, with all that is known of it.
+    pub(crate) fn ending(&self, how: Ended) -> Ending {
+        Ending {
+            how,
+            half: self.inbound.decoder.unfinished_bytes(),
+            tls: matches!(self.stream, Stream::Tls(_)),
+            pinged: self.inbound.pinged.map(|at| at.elapsed()),
+            socket: self.socket,
+        }
+    }
+
+    /// Ends it without a Close frame, as the mailbox says.
+    async fn cut(&mut self, mailbox: &Mailbox) {
+        let Some(End::Cut(how)) = mailbox.ended() else {
+            return;
+        };
+        match how {
+            Cut::Fin | Cut::Reset => {}
+            Cut::Orderly => return goodbye(&mut self.stream, mailbox).await,
+            Cut::HalfFrame => self.last_bytes(&HALF_FRAME).await,
+            Cut::Alert => {
+                let _ = timeout(FIN_PATIENCE, self.stream.fail_tls()).await;
+            }
+        }
+        self.stream.cut(how);
+    }
+
+    async fn last_bytes(&mut self, bytes: &[u8]) {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        // Whoever does not read gets none.
+        let _ = timeout(FIN_PATIENCE, write).await;
     }
 
     /// For [`linger`], where the last words matter.
@@ -260,9 +329,10 @@ impl Connection {
         mailbox.register(cx);
         for turn in 0.. {
             self.write(cx, mailbox);
-            if let Some(End::Cut(how)) = mailbox.ended() {
-                self.stream.cut(how);
-                return Poll::Ready(None);
+            match mailbox.ended() {
+                Some(End::Cut(_)) => return Poll::Ready(None),
+                Some(End::Unplug) => return self.poll_unplugged(cx),
+                Some(End::Stall | End::Forget) | None => {}
             }
             // A peer that does not read what we answer is not read either.
             if mailbox.unsent() > MOST_UNSENT {
@@ -288,12 +358,22 @@ impl Connection {
         self.poll_closing(cx, mailbox)
     }
 
+    /// The peer is told nothing; the socket is kept until nobody can wait for it any more.
+    fn poll_unplugged(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
+        let deadline = self.deadline.get_or_insert_with(|| {
+            socket::deafen(self.stream.tcp());
+            Box::pin(tokio::time::sleep(UNPLUGGED_FOR))
+        });
+        deadline.as_mut().poll(cx).map(|()| None)
+    }
+
     fn write(&mut self, cx: &mut Context<'_>, mailbox: &Mailbox) {
         if self.write_error.is_none()
             && !mailbox.is_empty()
             && let Poll::Ready(Err(error)) = mailbox.poll_flush(cx, &mut self.stream)
         {
             self.write_error = Some(error.kind());
+            self.errno = error.raw_os_error().unwrap_or_default();
         }
         if self.write_error.is_some() {
             mailbox.discard();
@@ -328,7 +408,10 @@ impl Connection {
         deadline.as_mut().poll(cx).map(|()| Some(ended))
     }
 
-    fn end_of_stream(&self, end: &io::Result<()>, mailbox: &Mailbox) -> Ended {
+    fn end_of_stream(&mut self, end: &io::Result<()>, mailbox: &Mailbox) -> Ended {
+        if let Err(error) = end {
+            self.errno = error.raw_os_error().unwrap_or(self.errno);
+        }
         if let Some((code, first)) = self.inbound.closed {
             return Ended::Closed { code, first };
         }
@@ -358,14 +441,20 @@ impl Inbound {
         on: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), Ended> {
         // What follows a Close frame is not worth a complaint, and who stalls does not listen.
-        if self.closed.is_some() || mailbox.ended() == Some(End::Stall) {
+        if mailbox.ended() == Some(End::Forget) {
+            mailbox.remind();
+        }
+        if self.closed.is_some() || mailbox.ended().is_some() {
             return Ok(());
         }
-        let closed = &mut self.closed;
+        let (closed, pinged) = (&mut self.closed, &mut self.pinged);
         let fed = self.decoder.feed(bytes, &mut |event| match event {
             Event::Text(text) => on(Incoming::Text(text)),
             Event::Binary(bytes) => on(Incoming::Binary(bytes)),
-            Event::Ping(payload) => mailbox.pong(payload),
+            Event::Ping(payload) => {
+                *pinged = Some(Instant::now());
+                mailbox.pong(payload);
+            }
             Event::Pong(_) => {}
             Event::Close(close) => {
                 let first = if mailbox.close_sent() {
@@ -373,6 +462,9 @@ impl Inbound {
                 } else {
                     Side::Them
                 };
+                if mailbox.state.borrow().no_echo {
+                    return mailbox.end(End::Cut(Cut::Orderly));
+                }
                 *closed = Some((close.code, first));
                 mailbox.close(close.code, "");
             }
@@ -438,6 +530,10 @@ thread_local! {
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the server may take to close TCP after both Close frames.
 const FIN_PATIENCE: Duration = Duration::from_secs(1);
+/// The first bytes of a text of 64.
+const HALF_FRAME: [u8; 5] = [0x81, 64, b'h', b'a', b'l'];
+/// Longer than any client waits for an answer, or for its Close frame to be answered.
+const UNPLUGGED_FOR: Duration = Duration::from_secs(600);
 /// Above so many unsent bytes a connection is not read: whoever floods us with pings waits for its pongs.
 const MOST_UNSENT: usize = 256 * 1024;
 /// Then the other connections of the thread have their turn.

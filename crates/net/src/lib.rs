@@ -9,6 +9,7 @@ mod http;
 mod run;
 mod serve;
 mod shard;
+mod socket;
 mod stream;
 mod target;
 mod tls;

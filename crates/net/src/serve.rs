@@ -198,6 +198,9 @@ impl Server {
             Order::Close { code, reason } => seat.mailbox.close(Some(code), &reason),
             Order::Cut(how) => seat.mailbox.end(End::Cut(how)),
             Order::Stall => seat.mailbox.end(End::Stall),
+            Order::Forget => seat.mailbox.end(End::Forget),
+            Order::NoEcho => seat.mailbox.without_echo(),
+            Order::Unplug => seat.mailbox.end(End::Unplug),
         }
     }
 
@@ -317,7 +320,7 @@ impl Server {
                 let last_words = match ended {
                     Some(Ended::Closed { .. } | Ended::Violation(_)) => true,
                     Some(_) => false,
-                    None => seat.mailbox.ended() == Some(End::Cut(Cut::Fin)),
+                    None => seat.mailbox.ended() != Some(End::Cut(Cut::Reset)),
                 };
                 last_words.then(|| connection.into_stream())
             }

@@ -264,7 +264,8 @@ impl Shard {
         let Some(ended) = ended else {
             return;
         };
-        self.on_fleet(|fleet, now, gate| fleet.ended(now, conn, ended, gate));
+        let ending = connection.ending(ended);
+        self.on_fleet(|fleet, now, gate| fleet.ended(now, conn, ending, gate));
         if matches!(ended, Ended::Violation(_)) {
             linger(connection.into_stream()).await;
         }

@@ -37,7 +37,12 @@ impl From<Order> for Reply {
             Order::Stall => Self::Stall,
             Order::Cut(how) => Self::Cut(how),
             // A call has no open connection to be told on.
-            Order::Accept | Order::Send(_) | Order::Close { .. } => Self::Cut(Cut::Fin),
+            Order::Accept
+            | Order::Send(_)
+            | Order::Close { .. }
+            | Order::Forget
+            | Order::NoEcho
+            | Order::Unplug => Self::Cut(Cut::Fin),
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Which connections the profile's faults strike, and when. What striking means is the gate's and the peers' matter.
 
-use std::time::Duration;
-
 use crate::draw::{Draw, Purpose};
-use crate::profile::{Fault, FaultKind};
+use crate::profile::{Cut, Fault, FaultKind, Quiet, When};
 use crate::time::At;
 
 /// One connection, as faults choose it.
@@ -25,30 +23,60 @@ pub(super) fn of_upgrade(faults: &[Fault], chosen: Chosen, open: usize) -> Optio
         .map(|(n, _)| n)
 }
 
-/// The faults that will strike this connection at an age, each by its place in the list. How many are open is judged
-/// when the age is reached, by [`is_crowded`].
-pub(super) fn by_age(faults: &[Fault], chosen: Chosen) -> impl Iterator<Item = (usize, Duration)> {
+/// The faults that strike a connection, opened now, at a moment: each by its place in the list, and when it is to be
+/// looked at. How many are open is judged then, by [`is_crowded`], and how long it was silent, by [`still_waits`].
+pub(super) fn by_moment(
+    faults: &[Fault],
+    chosen: Chosen,
+    now: At,
+    first_upgrade: At,
+) -> impl Iterator<Item = (usize, At)> {
     faults
         .iter()
         .enumerate()
-        .filter(|(_, fault)| !strikes_upgrade(fault) && fault.at_message.is_none())
+        .filter(|(_, fault)| !strikes_upgrade(fault))
         .filter(move |(n, fault)| chooses(*n, fault, chosen))
-        .map(|(n, fault)| (n, fault.at_age.unwrap_or_default()))
+        .filter_map(move |(n, fault)| {
+            let at = match fault.when {
+                None => now,
+                Some(When::Age(span) | When::Idle(_, span)) => now + span,
+                // What is opened later was not there.
+                Some(When::Time(span)) if first_upgrade + span < now => return None,
+                Some(When::Time(span)) => first_upgrade + span,
+                Some(When::Message(_) | When::Bytes(_)) => return None,
+            };
+            Some((n, at))
+        })
 }
 
-/// The first fault that strikes in place of the answer to the `message`-th message.
+/// When a fault that waits for silence is to be looked at again; `None` when it has been silent for long enough.
+pub(super) fn still_waits(fault: &Fault, now: At, last_in: At, last_out: At) -> Option<At> {
+    let Some(When::Idle(quiet, span)) = fault.when else {
+        return None;
+    };
+    let since = match quiet {
+        Quiet::Either => last_in.max(last_out),
+        Quiet::Client => last_in,
+        Quiet::Server => last_out,
+    };
+    (since + span > now).then(|| since + span)
+}
+
+/// The first fault that strikes in place of the answer to the `message`-th message, of so many bytes.
 pub(super) fn of_message(
     faults: &[Fault],
     chosen: Chosen,
     message: u32,
-    opened: At,
-    now: At,
+    bytes: usize,
     open: usize,
 ) -> Option<usize> {
     let is_due = |fault: &Fault| {
-        fault.at_message == Some(message)
-            && fault.at_age.is_none_or(|age| now.since(opened) >= age)
-            && is_crowded(fault, open)
+        let is_meant = match fault.when {
+            Some(When::Message(n)) => n == message,
+            Some(When::Bytes(most)) => bytes > most as usize,
+            _ => false,
+        };
+        is_meant && is_crowded(fault, open)
     };
     faults
         .iter()
@@ -62,12 +90,14 @@ pub(super) fn is_crowded(fault: &Fault, open: usize) -> bool {
     fault.open_above.is_none_or(|above| open > above as usize)
 }
 
-/// A cut or a stall strikes the upgrade unless it says at which age or message; a Close frame needs an open connection
-/// and strikes it at once.
+/// A cut or a stall strikes the upgrade unless it says when; the others need an open connection and strike it at once.
 const fn strikes_upgrade(fault: &Fault) -> bool {
-    let unplaced = fault.at_age.is_none() && fault.at_message.is_none();
-    fault.what.strikes_upgrade_only()
-        || (unplaced && !matches!(fault.what, FaultKind::Close { .. }))
+    let can = match fault.what {
+        FaultKind::Cut(how) => !matches!(how, Cut::HalfFrame),
+        FaultKind::Stall => true,
+        _ => false,
+    };
+    fault.what.strikes_upgrade_only() || (can && fault.when.is_none())
 }
 
 fn chooses(place: usize, fault: &Fault, chosen: Chosen) -> bool {
@@ -80,16 +110,16 @@ fn chooses(place: usize, fault: &Fault, chosen: Chosen) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::profile::Cut;
 
     fn fault(what: FaultKind) -> Fault {
         Fault {
             every: None,
             chance: None,
             open_above: None,
-            at_age: None,
-            at_message: None,
+            when: None,
             what,
         }
     }
@@ -111,7 +141,7 @@ mod tests {
                     Some(FaultKind::SlowUpgrade { .. }) => 's',
                     Some(FaultKind::Cut(_)) => 'c',
                     Some(FaultKind::Stall) => 'l',
-                    Some(FaultKind::Close { .. }) => '!',
+                    Some(_) => '!',
                 },
             )
             .collect();
@@ -137,7 +167,7 @@ mod tests {
     #[test]
     fn a_fault_of_an_open_connection_spares_the_upgrade() {
         let old = Fault {
-            at_age: Some(Duration::from_secs(9)),
+            when: Some(When::Age(Duration::from_secs(9))),
             ..fault(FaultKind::Cut(Cut::Fin))
         };
         let close = fault(FaultKind::Close {
@@ -146,8 +176,32 @@ mod tests {
         });
         let faults = [old, close];
         check(&faults, 0, "..........");
-        let ages: Vec<_> = by_age(&faults, chosen(1)).collect();
-        assert_eq!(ages, [(0, Duration::from_secs(9)), (1, Duration::ZERO)]);
+        let now = At::from_secs(100);
+        let ages: Vec<_> = by_moment(&faults, chosen(1), now, now).collect();
+        assert_eq!(ages, [(0, At::from_secs(109)), (1, now)]);
+    }
+
+    #[test]
+    fn an_instant_strikes_what_is_open_then_and_a_silence_starts_anew() {
+        let cut = |when| Fault {
+            when: Some(when),
+            ..fault(FaultKind::Cut(Cut::Orderly))
+        };
+        let faults = [cut(When::Time(Duration::from_secs(30)))];
+        let at =
+            |opened| by_moment(&faults, chosen(1), At::from_secs(opened), At::from_secs(5)).next();
+        assert_eq!(at(20), Some((0, At::from_secs(35))));
+        assert_eq!(at(36), None);
+
+        let waits = |quiet, now| {
+            let idle = cut(When::Idle(quiet, Duration::from_secs(10)));
+            let (last_in, last_out) = (At::from_secs(3), At::from_secs(7));
+            still_waits(&idle, At::from_secs(now), last_in, last_out)
+        };
+        assert_eq!(waits(Quiet::Either, 13), Some(At::from_secs(17)));
+        assert_eq!(waits(Quiet::Either, 17), None);
+        assert_eq!(waits(Quiet::Client, 13), None);
+        assert_eq!(waits(Quiet::Server, 13), Some(At::from_secs(17)));
     }
 
     #[test]

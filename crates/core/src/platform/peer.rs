@@ -1,7 +1,6 @@
 //! One peer for each connection that came in: its half of the protocol, its bot's answers, its own limits on messages,
 //! and the faults of open connections. It is small while nobody speaks: what is still to be said waits with the timers.
 
-use super::Order;
 use std::sync::Arc;
 
 use super::bot::{Bot, Said, Utterance};
@@ -9,6 +8,7 @@ use super::enforce::{self, Charge, Count, Evidence, Guard, Guards, Refused, Rule
 use super::fault::{self, Chosen};
 use super::gate::{Gate, key_of, limits_on};
 use super::refusal::{Denial, Shape};
+use super::{By, Order};
 use crate::dialect::{Asked, Expression, Identity, Server};
 use crate::draw::{Draw, Purpose};
 use crate::limit::On;
@@ -58,6 +58,15 @@ impl Shared {
 pub(super) enum Deed {
     Now(Order),
     Later(At, Due),
+    /// Says what the next deed, or a silence from now on, is for.
+    Struck(By),
+}
+
+/// What a peer needs to know of the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crowd {
+    pub(super) open: usize,
+    pub(super) first_upgrade: At,
 }
 
 /// What a timer is for.
@@ -81,7 +90,9 @@ pub(super) struct Peer {
     chosen: Chosen,
     endpoint: usize,
     stage: Stage,
-    opened: At,
+    /// The last frame of the client and to it.
+    last_in: At,
+    pub(super) last_out: At,
     /// What the bot has still to say is said by then.
     spoken: At,
     /// How often the user has spoken.
@@ -136,7 +147,8 @@ impl Peer {
             chosen,
             endpoint,
             stage: Stage::Waiting,
-            opened: At::ZERO,
+            last_in: At::ZERO,
+            last_out: At::ZERO,
             spoken: At::ZERO,
             said: 0,
             tallies: limits
@@ -153,12 +165,19 @@ impl Peer {
     }
 
     /// The upgrade is answered with 101, and the conversation may begin.
-    pub(super) fn accept(&mut self, shared: &Shared, now: At, deeds: &mut Vec<Deed>) {
+    pub(super) fn accept(
+        &mut self,
+        shared: &Shared,
+        now: At,
+        first_upgrade: At,
+        deeds: &mut Vec<Deed>,
+    ) {
         self.stage = Stage::Open;
-        self.opened = now;
+        (self.last_in, self.last_out) = (now, now);
         deeds.push(Deed::Now(Order::Accept));
-        for (fault, age) in fault::by_age(&shared.profile.faults, self.chosen) {
-            deeds.push(Deed::Later(now + age, Due::Fault(fault)));
+        let faults = &shared.profile.faults;
+        for (fault, at) in fault::by_moment(faults, self.chosen, now, first_upgrade) {
+            deeds.push(Deed::Later(at, Due::Fault(fault)));
         }
         if self.server.begins_at_open() {
             self.begin(shared, now, deeds);
@@ -178,7 +197,6 @@ impl Peer {
             limit: refused.limit,
             until: now + wait,
         };
-        self.opened = now;
         deeds.push(Deed::Now(Order::Accept));
         self.deny(shared, now, refused, None, deeds);
     }
@@ -242,6 +260,7 @@ impl Peer {
         if matches!(self.stage, Stage::Waiting | Stage::Stalled) {
             return;
         }
+        self.last_in = now;
         let mut answers = Vec::new();
         let asked = self.server.hear(now, frame, &mut answers);
         if let Err(refused) = judged {
@@ -255,10 +274,12 @@ impl Peer {
         if matches!(asked, Some(Asked::Say { .. })) {
             self.said = self.said.saturating_add(1);
             let faults = &shared.profile.faults;
-            if let Some(fault) =
-                fault::of_message(faults, self.chosen, self.said, self.opened, now, open)
-            {
-                return self.strike(&faults[fault].what, deeds);
+            let bytes = match frame {
+                Incoming::Text(text) => text.len(),
+                Incoming::Binary(bytes) => bytes.len(),
+            };
+            if let Some(fault) = fault::of_message(faults, self.chosen, self.said, bytes, open) {
+                return self.strike(shared, fault, deeds);
             }
         }
         send(answers, deeds);
@@ -278,15 +299,21 @@ impl Peer {
         shared: &Shared,
         now: At,
         due: Due,
-        open: usize,
+        crowd: Crowd,
         deeds: &mut Vec<Deed>,
     ) {
+        let Crowd {
+            open,
+            first_upgrade,
+        } = crowd;
         match (due, self.stage) {
-            (Due::Accept, Stage::Waiting) => self.accept(shared, now, deeds),
-            (Due::Fault(fault), Stage::Open | Stage::Unattended) => {
-                let fault = &shared.profile.faults[fault];
-                if fault::is_crowded(fault, open) {
-                    self.strike(&fault.what, deeds);
+            (Due::Accept, Stage::Waiting) => self.accept(shared, now, first_upgrade, deeds),
+            (Due::Fault(place), Stage::Open | Stage::Unattended) => {
+                let fault = &shared.profile.faults[place];
+                if let Some(at) = fault::still_waits(fault, now, self.last_in, self.last_out) {
+                    deeds.push(Deed::Later(at, Due::Fault(place)));
+                } else if fault::is_crowded(fault, open) {
+                    self.strike(shared, place, deeds);
                 }
             }
             (Due::Say(utterance), Stage::Open) => {
@@ -360,6 +387,7 @@ impl Peer {
         deeds: &mut Vec<Deed>,
     ) {
         let denial = &shared.denials[refused.limit];
+        deeds.push(Deed::Struck(By::Limit(refused.limit)));
         match &denial.shape {
             // A reader of profiles allows no HTTP answer to a message; whoever builds one by hand gets a frame.
             Shape::InBand | Shape::Http { .. } => {
@@ -384,8 +412,9 @@ impl Peer {
         }
     }
 
-    fn strike(&mut self, what: &FaultKind, deeds: &mut Vec<Deed>) {
-        match what {
+    fn strike(&mut self, shared: &Shared, place: usize, deeds: &mut Vec<Deed>) {
+        deeds.push(Deed::Struck(By::Fault(place)));
+        match &shared.profile.faults[place].what {
             FaultKind::Cut(how) => deeds.push(Deed::Now(Order::Cut(*how))),
             FaultKind::Close { code, reason } => deeds.push(Deed::Now(Order::Close {
                 code: *code,
@@ -394,6 +423,15 @@ impl Peer {
             FaultKind::Stall => {
                 self.stage = Stage::Stalled;
                 deeds.push(Deed::Now(Order::Stall));
+            }
+            FaultKind::Forget => {
+                self.stage = Stage::Stalled;
+                deeds.push(Deed::Now(Order::Forget));
+            }
+            FaultKind::NoEcho => deeds.push(Deed::Now(Order::NoEcho)),
+            FaultKind::Unplug => {
+                self.stage = Stage::Stalled;
+                deeds.push(Deed::Now(Order::Unplug));
             }
             // These strike the upgrade, which is over.
             FaultKind::Refuse { .. } | FaultKind::SlowUpgrade { .. } => {}

@@ -117,6 +117,10 @@ impl Game {
                 Order::Close { code, reason } => format!("close {code} {reason}"),
                 Order::Cut(Cut::Fin) => "fin".to_owned(),
                 Order::Cut(Cut::Reset) => "reset".to_owned(),
+                Order::Cut(how) => format!("{how:?}"),
+                Order::Forget => "forget".to_owned(),
+                Order::NoEcho => "no echo".to_owned(),
+                Order::Unplug => "unplug".to_owned(),
                 Order::Stall => "stall".to_owned(),
             };
             let seconds = at.as_secs_f64();
@@ -510,7 +514,7 @@ faults: [{{every: 3, what: {{slow-upgrade: {{by: 1s}}}}}}, {{every: 4, at_age: 2
                         *answers.entry(conn).or_default() += 1;
                     }
                     Order::Refuse(_) => *answers.entry(conn).or_default() += 1,
-                    Order::Send(_) | Order::Stall => prop_assert_eq!(open, Some(true)),
+                    Order::Send(_) | Order::Stall | Order::Forget | Order::NoEcho | Order::Unplug => prop_assert_eq!(open, Some(true)),
                     Order::Close { .. } | Order::Cut(_) => {
                         prop_assert_eq!(open, Some(true));
                         alive.remove(&conn);

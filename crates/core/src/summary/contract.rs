@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Arrivals, Percentiles, Sessions, Summary, Turns, Upgrades};
+use crate::forensics::Explained;
 use crate::limit::{Anchor, Key, Limit};
 use crate::verdict::attribution::{Seen, SeenLaw};
 use crate::verdict::{Attribution, GoalResult, LimitSeen, Verdict};
@@ -27,7 +28,7 @@ pub struct Document<'a> {
     goals: Vec<GoalOut<'a>>,
     arrivals: &'a Arrivals,
     sessions: &'a Sessions,
-    upgrades: &'a Upgrades,
+    upgrades: UpgradesOut<'a>,
     turns: &'a Turns,
     closures: ClosuresOut<'a>,
     phases: Phases,
@@ -54,6 +55,26 @@ struct ClosuresOut<'a> {
     abnormal: u64,
     by_code: &'a BTreeMap<u16, u64>,
     by_cause: &'a BTreeMap<&'static str, u64>,
+    causes: Vec<CauseOut<'a>>,
+    /// So many came after the cap, and are in no cause.
+    left_out: u64,
+}
+
+#[derive(Serialize)]
+struct UpgradesOut<'a> {
+    #[serde(flatten)]
+    figures: &'a Upgrades,
+    causes: Vec<CauseOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct CauseOut<'a> {
+    cause: &'static str,
+    count: u64,
+    confidence: f64,
+    evidence: &'a [String],
+    candidates: Vec<&'static str>,
+    confirm: Option<&'static str>,
 }
 
 /// Empty where the plan has no warm-up: then everything is steady, and stands in the sections above.
@@ -124,13 +145,18 @@ impl<'a> Document<'a> {
             goals: verdict.goals.iter().map(GoalOut::new).collect(),
             arrivals: &summary.arrivals,
             sessions: &summary.sessions,
-            upgrades: &summary.upgrades,
+            upgrades: UpgradesOut {
+                figures: &summary.upgrades,
+                causes: CauseOut::all(&verdict.upgrade_causes),
+            },
             turns: &summary.turns,
             closures: ClosuresOut {
                 clean: summary.closures.clean,
                 abnormal: summary.closures.abnormal,
                 by_code: &summary.closures.by_code,
                 by_cause: &verdict.by_cause,
+                causes: CauseOut::all(&verdict.causes),
+                left_out: summary.autopsy.deaths_left_out,
             },
             phases: Phases {
                 warm_up: BTreeMap::new(),
@@ -148,6 +174,24 @@ impl<'a> Document<'a> {
             why: &verdict.why,
             next_steps: &verdict.next_steps,
         }
+    }
+}
+
+impl<'a> CauseOut<'a> {
+    fn all(causes: &'a [Explained]) -> Vec<Self> {
+        let one = |explained: &'a Explained| Self {
+            cause: explained.cause.name(),
+            count: explained.count,
+            confidence: explained.confidence,
+            evidence: &explained.evidence,
+            candidates: explained
+                .candidates
+                .iter()
+                .map(|cause| cause.name())
+                .collect(),
+            confirm: explained.confirm,
+        };
+        causes.iter().map(one).collect()
     }
 }
 

@@ -49,7 +49,7 @@ impl Close {
             (false, Ended::NoEcho | Ended::Fin { .. } | Ended::Reset | Ended::TimedOut) => {
                 Self::Silent
             }
-            (false, Ended::Violation(_)) => Self::Violation,
+            (false, Ended::Violation(_) | Ended::Tls(_)) => Self::Violation,
             (false, Ended::Local) => Self::Local,
         }
     }

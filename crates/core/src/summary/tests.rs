@@ -45,14 +45,7 @@ fn conversation(user: u32) -> impl Strategy<Value = Vec<Sample>> {
                         false,
                     ),
                 };
-                push(
-                    at,
-                    What::Closure(Closure {
-                        opened,
-                        how,
-                        expected,
-                    }),
-                );
+                push(at, What::Closure(Closure::new(opened, how, expected)));
             }
             let outcome = match outcome {
                 0 => SessionOutcome::Completed,

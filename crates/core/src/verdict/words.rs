@@ -1,9 +1,11 @@
 //! The sentences of a verdict: what was seen, what was asked and delivered, what to do next.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::attribution::SeenLaw;
 use super::{Attribution, Findings, Kind, LimitSeen, window};
+use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
 use crate::plan::{Each, Exhausted, Load, Pace, Target};
 use crate::summary::Event;
@@ -51,7 +53,24 @@ impl Findings<'_> {
                 statuses.join(", ")
             ));
         }
-        why.extend(self.causes.sentence.clone());
+        // What a limit or the platform answered is told above.
+        let answered = |group: &&Explained| {
+            matches!(
+                group.cause,
+                Cause::RefusedByLimit | Cause::RefusedByPlatform
+            )
+        };
+        let failed = self.upgrade_causes.iter().filter(|group| !answered(group));
+        why.extend(failed.map(|group| group.in_words("upgrade")));
+        let mut causes: Vec<_> = self.causes.iter().collect();
+        // Our own faults first, then the causes of the most.
+        causes.sort_by_key(|group| (group.cause != Cause::ThisGenerator, Reverse(group.count)));
+        why.extend(
+            causes
+                .iter()
+                .take(MOST_CAUSES)
+                .map(|group| group.in_words("socket")),
+        );
         why.extend(self.never_began());
         why.extend(self.unanswered());
         why
@@ -187,6 +206,16 @@ impl Findings<'_> {
             ));
             steps.extend(self.next_run(seen.law));
         }
+        let mut told: Vec<&str> = Vec::new();
+        for group in self.upgrade_causes.iter().chain(&self.causes) {
+            if let Some(confirm) = group.confirm
+                && !told.contains(&confirm)
+                && told.len() < MOST_CONFIRMS
+            {
+                told.push(confirm);
+                steps.push(format!("To be sure of {}: {confirm}.", group.cause.name()));
+            }
+        }
         steps
     }
 
@@ -295,6 +324,11 @@ impl Findings<'_> {
         }
     }
 }
+
+/// More sentences about closures than these hide the rest of the verdict; the summary has all.
+const MOST_CAUSES: usize = 6;
+
+const MOST_CONFIRMS: usize = 3;
 
 /// A spacing that no law with this quota and window refuses, whatever its anchor.
 fn safe_rate(quota: u64, window: Duration) -> f64 {

@@ -110,6 +110,17 @@ impl Decoder {
         }
     }
 
+    /// So many bytes have arrived of a frame, or of a message in several frames, that is not whole yet.
+    pub fn unfinished_bytes(&self) -> u32 {
+        let State::Partial(partial) = &self.state else {
+            return 0;
+        };
+        let frame = partial.frame.map_or(0, |frame| frame.done.max(1));
+        let message = partial.message.as_ref().map_or(0, |m| m.bytes.len().max(1));
+        let all = frame.max(message as u64) + u64::from(partial.head_len);
+        u32::try_from(all).unwrap_or(u32::MAX)
+    }
+
     /// Whether the stream may end here without cutting a frame or a message in two.
     pub const fn is_between_messages(&self) -> bool {
         matches!(self.state, State::Idle | State::Closed)

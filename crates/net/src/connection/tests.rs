@@ -339,6 +339,8 @@ enum Does {
     Fin,
     /// FIN, and over TLS a close_notify before it.
     Shutdown,
+    /// A fatal alert, where there is TLS.
+    Alert,
     Reset,
     /// Sends these bytes, and leaves at the first byte of an answer.
     Says(Vec<u8>),
@@ -362,6 +364,10 @@ async fn end_of(does: Does, tls: bool, we_close: bool) -> Option<Ended> {
         stream.read_exact(&mut frame).await.unwrap();
         match does {
             Does::Fin => stream.cut(Cut::Fin),
+            Does::Alert => {
+                stream.fail_tls().await;
+                stream.cut(Cut::Fin);
+            }
             Does::Shutdown => stream.shutdown().await.unwrap(),
             Does::Reset => return stream.cut(Cut::Reset),
             Does::Says(bytes) => {
@@ -410,6 +416,13 @@ async fn each_end_is_observed_as_what_it_was() {
 
     check(Does::Fin, false, fin(None), fin(Some(false))).await;
     check(Does::Shutdown, false, fin(None), fin(Some(true))).await;
+    check(
+        Does::Alert,
+        false,
+        fin(None),
+        Ended::Tls("alert bad_record_mac"),
+    )
+    .await;
     both(Does::Reset, false, Ended::Reset).await;
     both(Does::Says(vec![0x88, 0]), false, closed(None, Side::Them)).await;
     both(

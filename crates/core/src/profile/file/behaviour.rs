@@ -10,7 +10,7 @@ use super::{all, optional, required, text};
 use crate::document::values::{Spread, Texts};
 use crate::document::{Document, Field, Place, Wrong};
 use crate::draw;
-use crate::profile::{Apology, Bot, Fault, FaultKind, Intent};
+use crate::profile::{Apology, Bot, Fault, FaultKind, Intent, Quiet, When};
 
 pub(super) fn faults(raw: Maybe<Vec<Field<raw::Fault>>>, document: &Document) -> Vec<Fault> {
     let list = optional(raw).unwrap_or_default();
@@ -23,6 +23,7 @@ pub(super) fn faults(raw: Maybe<Vec<Field<raw::Fault>>>, document: &Document) ->
 }
 
 fn fault(raw: raw::Fault, here: Place, document: &Document) -> Option<Fault> {
+    let moments: Vec<_> = moments(&raw, document).collect();
     let what = required(raw.what, "what", here, document)
         .and_then(|(raw, place)| fault_kind(raw, place, document));
     if let Some(chance) = &raw.chance
@@ -35,38 +36,78 @@ fn fault(raw: raw::Fault, here: Place, document: &Document) -> Option<Fault> {
             "write a number above 0 and at most 1, like 0.05 for one in twenty",
         );
     }
-    let (age, message) = (raw.at_age.as_ref(), raw.at_message.as_ref());
-    if what.as_ref().is_some_and(FaultKind::strikes_upgrade_only) {
-        let keys = [
-            ("at_age", age.map(|field| field.key)),
-            ("at_message", message.map(|field| field.key)),
-        ];
-        for (name, key) in keys {
-            if let Some(key) = key {
-                document.complain_that(
-                    key,
-                    format!(
-                        "'{name}' is about an open connection, and this fault strikes the upgrade"
-                    ),
-                    "remove it; an open connection can be hit by cut, stall or close",
-                );
-            }
+    let is_upgrades = what.as_ref().is_some_and(FaultKind::strikes_upgrade_only);
+    let mut when = None;
+    for (name, key, value) in moments {
+        if is_upgrades {
+            document.complain_that(
+                key,
+                format!("'{name}' is about an open connection, and this fault strikes the upgrade"),
+                "remove it; an open connection can be hit by cut, stall, forget, unplug or close",
+            );
+        } else if let Some((first, _)) = when {
+            document.complain_that(
+                key,
+                format!("'{first}' and '{name}' exclude each other"),
+                "keep the moment that is meant, or write two faults",
+            );
+        } else {
+            when = Some((name, value));
         }
-    } else if let (Some(_), Some(message)) = (age, message) {
-        document.complain_that(
-            message.key,
-            "'at_age' and 'at_message' exclude each other",
-            "keep the moment that is meant, or write two faults",
-        );
     }
     Some(Fault {
         every: optional(raw.every).map(|count| count.0.get()),
         chance: optional(raw.chance),
         open_above: optional(raw.open_above),
-        at_age: optional(raw.at_age).map(|span| span.0),
-        at_message: optional(raw.at_message).map(|count| count.0.get()),
+        when: when.and_then(|(_, when)| when),
         what: what?,
     })
+}
+
+/// Every key that says when, where it stands, and what it means.
+fn moments(
+    raw: &raw::Fault,
+    document: &Document,
+) -> impl Iterator<Item = (&'static str, Place, Option<When>)> {
+    fn given<T>(
+        name: &'static str,
+        field: &Maybe<T>,
+        when: impl FnOnce(&T) -> Option<When>,
+    ) -> Option<(&'static str, Place, Option<When>)> {
+        let field = field.as_ref()?;
+        Some((name, field.key, field.as_ref().and_then(when)))
+    }
+    [
+        given("at_age", &raw.at_age, |span| Some(When::Age(span.0))),
+        given("at_time", &raw.at_time, |span| Some(When::Time(span.0))),
+        given("at_idle", &raw.at_idle, |idle| self::idle(idle, document)),
+        given("at_message", &raw.at_message, |count| {
+            Some(When::Message(count.0.get()))
+        }),
+        given("over_bytes", &raw.over_bytes, |count| {
+            Some(When::Bytes(count.0.get()))
+        }),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn idle(raw: &raw::Idle, document: &Document) -> Option<When> {
+    let (quiet, field) = match raw {
+        raw::Idle::Either(field) => (Quiet::Either, field),
+        raw::Idle::Client(field) => (Quiet::Client, field),
+        raw::Idle::Server(field) => (Quiet::Server, field),
+    };
+    let span = field.as_ref()?.0;
+    if span.is_zero() {
+        document.complain_that(
+            field.place,
+            "nothing is silent for no time at all",
+            "write a span like 60s, or 'at_age: 0s' to strike at once",
+        );
+        return None;
+    }
+    Some(When::Idle(quiet, span))
 }
 
 fn fault_kind(raw: raw::What, here: Place, document: &Document) -> Option<FaultKind> {
@@ -87,6 +128,9 @@ fn fault_kind(raw: raw::What, here: Place, document: &Document) -> Option<FaultK
         }
         raw::What::Cut(how) => FaultKind::Cut(cut(how)),
         raw::What::Stall => FaultKind::Stall,
+        raw::What::Forget => FaultKind::Forget,
+        raw::What::NoEcho => FaultKind::NoEcho,
+        raw::What::Unplug => FaultKind::Unplug,
         raw::What::Close(raw) => {
             let code = code(raw.code, here, document);
             let reason = raw.reason.and_then(|field| reason(field, document));

@@ -473,6 +473,9 @@ pub(super) fn shedding(raw: Field<raw::Shedding>, document: &Document) -> Option
 pub(super) const fn cut(raw: raw::Cut) -> Cut {
     match raw {
         raw::Cut::Fin => Cut::Fin,
+        raw::Cut::Orderly => Cut::Orderly,
+        raw::Cut::HalfFrame => Cut::HalfFrame,
+        raw::Cut::Alert => Cut::Alert,
         raw::Cut::Reset => Cut::Reset,
     }
 }

@@ -381,12 +381,19 @@ pub(super) enum Victim {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Cut {
+    /// The end of the stream; over TLS without a close_notify before it.
     Fin,
+    /// The end of the stream; over TLS behind a close_notify.
+    Orderly,
     Reset,
+    /// The beginning of a frame, and then the end of the stream.
+    HalfFrame,
+    /// A fatal alert of TLS; the end of the stream where there is no TLS.
+    Alert,
 }
 
-/// All conditions given must hold; with none it always happens. A cut or a stall without `at_age` and `at_message`
-/// strikes the upgrade.
+/// All conditions given must hold; with none it always happens. A cut or a stall that does not say when (`at_age`,
+/// `at_time`, `at_idle`, `at_message`, `over_bytes`) strikes the upgrade.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {
@@ -399,9 +406,23 @@ pub(super) struct Fault {
     pub(super) open_above: Maybe<u32>,
     /// Once the connection is so old.
     pub(super) at_age: Maybe<Span>,
+    /// So long after the platform's first upgrade: strikes everything that is open then.
+    pub(super) at_time: Maybe<Span>,
+    /// Once nothing was said for so long: `{either: 60s}`, or `server` or `client` to count one side's silence alone.
+    pub(super) at_idle: Maybe<Idle>,
     /// In place of the answer to the n-th message.
     pub(super) at_message: Maybe<Count>,
+    /// In place of the answer to a message of more bytes.
+    pub(super) over_bytes: Maybe<Count>,
     pub(super) what: Field<What>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Idle {
+    Either(Field<Span>),
+    Client(Field<Span>),
+    Server(Field<Span>),
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -415,6 +436,12 @@ pub(super) enum What {
     Cut(Cut),
     /// Nothing is answered any more.
     Stall,
+    /// The connection is forgotten without a word; the client's next message gets an RST.
+    Forget,
+    /// The client's Close frame is not answered by one; the stream ends.
+    NoEcho,
+    /// Nothing arrives any more in either direction, as when a cable is pulled.
+    Unplug,
     /// The connection gets a Close frame.
     Close(Close),
 }

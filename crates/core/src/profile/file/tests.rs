@@ -409,8 +409,8 @@ fn complaints_about_faults() {
 ",
         ),
         "
-6:6: 'at_age' is about an open connection, and this fault strikes the upgrade | remove it; an open connection can be hit by cut, stall or close
-7:6: 'at_message' is about an open connection, and this fault strikes the upgrade | remove it; an open connection can be hit by cut, stall or close
+6:6: 'at_age' is about an open connection, and this fault strikes the upgrade | remove it; an open connection can be hit by cut, stall, forget, unplug or close
+7:6: 'at_message' is about an open connection, and this fault strikes the upgrade | remove it; an open connection can be hit by cut, stall, forget, unplug or close
 7:47: an upgrade that is late by nothing is not slow | write a span like 2s
 8:14: 1.5 is not a chance | write a number above 0 and at most 1, like 0.05 for one in twenty
 9:14: 0 is not a chance | write a number above 0 and at most 1, like 0.05 for one in twenty
@@ -418,7 +418,7 @@ fn complaints_about_faults() {
 10:18: 'at_age' and 'at_message' exclude each other | keep the moment that is meant, or write two faults
 11:27: close code 1015 may not be sent | write one of 1000 to 1003, 1007 to 1014 or 3000 to 4999; to end without a Close frame, write fin or reset
 12:30: a status of 101 refuses nothing | write one from 300 to 599, like 429 or 503
-13:12: 'explode' is not one of the words allowed here | allowed here: refuse, slow-upgrade, cut, stall, close",
+13:12: 'explode' is not one of the words allowed here | allowed here: refuse, slow-upgrade, cut, stall, forget, no-echo, unplug, close",
     );
 }
 

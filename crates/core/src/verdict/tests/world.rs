@@ -263,11 +263,7 @@ fn keep(recorder: &mut Recorder, at: At, user: u32, retry_after: Option<u64>) {
 
 pub(super) fn close(recorder: &mut Recorder, at: At, opened: At, user: u32, how: Ended) {
     let expected = matches!(how, Ended::Closed { .. });
-    let closure = Closure {
-        opened,
-        how,
-        expected,
-    };
+    let closure = Closure::new(opened, how, expected);
     record(recorder, at, user, What::Closure(closure));
     let outcome = if expected {
         SessionOutcome::Completed

@@ -1,113 +1,62 @@
 //! Did the gateway shed the conversations that died without a Close frame? Told by how closely their ends follow
-//! refusals. Other causes of a 1006 are not searched for here.
+//! refusals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::outage::Refusals;
-use super::window::{laplace, seconds};
-use crate::summary::{Close, Event, Moment, Summary};
+use super::cohort::Cohort;
+use super::{Case, Cause, Explained};
+use crate::summary::Death;
 use crate::time::At;
 
-/// Why conversations ended that nobody wanted to end.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Causes {
-    pub(super) by_cause: BTreeMap<&'static str, u64>,
-    pub(super) shed: u64,
-    /// A sentence, where there is something to say.
-    pub(super) sentence: Option<String>,
-}
-
 /// What is needed of a run to judge its silent ends.
-struct Ends<'a> {
-    silent: Vec<&'a Moment>,
+pub(super) struct Ends<'a> {
     /// Answers of limits, in order.
-    refusals: Vec<At>,
+    refusals: &'a [At],
     /// Every stretch for which a conversation was open.
-    open: Vec<(At, At)>,
-}
-
-pub(super) fn causes(summary: &Summary) -> Causes {
-    let mut by_cause = BTreeMap::new();
-    for moment in &summary.moments {
-        let cause = match moment.event {
-            Event::Closed(Close::Said) => SAID,
-            Event::Closed(Close::Violation) => VIOLATION,
-            Event::Closed(Close::Local) => LOCAL,
-            _ => continue,
-        };
-        *by_cause.entry(cause).or_default() += 1;
-    }
-    let ends = Ends::new(summary);
-    let silent = ends.silent.len() as u64;
-    let (shed, sentence) = match ends.shed() {
-        Some((shed, sentence)) => (shed, Some(sentence)),
-        None if silent > 0 => {
-            let who = if silent == 1 { "socket" } else { "sockets" };
-            let sentence = format!(
-                "{silent} {who} died without a Close frame; nothing in this run shows why."
-            );
-            (0, Some(sentence))
-        }
-        None => (0, None),
-    };
-    for (cause, count) in [(SHED, shed), (UNDETERMINED, silent - shed)] {
-        if count > 0 {
-            by_cause.insert(cause, count);
-        }
-    }
-    Causes {
-        by_cause,
-        shed,
-        sentence,
-    }
+    open: &'a [(At, At)],
 }
 
 impl<'a> Ends<'a> {
-    fn new(summary: &'a Summary) -> Self {
-        let refusals = Refusals::of(summary);
-        let mut ends = Self {
-            silent: Vec::new(),
-            refusals: Vec::new(),
-            open: Vec::new(),
-        };
-        for moment in &summary.moments {
-            match moment.event {
-                Event::Closed(close) => {
-                    ends.open.push((moment.from, moment.at));
-                    if close == Close::Silent {
-                        ends.silent.push(moment);
-                    }
-                }
-                _ if refusals.by_limit(moment).is_some() => ends.refusals.push(moment.at),
-                _ => {}
-            }
+    pub(super) fn new(case: &'a Case<'_>) -> Self {
+        Self {
+            refusals: &case.refusals,
+            open: &case.open,
         }
-        ends
     }
 
-    /// How many were shed, in a sentence. `None` when they are too few, too far from refusals, or so many refusals came
-    /// that any end would have been close to one and no rhythm shows.
-    fn shed(&self) -> Option<(u64, String)> {
-        let matched: Vec<_> = self
-            .silent
+    /// Those that were shed, of `left`. `None` when they are too few, when too many others died too, when they are too
+    /// far from refusals, or when so many refusals came that any end would have been close to one and no rhythm shows.
+    pub(super) fn shed(&self, deaths: &[Death], left: &[usize], share: f64) -> Option<Cohort> {
+        let (members, matched): (Vec<usize>, Vec<_>) = left
             .iter()
-            .filter_map(|moment| self.refusal_before(moment.at))
+            .filter_map(|n| Some((*n, self.refusal_before(deaths[*n].at)?)))
+            .unzip();
+        let (all, close) = (left.len(), matched.len());
+        if close < FEWEST || (close as f64) < all as f64 * share {
+            return None;
+        }
+        // Each has to have a refusal of its own.
+        let around: BTreeSet<_> = members
+            .iter()
+            .flat_map(|n| self.refusals_around(deaths[*n].at))
             .collect();
-        let (all, close) = (self.silent.len(), matched.len());
-        if all < FEWEST || (close as f64) < all as f64 * NEARLY_ALL {
+        if around.len() < close {
             return None;
         }
         let every = (self.refusals.len() as f64 / close as f64).round() as usize;
         let rhythm = rhythm(&matched, every);
-        let by_chance = binomial_tail(all, close, self.covered());
-        let by_chance = rhythm.map_or(by_chance, |chance| by_chance.min(chance));
-        if by_chance > UNLIKELY {
+        let covered = self.covered();
+        let by_accident = binomial_tail(all, close, covered);
+        let by_chance = rhythm.map_or(by_accident, |chance| by_accident.min(chance));
+        // So many of them would have been close to a refusal anyway.
+        let strays = (all - close) as f64 * covered / (1.0 - covered).max(0.01);
+        if by_chance > UNLIKELY || strays > close as f64 * MOST_STRAYS {
             return None;
         }
         let furthest = matched.iter().map(|(_, after)| *after).max()?;
         // Up to the next tenth of a second: a finer figure would claim more than the clocks give.
-        let tenths = furthest.as_millis().div_ceil(100).max(1) as u64;
+        let tenths = furthest.as_millis().div_ceil(100).max(1);
         let of_what = match (rhythm, every) {
             (Some(_), 2..) => format!("every {} refusal", ordinal(every)),
             _ => format!(
@@ -115,17 +64,24 @@ impl<'a> Ends<'a> {
                 self.refusals.len() as f64 / close as f64
             ),
         };
-        let confidence = (1.0 - by_chance).min(laplace(close, all)) * 100.0;
+        let laplace = (close + 1) as f64 / (all + 2) as f64;
+        let confidence = (1.0 - by_chance)
+            .min(laplace.max(1.0 - strays / close as f64 - 1.0 / (close + 2) as f64));
         let who = if close == all {
             format!("{all} sockets died without a Close frame, each")
         } else {
             format!("{all} sockets died without a Close frame, {close} of them")
         };
-        let sentence = format!(
-            "{who} within {} of {of_what}: shed by the gateway ({confidence:.0} %), not by the bot.",
-            seconds(Duration::from_millis(tenths * 100)),
-        );
-        Some((close as u64, sentence))
+        let within = tenths as f64 / 10.0;
+        let mut explained = Explained::new(Cause::ShedByGateway, confidence);
+        explained
+            .evidence
+            .push(format!("{who} within {within} s of {of_what}."));
+        Some(Cohort {
+            moment: None,
+            members,
+            explained,
+        })
     }
 
     /// The number of the refusal, from 1, that came just before this moment, and how long before.
@@ -138,10 +94,21 @@ impl<'a> Ends<'a> {
         (after <= CLOSE_BY).then_some((number, after))
     }
 
+    /// Those among which the one that cost it its life would be.
+    fn refusals_around(&self, at: At) -> std::ops::Range<usize> {
+        let from = self
+            .refusals
+            .partition_point(|refusal| *refusal + CLOSE_BY < at);
+        let to = self
+            .refusals
+            .partition_point(|refusal| *refusal <= at + CROSSING);
+        from..to.max(from)
+    }
+
     /// The share of all open time that lies so close behind a refusal: the chance that an end falls there by accident.
     fn covered(&self) -> f64 {
         let mut stretches: Vec<(At, At)> = Vec::new();
-        for refusal in &self.refusals {
+        for refusal in self.refusals {
             let (from, to) = (*refusal - CROSSING, *refusal + CLOSE_BY);
             match stretches.last_mut() {
                 Some((_, end)) if *end >= from => *end = to.max(*end),
@@ -162,7 +129,7 @@ impl<'a> Ends<'a> {
             let (from, to) = stretches[last];
             before[last] + at.min(to).since(from).as_secs_f64()
         };
-        for (from, to) in &self.open {
+        for (from, to) in self.open {
             covered += until(*to) - until(*from);
             open += to.since(*from).as_secs_f64();
         }
@@ -186,7 +153,7 @@ fn rhythm(matched: &[(usize, Duration)], every: usize) -> Option<f64> {
 }
 
 /// The chance of at least `hits` in `of` trials, each with chance `p`.
-fn binomial_tail(of: usize, hits: usize, p: f64) -> f64 {
+pub(super) fn binomial_tail(of: usize, hits: usize, p: f64) -> f64 {
     if p >= 1.0 || hits == 0 {
         return 1.0;
     }
@@ -216,14 +183,13 @@ fn ordinal(n: usize) -> String {
         .map_or_else(|| format!("{n}th"), |word| (*word).to_owned())
 }
 
-const SHED: &str = "shed-by-gateway";
-const UNDETERMINED: &str = "undetermined";
-const SAID: &str = "close-frame-from-platform";
-const VIOLATION: &str = "protocol-violation";
-const LOCAL: &str = "this-generator";
 /// Fewer prove nothing.
 const FEWEST: usize = 5;
-const NEARLY_ALL: f64 = 0.9;
+pub(super) const NEARLY_ALL: f64 = 0.9;
+/// Once those of other causes are set aside.
+pub(super) const ENOUGH: f64 = 0.5;
+/// Of those close to a refusal, so many may have died of something else.
+const MOST_STRAYS: f64 = 0.1;
 /// An end so soon after a refusal goes with it.
 const CLOSE_BY: Duration = Duration::from_millis(150);
 /// The end may be read here a little before the refusal that caused it.

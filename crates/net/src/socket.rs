@@ -1,0 +1,58 @@
+//! What the operating system knows of a socket that died, for the search for the cause; and how the emulator makes one
+//! deaf. Where a system offers neither, nothing is known and nothing is done.
+
+use plimsoll_core::wire::Socket;
+use tokio::net::TcpStream;
+
+/// One system call. `errno` is the error that reading or writing ended with; 0 for none.
+#[cfg(target_os = "linux")]
+pub(crate) fn facts(tcp: &TcpStream, errno: i32) -> Option<Socket> {
+    use std::os::fd::AsRawFd as _;
+
+    // Neither rustix nor socket2 reads TCP_INFO.
+    #[expect(
+        unsafe_code,
+        reason = "a plain structure of integers, for which zeros are a value"
+    )]
+    // SAFETY: `tcp_info` holds integers only.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    #[expect(unsafe_code, reason = "getsockopt fills a structure through a pointer")]
+    // SAFETY: both pointers are to live locals, and `length` is the size of the first; the descriptor is borrowed.
+    let done = unsafe {
+        libc::getsockopt(
+            tcp.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    (done == 0).then_some(Socket {
+        unacked: info.tcpi_unacked,
+        resending: info.tcpi_retransmits.max(info.tcpi_backoff),
+        retransmits: info.tcpi_total_retrans,
+        errno,
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn facts(_tcp: &TcpStream, errno: i32) -> Option<Socket> {
+    (errno != 0).then(|| Socket {
+        errno,
+        ..Socket::default()
+    })
+}
+
+/// From here on no segment gets in, so that the peer is not even acknowledged.
+#[cfg(target_os = "linux")]
+pub(crate) fn deafen(tcp: &TcpStream) {
+    // Berkeley Packet Filter: return 0, keep nothing of any packet.
+    const RETURN: u16 = 0x06;
+    let drop_all = [socket2::SockFilter::new(RETURN, 0, 0, 0)];
+    // It fails only on a socket that is already dead.
+    let _ = socket2::SockRef::from(tcp).attach_filter(&drop_all);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn deafen(_tcp: &TcpStream) {}
