@@ -86,6 +86,7 @@ pub struct Fleet {
     /// Users whose next conversation begins then.
     again: BinaryHeap<Reverse<(At, Who)>>,
     conns: u64,
+    stopped: bool,
     out: Output,
 }
 
@@ -133,6 +134,7 @@ impl Fleet {
             timers: BinaryHeap::new(),
             again: BinaryHeap::new(),
             conns: 0,
+            stopped: false,
             out: Output::default(),
         }
     }
@@ -246,8 +248,11 @@ impl Fleet {
         self.on(now, conn, gate, |session, cx| session.ended(now, how, cx));
     }
 
-    /// Starts nothing more, and ends open conversations politely.
+    /// Starts nothing more, and ends open conversations politely. The second call costs nothing.
     pub fn stop(&mut self, now: At, gate: &mut dyn Gatekeeper) {
+        if std::mem::replace(&mut self.stopped, true) {
+            return;
+        }
         for group in 0..self.groups.len() {
             self.end_group(now, group, gate);
         }

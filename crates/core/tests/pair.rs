@@ -233,6 +233,24 @@ groups:
     identities(&summary);
 }
 
+#[test]
+fn a_miss_that_aborts_stops_everybody_once() {
+    let plan = read(
+        "version: 1
+target: emulator
+load: {users: 4000, ramp_up: 2s, loops: 3}
+conversation: [{say: hi}, {think: {uniform: [3s, 4s]}}, {say: bye, expect: {contains: nothing like it}, on_miss: abort}]
+",
+        &[],
+    );
+    let summary = play(&plan, &plan.platform, &Network::default()).summary(&plan);
+    let s = &summary.sessions;
+    assert_eq!((s.due, s.opened, s.failed), (4_000, 4_000, 1));
+    assert_eq!((s.aborted, s.not_started), (3_999, 8_000));
+    assert_eq!(summary.closures.clean, 4_000);
+    identities(&summary);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
