@@ -165,6 +165,29 @@ conversation: [{say: hi}, {think: 4s}, {say: bye}]
 }
 
 #[test]
+fn who_is_still_held_at_the_end_of_a_duration_is_not_let_go_after_it() {
+    let plan = read(
+        "version: 1
+target: emulator
+admission: {pace: 1/s}
+load: {users: 20, duration: 5s}
+conversation: [{say: hi}, {think: 20s}, {say: bye}]
+",
+        &[],
+    );
+    let end = At::from_secs(5);
+    let played = play_watched(&plan, &plan.platform, &Network::default(), &mut |sample| {
+        if let What::Upgrade(upgrade) = sample.what {
+            assert!(upgrade.connected < end, "{}", upgrade.connected);
+        }
+    });
+    let summary = played.summary(&plan);
+    let s = &summary.sessions;
+    assert_eq!((s.due, s.completed, s.not_started), (20, 5, 15));
+    identities(&summary);
+}
+
+#[test]
 fn what_is_open_half_a_minute_after_a_duration_is_stopped_politely() {
     let plan = read(
         "version: 1
