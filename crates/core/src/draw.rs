@@ -183,6 +183,53 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_are_neighbours_draw_as_if_they_were_strangers() {
+        // 64 bits of two independent draws differ in 32 on average, with a standard deviation of 4 for each pair.
+        let far = |one: Draw, other: Draw| (one.bits() ^ other.bits()).count_ones();
+        type Pair = fn(Draw, u64) -> (Draw, Draw);
+        let pairs: [Pair; 4] = [
+            |base, n| (base.of(n), base.of(n + 1)),
+            |base, n| (base.of(n).of(n + 1), base.of(n + 1).of(n)),
+            |base, n| (base.of(n).of(n), base.of(0)),
+            |base, n| (base.of(n), base.of(n).of(n)),
+        ];
+        for pair in pairs {
+            for seed in 0..4 {
+                let distances = (0..10_000).map(|n| {
+                    let (one, other) = pair(Draw::new(seed), n);
+                    far(one, other)
+                });
+                let mean = f64::from(distances.sum::<u32>()) / 10_000.0;
+                assert!((mean - 32.0).abs() < 0.2, "seed {seed}: {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_spread_is_too_wide_or_too_narrow_to_draw_from() {
+        let extremes =
+            [0, 1, 1_000_000_000, 366 * 86_400 * 1_000_000_000].map(Duration::from_nanos);
+        for a in extremes {
+            for b in extremes {
+                for n in 0..200 {
+                    let draw = Draw::new(3).of(n);
+                    let (low, high) = (a.min(b), a.max(b));
+                    assert!(Spread::Uniform(low, high).sample(draw) <= LONGEST);
+                    assert!(Spread::Normal { mean: a, sd: b }.sample(draw) <= LONGEST);
+                    assert!(Spread::Exponential { mean: a }.sample(draw) <= LONGEST);
+                    if low < high && !low.is_zero() {
+                        let fat = Spread::LogNormal {
+                            median: low,
+                            p95: high,
+                        };
+                        assert!(fat.sample(draw) <= LONGEST);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_uuid_has_the_form_of_version_4() {
         for n in 0..100 {
             let uuid = Draw::new(n).uuid();

@@ -86,6 +86,7 @@ pub struct Fleet {
     /// Users whose next conversation begins then.
     again: BinaryHeap<Reverse<(At, Who)>>,
     conns: u64,
+    stopped: bool,
     out: Output,
 }
 
@@ -133,6 +134,7 @@ impl Fleet {
             timers: BinaryHeap::new(),
             again: BinaryHeap::new(),
             conns: 0,
+            stopped: false,
             out: Output::default(),
         }
     }
@@ -148,7 +150,7 @@ impl Fleet {
             .groups
             .iter()
             .filter(|group| group.afloat > 0)
-            .map(|group| group.stops)
+            .map(|group| group.ends.min(group.stops))
             .min();
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let again = self.again.peek().map(|Reverse((at, _))| *at);
@@ -164,6 +166,8 @@ impl Fleet {
         for group in 0..self.groups.len() {
             if now >= self.groups[group].stops {
                 self.end_group(now, group, gate);
+            } else if now >= self.groups[group].ends {
+                self.end_starts(now, group, gate);
             }
         }
         while let Some((planned, who)) = self.next_due(now) {
@@ -253,8 +257,11 @@ impl Fleet {
         self.on(now, conn, gate, |session, cx| session.ended(now, end, cx));
     }
 
-    /// Starts nothing more, and ends open conversations politely.
+    /// Starts nothing more, and ends open conversations politely. The second call costs nothing.
     pub fn stop(&mut self, now: At, gate: &mut dyn Gatekeeper) {
+        if std::mem::replace(&mut self.stopped, true) {
+            return;
+        }
         for group in 0..self.groups.len() {
             self.end_group(now, group, gate);
         }
@@ -440,19 +447,30 @@ impl Fleet {
 
     /// Nobody of the group starts any more, and its conversations end politely.
     fn end_group(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
+        self.end_starts(now, group, gate);
+        self.groups[group].stops = At::NEVER;
+        self.stop_those(now, gate, |session| usize::from(session.who.group) == group);
+    }
+
+    /// Nobody of the group starts any more, nor do those whom admission holds.
+    fn end_starts(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
         let muster = &mut self.groups[group];
-        (muster.upcoming, muster.loops, muster.stops) = (None, None, At::NEVER);
+        (muster.upcoming, muster.loops, muster.ends) = (None, None, At::NEVER);
         self.again
             .retain(|Reverse((_, who))| usize::from(who.group) != group);
-        let of_group = |(conn, afloat): (&ConnId, &Afloat)| {
-            (usize::from(afloat.session.who.group) == group).then_some(*conn)
-        };
-        for conn in self
-            .sessions
-            .iter()
-            .filter_map(of_group)
-            .collect::<Vec<_>>()
-        {
+        self.stop_those(now, gate, |session| {
+            usize::from(session.who.group) == group && session.is_held()
+        });
+    }
+
+    fn stop_those(
+        &mut self,
+        now: At,
+        gate: &mut dyn Gatekeeper,
+        wanted: impl Fn(&Session) -> bool,
+    ) {
+        let chosen = |(conn, afloat): (&ConnId, &Afloat)| wanted(&afloat.session).then_some(*conn);
+        for conn in self.sessions.iter().filter_map(chosen).collect::<Vec<_>>() {
             self.on(now, conn, gate, |session, cx| session.stop(now, cx));
         }
     }
@@ -474,7 +492,10 @@ impl Muster {
                     .map_or(u32::MAX, |max| share(max.get(), stripe)),
             ),
         };
-        let upcoming = schedule.due(first).map(|at| (first, at));
+        let upcoming = schedule
+            .due(first)
+            .filter(|at| *at < ends)
+            .map(|at| (first, at));
         Self {
             schedule,
             upcoming,

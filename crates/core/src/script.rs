@@ -1,6 +1,7 @@
 //! A conversation as a flat list of instructions with jumps: what a session's program counter runs over. Loops cost a
 //! counter, and nothing is unrolled.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::draw::Spread;
@@ -43,7 +44,7 @@ pub enum Op {
 
 /// Compiles the conversations of all groups; turn names become indices into one table for the whole plan.
 pub fn compile(groups: &[Group]) -> (Vec<Script>, Vec<String>) {
-    let mut labels = Vec::new();
+    let mut labels = Labels::default();
     let scripts = groups
         .iter()
         .map(|group| {
@@ -56,7 +57,7 @@ pub fn compile(groups: &[Group]) -> (Vec<Script>, Vec<String>) {
             script
         })
         .collect();
-    (scripts, labels)
+    (scripts, labels.names)
 }
 
 /// How many messages a conversation has when nothing cuts it short.
@@ -70,7 +71,7 @@ pub fn turns_of(steps: &[Step]) -> u32 {
     })
 }
 
-fn compile_steps(steps: &[Step], depth: usize, script: &mut Script, labels: &mut Vec<String>) {
+fn compile_steps(steps: &[Step], depth: usize, script: &mut Script, labels: &mut Labels) {
     for step in steps {
         match step {
             Step::Greeting { within, on_miss } => {
@@ -86,7 +87,7 @@ fn compile_steps(steps: &[Step], depth: usize, script: &mut Script, labels: &mut
                 expect,
                 on_miss,
             }) => {
-                let label = label_of(name, labels);
+                let label = labels.index_of(name);
                 let (text, expect) = (text.clone(), expect.clone());
                 script.ops.push(Op::Say {
                     label,
@@ -109,16 +110,24 @@ fn compile_steps(steps: &[Step], depth: usize, script: &mut Script, labels: &mut
     }
 }
 
-/// Names beyond what an index can hold share the last one.
-fn label_of(name: &str, labels: &mut Vec<String>) -> u16 {
-    let index = labels
-        .iter()
-        .position(|label| label == name)
-        .unwrap_or_else(|| {
-            if labels.len() < usize::from(u16::MAX) {
-                labels.push(name.to_owned());
-            }
-            labels.len() - 1
-        });
-    index as u16
+/// The names of turns, in the order in which they come first.
+#[derive(Default)]
+struct Labels {
+    names: Vec<String>,
+    indices: BTreeMap<String, u16>,
+}
+
+impl Labels {
+    /// Names beyond what an index can hold share the last one.
+    fn index_of(&mut self, name: &str) -> u16 {
+        if let Some(index) = self.indices.get(name) {
+            return *index;
+        }
+        if self.names.len() < usize::from(u16::MAX) {
+            self.names.push(name.to_owned());
+        }
+        let index = (self.names.len() - 1) as u16;
+        self.indices.insert(name.to_owned(), index);
+        index
+    }
 }

@@ -249,6 +249,11 @@ impl Session {
         self.phase == Phase::Over
     }
 
+    /// Does it wait for admission to let it go?
+    pub(crate) const fn is_held(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Held)
+    }
+
     /// Was its upgrade ever accepted?
     pub(crate) fn was_open(&self) -> bool {
         self.opened != At::NEVER

@@ -165,6 +165,29 @@ conversation: [{say: hi}, {think: 4s}, {say: bye}]
 }
 
 #[test]
+fn who_is_still_held_at_the_end_of_a_duration_is_not_let_go_after_it() {
+    let plan = read(
+        "version: 1
+target: emulator
+admission: {pace: 1/s}
+load: {users: 20, duration: 5s}
+conversation: [{say: hi}, {think: 20s}, {say: bye}]
+",
+        &[],
+    );
+    let end = At::from_secs(5);
+    let played = play_watched(&plan, &plan.platform, &Network::default(), &mut |sample| {
+        if let What::Upgrade(upgrade) = sample.what {
+            assert!(upgrade.connected < end, "{}", upgrade.connected);
+        }
+    });
+    let summary = played.summary(&plan);
+    let s = &summary.sessions;
+    assert_eq!((s.due, s.completed, s.not_started), (20, 5, 15));
+    identities(&summary);
+}
+
+#[test]
 fn what_is_open_half_a_minute_after_a_duration_is_stopped_politely() {
     let plan = read(
         "version: 1
@@ -230,6 +253,24 @@ groups:
     assert_eq!(summary.sessions.completed, rows);
     assert_eq!(summary.sessions.not_started, 360_006 - rows);
     assert_eq!(summary.turns.planned, 6 + 720_000);
+    identities(&summary);
+}
+
+#[test]
+fn a_miss_that_aborts_stops_everybody_once() {
+    let plan = read(
+        "version: 1
+target: emulator
+load: {users: 4000, ramp_up: 2s, loops: 3}
+conversation: [{say: hi}, {think: {uniform: [3s, 4s]}}, {say: bye, expect: {contains: nothing like it}, on_miss: abort}]
+",
+        &[],
+    );
+    let summary = play(&plan, &plan.platform, &Network::default()).summary(&plan);
+    let s = &summary.sessions;
+    assert_eq!((s.due, s.opened, s.failed), (4_000, 4_000, 1));
+    assert_eq!((s.aborted, s.not_started), (3_999, 8_000));
+    assert_eq!(summary.closures.clean, 4_000);
     identities(&summary);
 }
 

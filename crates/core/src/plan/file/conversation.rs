@@ -1,6 +1,6 @@
 //! What each conversation says, and what the answers must be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use regex::Regex;
@@ -17,34 +17,41 @@ use crate::time::span_text;
 /// The names that turns have been given so far, over all groups.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    /// Name to the text that it was made from; nothing for a name from the plan, which turns may share.
-    taken: BTreeMap<String, Option<String>>,
+    taken: BTreeSet<String>,
+    /// Text to the name that was made from it.
+    made: BTreeMap<String, String>,
+    /// Shortened text to the last number behind it: many texts that begin alike must not cost their square.
+    numbers: BTreeMap<String, u32>,
 }
 
 impl Turns {
     pub(super) fn names(&self) -> Vec<String> {
-        self.taken.keys().cloned().collect()
+        self.taken.iter().cloned().collect()
     }
 
-    fn given(&mut self, name: &str) -> String {
-        self.taken.insert(name.to_owned(), None);
-        name.to_owned()
+    /// A name from the plan, which turns may share.
+    fn given(&mut self, name: &str) {
+        self.taken.insert(name.to_owned());
     }
 
     /// A name for a turn that has none: its text, shortened; the same text has the same name, another text another.
     fn made(&mut self, text: &str) -> String {
-        let base = shortened(text);
-        let mut name = base.clone();
-        let mut n = 1;
-        while self
-            .taken
-            .get(&name)
-            .is_some_and(|from| from.as_deref() != Some(text))
-        {
-            n += 1;
-            name = format!("{base} ({n})");
+        if let Some(name) = self.made.get(text) {
+            return name.clone();
         }
-        self.taken.insert(name.clone(), Some(text.to_owned()));
+        let base = shortened(text);
+        let number = self.numbers.entry(base.clone()).or_default();
+        let name = loop {
+            *number += 1;
+            let name = match *number {
+                1 => base.clone(),
+                n => format!("{base} ({n})"),
+            };
+            if self.taken.insert(name.clone()) {
+                break name;
+            }
+        };
+        self.made.insert(text.to_owned(), name.clone());
         name
     }
 }

@@ -27,7 +27,20 @@ fn closed(raw: raw::Load, here: Place, document: &Document) -> Option<Closed> {
         );
     }
     let users = match raw.users {
-        Some(users) => users.ok(),
+        Some(users) => users.placed().and_then(|(users, place)| {
+            if users.0.get() > MOST_USERS {
+                document.complain_that(
+                    place,
+                    format!(
+                        "{} users are more than a run can hold; at most {MOST_USERS} are",
+                        users.0
+                    ),
+                    "write fewer, or let conversations arrive: {arrivals: [{rate: 5/s, for: 2m}], max_open: 10000}",
+                );
+                return None;
+            }
+            Some(users)
+        }),
         None => {
             document.complain_that(
                 here,
@@ -196,3 +209,6 @@ fn span(field: raw::Maybe<Span>) -> Duration {
         .and_then(Field::ok)
         .map_or(Duration::ZERO, |span| span.0)
 }
+
+/// All users of a load may be open at once, and no machine has so many sockets.
+const MOST_USERS: u32 = 1_000_000;

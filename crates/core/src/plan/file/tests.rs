@@ -507,3 +507,24 @@ fn an_answer_that_must_be_whole_soon_must_also_begin_soon() {
         assert_eq!(say.expect.within.as_secs(), within, "{expect}");
     }
 }
+
+#[test]
+fn many_turns_that_begin_alike_are_named_apart_in_no_time() {
+    let begin = "a long beginning that all of the many messages share ";
+    let says: Vec<_> = (0..20_000)
+        .flat_map(|n| [n, n].map(|n| format!("{{say: '{begin}{n}'}}")))
+        .collect();
+    let plan = plan(&format!("conversation: [{}]", says.join(", ")));
+    let names: Vec<_> = plan.groups[0]
+        .conversation
+        .iter()
+        .map(|step| match step {
+            Step::Say(say) => say.name.as_str(),
+            _ => "",
+        })
+        .collect();
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 20_000);
+    assert!(names.chunks(2).all(|two| two[0] == two[1]));
+    let (scripts, labels) = crate::script::compile(&plan.groups);
+    assert_eq!((scripts[0].ops.len(), labels.len()), (40_000, 20_000));
+}

@@ -981,6 +981,7 @@ fn what_could_never_end_or_never_begin_is_refused() {
             "load: {arrivals: [{ramp_to: 1/d, over: 1ms}]}",
             "no conversation ever arrives",
         ),
+        ("load: {users: 4294967295}", "more than a run can hold"),
         ("admission: {pace: 1e-300/s}", "slower than one a year"),
         (
             "conversation: [{say: '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'}]",
