@@ -95,8 +95,10 @@ struct Muster {
     /// The next of the schedule: its number and when it is due.
     upcoming: Option<(u64, At)>,
     loops: Option<u32>,
-    /// No conversation begins at or after this, and open ones are stopped then.
+    /// No conversation begins at or after this.
     ends: At,
+    /// What is still open then is stopped.
+    stops: At,
     max_open: u32,
     afloat: u32,
 }
@@ -142,15 +144,15 @@ impl Fleet {
             .iter()
             .filter_map(|group| Some(group.upcoming?.1))
             .min();
-        let ends = self
+        let stops = self
             .groups
             .iter()
             .filter(|group| group.afloat > 0)
-            .map(|group| group.ends)
+            .map(|group| group.stops)
             .min();
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let again = self.again.peek().map(|Reverse((at, _))| *at);
-        [upcoming, ends, timer, again]
+        [upcoming, stops, timer, again]
             .into_iter()
             .flatten()
             .min()
@@ -160,7 +162,7 @@ impl Fleet {
     /// Starts who is due, and fires timers.
     pub fn wake(&mut self, now: At, gate: &mut dyn Gatekeeper) {
         for group in 0..self.groups.len() {
-            if now >= self.groups[group].ends {
+            if now >= self.groups[group].stops {
                 self.end_group(now, group, gate);
             }
         }
@@ -439,7 +441,7 @@ impl Fleet {
     /// Nobody of the group starts any more, and its conversations end politely.
     fn end_group(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
         let muster = &mut self.groups[group];
-        (muster.upcoming, muster.loops, muster.ends) = (None, None, At::NEVER);
+        (muster.upcoming, muster.loops, muster.stops) = (None, None, At::NEVER);
         self.again
             .retain(|Reverse((_, who))| usize::from(who.group) != group);
         let of_group = |(conn, afloat): (&ConnId, &Afloat)| {
@@ -478,6 +480,7 @@ impl Muster {
             upcoming,
             loops,
             ends,
+            stops: ends + GRACEFUL_STOP,
             max_open,
             afloat: 0,
         }
@@ -501,6 +504,9 @@ const fn share(whole: u32, stripe: Stripe) -> u32 {
     whole / stripe.of + (stripe.index < whole % stripe.of) as u32
 }
 
+/// How long conversations that are open at the end of a duration may go on, as k6 does by default: cutting them would
+/// count as aborted what the bot did well.
+const GRACEFUL_STOP: Duration = Duration::from_secs(30);
 /// A user whose conversation never opened waits this long before its next one: a platform that refuses at once must
 /// not be hammered by a closed load.
 const PAUSE_UNOPENED: Duration = Duration::from_secs(1);

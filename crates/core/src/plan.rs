@@ -58,20 +58,23 @@ impl Plan {
     pub fn request_path(&self) -> String {
         match &self.target {
             Target::Url(url) => url[Position::BeforePath..Position::AfterQuery].to_owned(),
-            Target::Emulator => {
-                let Some(endpoint) = self.platform.endpoint(Some(&self.endpoint)) else {
-                    return "/".to_owned();
-                };
-                let query: Vec<_> = endpoint
-                    .required_query
-                    .iter()
-                    .map(|name| format!("{name}=rehearsal"))
-                    .collect();
-                match query.is_empty() {
-                    true => endpoint.path_to_dial().to_owned(),
-                    false => format!("{}?{}", endpoint.path_to_dial(), query.join("&")),
-                }
-            }
+            Target::Emulator => self.rehearsal_path(),
+        }
+    }
+
+    /// Path and query of an upgrade to the plan's endpoint where its platform is emulated, wherever the plan points.
+    pub fn rehearsal_path(&self) -> String {
+        let Some(endpoint) = self.platform.endpoint(Some(&self.endpoint)) else {
+            return "/".to_owned();
+        };
+        let query: Vec<_> = endpoint
+            .required_query
+            .iter()
+            .map(|name| format!("{name}=rehearsal"))
+            .collect();
+        match query.is_empty() {
+            true => endpoint.path_to_dial().to_owned(),
+            false => format!("{}?{}", endpoint.path_to_dial(), query.join("&")),
         }
     }
 }
@@ -114,7 +117,7 @@ pub struct Closed {
 pub enum Until {
     /// After so many conversations.
     Loops(NonZeroU32),
-    /// No new conversation begins at or after this moment, counted from the run's begin; open ones are stopped then.
+    /// No new conversation begins at or after this moment, counted from the run's begin; open ones have 30 s more.
     Duration(Duration),
 }
 

@@ -224,7 +224,7 @@ impl Game {
         Self {
             network,
             draw: Draw::new(plan.seed).purpose(Purpose::Network),
-            path: plan.request_path(),
+            path: plan.rehearsal_path(),
             fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID),
             admission: Admission::new(plan.admission.pace, plan.platform.limits_of(&plan.endpoint)),
             platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),

@@ -226,6 +226,7 @@ impl Recorder {
             },
             generator: Generator {
                 lateness: self.lateness.percentiles(),
+                sustained_lateness: self.lateness.sustained_p99(),
                 cpu_s: facts.cpu_s,
                 rss_peak_bytes: facts.rss_peak_bytes,
                 exhausted: facts.exhausted || self.local_failures > 0,

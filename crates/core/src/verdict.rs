@@ -206,6 +206,14 @@ impl<'a> Findings<'a> {
             .collect();
         if goals.is_empty() {
             goals.extend(["sessions.failed == 0", "sessions.refused == 0"].map(default_goal));
+            // Told only when missed: six goals that nobody stated would drown the rest.
+            let missed = |(goal, _): &(Goal, bool)| !goal.judge(self.summary).passed;
+            goals.extend(
+                DEFAULT_IF_MISSED
+                    .map(default_goal)
+                    .into_iter()
+                    .filter(missed),
+            );
         }
         let speak = |of: fn(&Path) -> bool| self.plan.goals.iter().any(|goal| of(goal.path()));
         if self.limited > 0 && !self.plan.goals.is_empty() && !speak(is_about_delivery) {
@@ -259,6 +267,7 @@ impl<'a> Findings<'a> {
             Path::Count(Count::TurnsUnfinished) => {
                 self.blame_for_ends(self.summary.turns.counts.unfinished)
             }
+            Path::Count(Count::SessionsNotStarted) => vec![Attribution::Plan],
             Path::Count(Count::TurnsThrottled) => vec![Attribution::Platform],
             Path::Count(Count::TurnsAnswered) => platform_if(throttled || self.limited > 0),
             _ if is_about_delivery(path) => platform_if(self.limited > 0),
@@ -346,7 +355,7 @@ impl<'a> Findings<'a> {
                 )
             },
         );
-        let late = self.summary.generator.lateness.p99?;
+        let late = self.summary.generator.sustained_lateness?;
         (late > allowed).then(|| {
             format!(
                 "This generator was late itself: p99 {late:.1} ms, more than the {allowed:.0} ms{because} at which its \
@@ -459,6 +468,15 @@ fn by_cause(causes: &[Explained]) -> BTreeMap<&'static str, u64> {
     }
     by_cause
 }
+
+/// What a plan without goals wants besides: a bot that never answers, or answers wrongly, has failed no conversation, and
+/// a conversation that was never begun neither.
+const DEFAULT_IF_MISSED: [&str; 4] = [
+    "sessions.not_started == 0",
+    "turns.timed_out == 0",
+    "turns.mismatched == 0",
+    "turns.fallback == 0",
+];
 
 fn default_goal(source: &str) -> (Goal, bool) {
     let goal = Goal::parse(source, &[]).expect("the default goals name figures that exist");

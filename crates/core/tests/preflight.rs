@@ -73,6 +73,14 @@ conversation: [{greeting: {within: 5s}}, {say: hello}]
     );
 }
 
+/// A plan for an address of one's own was told that its path is unknown.
+#[test]
+fn where_the_plan_points_does_not_matter_to_what_the_profile_allows() {
+    let set = [("target", "ws://127.0.0.1:9/"), ("admission.pace", "off")];
+    let first = of(SINGAPORE, &set).first_refusal.unwrap();
+    assert_eq!((first.user, first.status), (301, 429));
+}
+
 #[test]
 fn a_platform_that_claims_nothing_predicts_nothing() {
     let found = of(

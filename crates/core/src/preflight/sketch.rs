@@ -105,7 +105,7 @@ impl<'a> Sketch<'a> {
             lengths,
             weather,
             draw: Draw::new(weather.seed).purpose(Purpose::Network),
-            path: plan.request_path(),
+            path: plan.rehearsal_path(),
             events: BinaryHeap::new(),
             conns: Vec::new(),
             open: 0,

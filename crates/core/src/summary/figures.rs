@@ -100,6 +100,8 @@ pub struct Closures {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Generator {
     pub lateness: Percentiles,
+    /// What the generator is judged by: the 99th percentile of its lateness, or the third largest where that is less.
+    pub sustained_lateness: Option<f64>,
     pub cpu_s: f64,
     pub rss_peak_bytes: u64,
     pub exhausted: bool,

@@ -7,7 +7,7 @@ use super::attribution::SeenLaw;
 use super::{Attribution, Findings, Kind, LimitSeen, window};
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
-use crate::plan::{Load, Pace, Target};
+use crate::plan::{Each, Exhausted, Load, Pace, Target};
 use crate::summary::Event;
 use crate::text::Text;
 
@@ -71,6 +71,8 @@ impl Findings<'_> {
                 .take(MOST_CAUSES)
                 .map(|group| group.in_words("socket")),
         );
+        why.extend(self.never_began());
+        why.extend(self.unanswered());
         why
     }
 
@@ -103,6 +105,55 @@ impl Findings<'_> {
     }
 
     /// `asked 500 in 60 s (8.3/s), delivered 300 at 8.3/s`.
+    /// Conversations that never began, and why that can be.
+    fn never_began(&self) -> Option<String> {
+        let count = self.summary.sessions.not_started;
+        if count == 0 || self.summary.facts.interrupted {
+            return None;
+        }
+        let caps = self
+            .plan
+            .groups
+            .iter()
+            .filter_map(|group| match &group.load {
+                Load::Open(open) => open.max_open,
+                Load::Closed(_) => None,
+            });
+        let mut reasons: Vec<_> = caps.map(|cap| format!("max_open is {cap}")).collect();
+        if let Some(data) = &self.plan.data
+            && data.each == Each::Once
+            && data.when_exhausted == Exhausted::Stop
+        {
+            reasons.push(format!("the data ends after {} rows", data.rows.len()));
+        }
+        let because = match reasons.as_slice() {
+            [] => String::new(),
+            reasons => format!(": {}", reasons.join("; ")),
+        };
+        Some(format!(
+            "{count} conversations were dropped before they began{because}."
+        ))
+    }
+
+    /// Turns without the answer that was wanted.
+    fn unanswered(&self) -> Option<String> {
+        let counts = &self.summary.turns.counts;
+        let kinds = [
+            (counts.timed_out, "had no complete answer in time"),
+            (
+                counts.mismatched,
+                "had another answer than the expected one",
+            ),
+            (counts.fallback, "had an apology for an answer"),
+        ];
+        let told: Vec<_> = kinds
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        (!told.is_empty()).then(|| format!("Of {} turns sent, {}.", counts.sent, told.join(", ")))
+    }
+
     pub(super) fn load(&self) -> String {
         let arrivals = &self.summary.arrivals;
         let over = self.summary.facts.asked_over;
@@ -135,7 +186,7 @@ impl Findings<'_> {
                 self.plan_file()
             )),
             Kind::GeneratorSaturated => steps.push(
-                "Run it on a larger machine, or with fewer users: what was measured here is this machine.".to_owned(),
+                "Run it with nothing else on this machine, on a larger one, or with fewer users: what was measured here is this machine.".to_owned(),
             ),
             _ => {}
         }
