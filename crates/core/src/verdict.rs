@@ -461,8 +461,6 @@ fn is_about_throttling(path: &Path) -> bool {
     )
 }
 
-<<<<<<< HEAD
-=======
 fn by_cause(causes: &[Explained]) -> BTreeMap<&'static str, u64> {
     let mut by_cause = BTreeMap::new();
     for group in causes {
@@ -471,7 +469,6 @@ fn by_cause(causes: &[Explained]) -> BTreeMap<&'static str, u64> {
     by_cause
 }
 
->>>>>>> forensics
 /// What a plan without goals wants besides: a bot that never answers, or answers wrongly, has failed no conversation, and
 /// a conversation that was never begun neither.
 const DEFAULT_IF_MISSED: [&str; 4] = [
@@ -480,17 +477,6 @@ const DEFAULT_IF_MISSED: [&str; 4] = [
     "turns.mismatched == 0",
     "turns.fallback == 0",
 ];
-<<<<<<< HEAD
-
-fn by_cause(causes: &[Explained]) -> BTreeMap<&'static str, u64> {
-    let mut by_cause = BTreeMap::new();
-    for group in causes {
-        *by_cause.entry(group.cause.name()).or_default() += group.count;
-    }
-    by_cause
-}
-=======
->>>>>>> forensics
 
 fn default_goal(source: &str) -> (Goal, bool) {
     let goal = Goal::parse(source, &[]).expect("the default goals name figures that exist");
