@@ -169,7 +169,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     let shards = options.shards.max(1);
     let (target, last_call) = prepare(&plan, &options)?;
     let clock = *control.0.clock.get_or_init(Clock::start);
-    let admission = Admission::new(plan.admission.pace, plan.platform.limits_of(&plan.endpoint));
+    let admission = Admission::of(&plan, clock.wall());
     let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..shards)
         .map(|_| tokio::sync::mpsc::unbounded_channel())
         .unzip();
