@@ -288,7 +288,7 @@ impl Admission {
                 .filter(|quota| *quota > 0)?;
             Some((quota, policy.window?))
         });
-        if self.learner.refused(until, told) {
+        if self.learner.refused(now, until, told) {
             self.revoke(now);
         }
     }

@@ -215,7 +215,7 @@ impl Fleet {
             let due = afloat.session.deadline();
             if due > now {
                 self.arm(conn);
-            } else if afloat.session.is_held() {
+            } else if afloat.session.asks() {
                 self.seek(now, due, conn, gate);
             } else {
                 self.on(now, conn, gate, |session, cx| session.timeout(now, cx));

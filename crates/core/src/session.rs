@@ -296,7 +296,7 @@ impl Session {
     }
 
     /// Will it ask for admission when its deadline comes?
-    pub(crate) fn is_held(&self) -> bool {
+    pub(crate) fn asks(&self) -> bool {
         self.phase == Phase::Held
     }
 

@@ -30,6 +30,7 @@ pub(super) struct Learner {
 /// Nobody goes, but one who sees whether it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Silence {
+    pub(super) since: At,
     pub(super) until: At,
     /// Silences in a row.
     pub(super) count: u16,
@@ -52,7 +53,9 @@ impl Learner {
         }
         self.began.get_or_insert(sent);
         self.accepted += 1;
-        if let Some(learned) = &mut self.learned
+        // What the other side told is not outdone.
+        if self.told.is_none()
+            && let Some(learned) = &mut self.learned
             && let Rule::Even { spacing } = learned.budget.rule()
         {
             let growth = 1.0 + GROWTH / f64::from(learned.quota.max(FEW));
@@ -63,13 +66,14 @@ impl Learner {
     }
 
     /// One was refused: silence until then. Is it the first of its stretch?
-    pub(super) fn refused(&mut self, until: At, told: Option<(u32, Duration)>) -> bool {
+    pub(super) fn refused(&mut self, now: At, until: At, told: Option<(u32, Duration)>) -> bool {
         self.told = told.or(self.told);
         if let Some(silence) = &mut self.silence {
             silence.until = silence.until.max(until);
             return false;
         }
         self.silence = Some(Silence {
+            since: now,
             until,
             count: 1,
             first: None,
@@ -81,6 +85,7 @@ impl Learner {
     pub(super) fn still_silent(&mut self, until: At) {
         if let Some(silence) = &mut self.silence {
             *silence = Silence {
+                since: silence.since,
                 until,
                 count: silence.count.saturating_add(1),
                 first: None,
@@ -88,11 +93,26 @@ impl Learner {
         }
     }
 
+    /// Do the other side's own words fit a trickle better than blocks? Either there was to be room after no more than one
+    /// share of the window, or only some time after a window from the first upgrade on had ended.
+    fn flows(&self, began: At, quota: u32, window: Duration) -> bool {
+        let Some(silence) = self.silence else {
+            return false;
+        };
+        let share = (window / quota).max(SECOND);
+        let from_refusal = silence.until.since(silence.since);
+        let from_first = silence.until.since(began);
+        (from_refusal <= share + SHORTEST && share * 2 <= window) || from_first > window + SHORTEST
+    }
+
     fn recovered(&mut self, sent: At) {
         let (quota, began) = (self.accepted.max(1), self.began.unwrap_or(sent));
         let lasted = sent.since(began).max(SHORTEST);
         let rule = match &self.learned {
             None => match self.told {
+                Some((quota, window)) if self.flows(began, quota, window) => {
+                    Rule::even(quota, window)
+                }
                 Some((quota, window)) => Rule::Log {
                     quota: quota as usize,
                     span: window.max(SHORTEST) + SHORTEST,
@@ -121,11 +141,13 @@ impl Learner {
     }
 }
 
+/// Countdowns are in whole seconds.
+const SECOND: Duration = Duration::from_secs(1);
 /// No window is shorter.
 const SHORTEST: Duration = Duration::from_millis(100);
 /// So much an even rate grows while as many came in as the limit's quota was taken for.
-const GROWTH: f64 = 0.25;
+const GROWTH: f64 = 0.6;
 /// So much of it is left after a refusal.
-const FALL: f64 = 0.75;
+const FALL: f64 = 0.8;
 /// A quota below this says little.
 const FEW: u32 = 8;
