@@ -5,6 +5,7 @@
 #[path = "../tests/storm/mod.rs"]
 mod storm;
 
+use plimsoll_core::play::Network;
 use storm::{Known, LAWS, SILENT, Storm, TOLD, TOLD_ALL, law, optimum};
 
 fn main() {
@@ -103,6 +104,7 @@ fn cell(
         admission,
         known,
         &until,
+        &Network::default(),
     );
     let accepted = storm.summary.upgrades.accepted;
     let attempts = storm.attempts();

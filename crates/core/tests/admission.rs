@@ -2,7 +2,12 @@
 
 mod storm;
 
+use std::time::Duration;
+
+use plimsoll_core::draw::Spread;
+use plimsoll_core::play::Network;
 use plimsoll_core::sample::Upgraded;
+use plimsoll_core::wire::Wall;
 use storm::{Known, LAWS, SILENT, Storm, TOLD, TOLD_ALL, law, optimum};
 
 #[test]
@@ -95,6 +100,47 @@ fn charged_refusals_lock_the_naive_out_and_the_default_lets_everybody_in() {
             .filter(|upgrade| upgrade.ended.as_secs_f64() < 900.0)
             .count();
         assert_eq!(accepted, 60, "{backoff}");
+    }
+}
+
+/// A path of 40 ms each way that varies by as much again, and a wall clock that stands anywhere.
+#[test]
+fn a_rough_path_hardly_costs_attempts() {
+    for (seed, shape) in (0..).zip(LAWS) {
+        let network = Network {
+            latency: Duration::from_millis(40),
+            jitter: Spread::Uniform(Duration::ZERO, Duration::from_millis(40)),
+            wall: Wall {
+                epoch_millis_at_zero: 1_790_000_000_000 + 1_234 * seed,
+            },
+            ..Network::default()
+        };
+        for pace in ["limits", "fast-limits"] {
+            for (quota, window) in [(10, 2), (60, 10)] {
+                let law = law(shape, quota, window);
+                let admission = format!("{{pace: {pace}, on_refusal: {{retry: 20}}}}");
+                let users = 5 * quota;
+                let storm = Storm::within(
+                    &law,
+                    SILENT,
+                    users,
+                    &admission,
+                    Known::Yes,
+                    "loops: 1",
+                    &network,
+                );
+                assert_eq!(
+                    storm.summary.upgrades.accepted,
+                    u64::from(users),
+                    "{pace} {law}"
+                );
+                assert!(
+                    storm.attempts() <= 1.05,
+                    "{pace} {law}: {} attempts",
+                    storm.attempts()
+                );
+            }
+        }
     }
 }
 

@@ -28,7 +28,15 @@ pub(crate) enum Known {
 
 impl Storm {
     pub(crate) fn of(law: &str, more: &str, users: u32, admission: &str, known: Known) -> Self {
-        Self::within(law, more, users, admission, known, "loops: 1")
+        Self::within(
+            law,
+            more,
+            users,
+            admission,
+            known,
+            "loops: 1",
+            &Network::default(),
+        )
     }
 
     /// `until`: `loops: 1`, or a `duration` after which nobody is waited for.
@@ -39,6 +47,7 @@ impl Storm {
         admission: &str,
         known: Known,
         until: &str,
+        network: &Network,
     ) -> Self {
         let limit = format!(
             "{{name: l, on: upgrade, law: {{{law}}}, {more} source: {{label: fiction, from: a test}}}}"
