@@ -140,8 +140,8 @@ impl Admission {
             return None;
         };
         Some(format!(
-            "{times} refusals asked for waits of up to {}; none was kept for longer than {} (admission.on_refusal.longest)",
-            span_text(longest),
+            "{times} refusals asked to wait up to {}; nobody waited longer than {} for one (admission.on_refusal.longest)",
+            span_text(Duration::from_secs(longest.as_secs())),
             span_text(retry.longest)
         ))
     }

@@ -157,3 +157,27 @@ fn whoever_was_to_go_first_may_fall_out() {
     let _ = admission.refused(second, &asker(2), &refusal);
     assert_eq!(admission.ask(second, &asker(3)), Some(At::from_secs(3)));
 }
+
+#[test]
+fn a_countdown_that_is_cut_short_is_remarked_upon() {
+    let mut admission = Admission {
+        on_refusal: OnRefusal::Retry(Retry::default()),
+        ..Admission::new(Pace::Off, [])
+    };
+    let refusal = Answer {
+        status: 429,
+        headers: vec![("retry-after".to_owned(), "7200".to_owned())],
+        body: String::new(),
+    };
+    assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
+    assert_eq!(admission.remark(), None);
+    let next = admission.refused(At::ZERO, &asker(0), &refusal);
+    let Next::RetryAt(at) = next else {
+        panic!("{next:?}");
+    };
+    assert!((300.0..=301.0).contains(&at.as_secs_f64()), "{at}");
+    assert_eq!(
+        admission.remark().unwrap(),
+        "1 refusals asked to wait up to 2h; nobody waited longer than 5m for one (admission.on_refusal.longest)"
+    );
+}

@@ -72,24 +72,19 @@ impl Storm {
         });
         let (mut upgrades, mut last) = (BTreeMap::<u32, Vec<_>>::new(), 0.0_f64);
         let (mut refused, mut ends) = (0, 0_u64);
-        let played = play_watched(
-            &plan,
-            &enforced,
-            &Network::default(),
-            &mut |sample| match sample.what {
-                What::Upgrade(upgrade) => {
-                    upgrades.entry(sample.who.user).or_default().push(upgrade);
-                    if upgrade.outcome == Upgraded::Accepted {
-                        last = last.max(upgrade.ended.as_secs_f64());
-                    }
+        let played = play_watched(&plan, &enforced, network, &mut |sample| match sample.what {
+            What::Upgrade(upgrade) => {
+                upgrades.entry(sample.who.user).or_default().push(upgrade);
+                if upgrade.outcome == Upgraded::Accepted {
+                    last = last.max(upgrade.ended.as_secs_f64());
                 }
-                What::Session(session) => {
-                    ends += 1;
-                    refused += u64::from(session.outcome == SessionOutcome::Refused);
-                }
-                _ => {}
-            },
-        );
+            }
+            What::Session(session) => {
+                ends += 1;
+                refused += u64::from(session.outcome == SessionOutcome::Refused);
+            }
+            _ => {}
+        });
         let summary = played.summary(&plan);
         assert_eq!(ends, summary.sessions.due, "every conversation ends once");
         assert_eq!(refused, summary.sessions.refused);
