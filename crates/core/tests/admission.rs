@@ -115,6 +115,25 @@ fn a_rough_path_hardly_costs_attempts() {
             },
             ..Network::default()
         };
+        for refusal in [SILENT, TOLD, TOLD_ALL] {
+            let law = law(shape, 60, 10);
+            let storm = Storm::within(
+                &law,
+                refusal,
+                300,
+                "{on_refusal: retry}",
+                Known::No,
+                "loops: 1",
+                &network,
+            );
+            let time = storm.last / optimum(shape, 60, 10);
+            assert_eq!(storm.summary.upgrades.accepted, 300, "{law} {refusal}");
+            let attempts = storm.attempts();
+            assert!(
+                attempts <= 1.25 && time <= 2.0,
+                "{law} {refusal}: {attempts}, {time}"
+            );
+        }
         for pace in ["limits", "fast-limits"] {
             for (quota, window) in [(10, 2), (60, 10)] {
                 let law = law(shape, quota, window);
