@@ -6,6 +6,7 @@
 mod storm;
 
 use plimsoll_core::play::Network;
+use plimsoll_core::sample::Upgraded;
 use storm::{Known, LAWS, SILENT, Storm, TOLD, TOLD_ALL, law, optimum};
 
 fn main() {
@@ -106,9 +107,19 @@ fn cell(
         &until,
         &Network::default(),
     );
-    let accepted = storm.summary.upgrades.accepted;
-    let attempts = storm.attempts();
-    if accepted == u64::from(users) {
+    // At the end of its duration a run lets go on for a while what has begun; that does not count here.
+    let counted: Vec<_> = storm
+        .upgrades
+        .values()
+        .flatten()
+        .filter(|upgrade| upgrade.ended.as_secs_f64() <= PATIENCE * best)
+        .collect();
+    let accepted = counted
+        .iter()
+        .filter(|upgrade| upgrade.outcome == Upgraded::Accepted)
+        .count();
+    let attempts = counted.len() as f64 / accepted.max(1) as f64;
+    if accepted == users as usize {
         format!("{attempts:.2} / {:.2}", storm.last / best)
     } else {
         format!("{attempts:.1}, **{accepted} of {users}**")
