@@ -1,5 +1,7 @@
-//! Benchmarks: `memory` and `check` against `run` of the built binary; `forensics` from the tests.
+//! Benchmarks: `memory` and `check` against `run` of the built binary; `forensics` from the tests; `admission` in virtual
+//! time.
 
+pub(crate) mod admission;
 pub(crate) mod check;
 pub(crate) mod forensics;
 pub(crate) mod memory;

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["test", rest @ ..] => test::test(rest),
         ["bench", "memory"] => bench::memory::memory(),
+        ["bench", "admission"] => bench::admission::admission(),
         ["bench", "check"] => bench::check::check(),
         ["bench", "forensics"] => bench::forensics::forensics(),
         ["help" | "--help" | "-h"] | [] => {
@@ -80,6 +81,8 @@ cargo xtask test [ARGUMENTS OF cargo test]
     runs every test.
 cargo xtask bench memory
     15,000 idle conversations in one process, the emulator in another: user memory per conversation.
+cargo xtask bench admission
+    What admission costs under every law, in virtual time; writes bench/admission.md.
 cargo xtask bench check
     What the preflight foretells against what runs show, over 22 plans and platforms; writes bench/check.md.
 cargo xtask bench forensics

@@ -108,10 +108,10 @@ pub(crate) struct Load {
     /// How many conversations each user has (load.loops, in place of load.duration)
     #[arg(long, value_name = "N")]
     pub(crate) loops: Option<NonZeroU32>,
-    /// How upgrades are spaced: limits, off, or a rate as in 280/min (admission.pace)
+    /// How upgrades are spaced: limits, fast-limits, off, or a rate as in 280/min (admission.pace)
     #[arg(long, value_name = "PACE")]
     pub(crate) pace: Option<String>,
-    /// What a refused conversation does: give_up (admission.on_refusal)
+    /// What a refused conversation does: give_up, or retry (admission.on_refusal)
     #[arg(long, value_name = "WHAT")]
     pub(crate) on_refusal: Option<String>,
 }

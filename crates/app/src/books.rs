@@ -14,14 +14,23 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// `first_error` is what the first failed attempt to connect said, in a sentence.
-    pub(crate) fn close(summary: Summary, plan: &Plan, first_error: Option<String>) -> Self {
+    /// `first_error` is what the first failed attempt to connect said, `remark` what admission did otherwise than it was
+    /// told, each in a sentence.
+    pub(crate) fn close(
+        summary: Summary,
+        plan: &Plan,
+        first_error: Option<String>,
+        remark: Option<String>,
+    ) -> Self {
         let mut verdict = judge(&summary, plan);
         if let Some(error) = first_error {
             let times = summary.upgrades.errored;
             let first = if times > 1 { "The first of them: " } else { "" };
             verdict.why.push(format!("{first}{error}."));
         }
+        verdict
+            .why
+            .extend(remark.map(|remark| format!("{remark}.")));
         if verdict.kind == Kind::Unreachable {
             let ways = summary
                 .upgrades

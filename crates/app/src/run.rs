@@ -128,7 +128,12 @@ impl Started {
             asked_over: asked.over.unwrap_or_default(),
             exhausted: finished.exhausted,
         });
-        Ok(Books::close(summary, &self.plan, finished.first_error))
+        Ok(Books::close(
+            summary,
+            &self.plan,
+            finished.first_error,
+            finished.remark,
+        ))
     }
 }
 

@@ -1,157 +1,428 @@
 //! May this upgrade go now? The one authority for the whole fleet. It decides from what the profile claims and from what
 //! a client can observe; how a platform really enforces a limit is not its business, and it shares no code with that.
 //!
-//! Paces uniformly. Spacing at `alpha * q / W`, without an initial burst, with `alpha = min(0.95, 1 - 1/q)`, was refused
-//! by no law of fixed windows, logs, counters and buckets for q from 3 to 60 and W from 1 to 60 s when it was simulated:
-//! it is safe also where a law is not known. Caps on concurrency are kept by waiting for a place.
+//! `budget` has the rules by which upgrades are spaced, `learn` what refusals teach, `backoff` the waits of those who are
+//! on their own. Caps on concurrency are kept by waiting for a place.
+//!
+//! Who asks gets a moment, and asks again when it has come: whatever was refused meanwhile changes it. Retries are
+//! admission's too. Paced, who was refused stands in line again, and the fleet waits as one; with `pace: off` each waits
+//! alone, which is what clients do that do not know of one another, and shows what that costs.
 
-use std::collections::{BTreeSet, VecDeque};
+mod backoff;
+mod budget;
+mod learn;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::fleet::Gatekeeper;
-use crate::limit::Limit;
-use crate::plan::Pace;
-use crate::time::At;
-use crate::wire::ConnId;
+use self::budget::{Budget, Rule};
+use self::learn::Learner;
+use crate::draw::Draw;
+use crate::evidence::Clues;
+use crate::fleet::{Asker, Gatekeeper, Next};
+use crate::limit::{Law, Limit};
+use crate::plan::{OnRefusal, Pace, Plan, Retry, RetryAfter};
+use crate::time::{At, span_text};
+use crate::wire::{Answer, ConnId, Wall};
 
 #[derive(Clone, Debug)]
 pub struct Admission {
-    /// The least time between two upgrades.
-    spacing: Duration,
-    /// No upgrade goes before this.
-    next: At,
+    pace: Pace,
+    on_refusal: OnRefusal,
+    wall: Wall,
+    draw: Draw,
+    budgets: Vec<Budget>,
+    /// The profile says something about the rate of upgrades.
+    claimed: bool,
+    learner: Learner,
     /// At most so many places.
     cap: Option<usize>,
-    inside: BTreeSet<ConnId>,
+    places: BTreeMap<ConnId, Place>,
     waiting: VecDeque<ConnId>,
     granted: VecDeque<(ConnId, At)>,
+    /// Of `places`: those that take one under a cap, and those of them that are not through yet.
+    inside: usize,
+    under_way: usize,
+    /// Refused, and on their way to another attempt.
+    backlog: u32,
+    /// The longest countdown that was not obeyed to its end, and how many were not.
+    cut: Option<(Duration, u32)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    asker: Asker,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    /// It may go at that moment.
+    Ticket(At),
+    Sent(At),
+    Open,
 }
 
 impl Admission {
-    /// `claims` are the limits that the profile claims for the plan's endpoint.
+    /// The plan's, with one budget for each limit that its platform claims for its endpoint.
+    pub fn of(plan: &Plan, wall: Wall) -> Self {
+        let claims = plan.platform.limits_of(&plan.endpoint);
+        Self {
+            on_refusal: plan.admission.on_refusal,
+            draw: Draw::new(plan.seed),
+            ..Self::with_wall(plan.admission.pace, claims, wall)
+        }
+    }
+
+    /// One that gives up what is refused. `claims` are the limits that the profile claims for the plan's endpoint.
     pub fn new<'a>(pace: Pace, claims: impl IntoIterator<Item = &'a Limit>) -> Self {
-        let (mut spacing, mut cap) = (Duration::ZERO, None);
+        Self::with_wall(pace, claims, Wall::default())
+    }
+
+    fn with_wall<'a>(pace: Pace, claims: impl IntoIterator<Item = &'a Limit>, wall: Wall) -> Self {
+        let (mut budgets, mut cap) = (Vec::new(), None);
         match pace {
             Pace::Off => {}
-            Pace::Rate(rate) => spacing = rate.interval().unwrap_or_default(),
-            Pace::Limits => {
+            Pace::Rate(rate) => budgets.extend(
+                rate.interval()
+                    .map(|spacing| Budget::new(Rule::Even { spacing })),
+            ),
+            Pace::Limits | Pace::FastLimits => {
                 for limit in claims
                     .into_iter()
                     .filter(|limit| limit.on.counts_upgrades())
                 {
-                    let quota = limit.law.quota();
-                    match limit.law.window() {
-                        Some(window) => spacing = spacing.max(safe_spacing(quota, window)),
-                        None => cap = Some(cap.unwrap_or(usize::MAX).min(quota as usize)),
+                    if let Law::Concurrency { quota } = limit.law {
+                        cap = Some(cap.unwrap_or(usize::MAX).min(quota.get() as usize));
                     }
+                    budgets.extend(Budget::of(limit, pace == Pace::FastLimits, wall));
                 }
             }
         }
         Self {
-            spacing,
-            next: At::ZERO,
+            pace,
+            on_refusal: OnRefusal::GiveUp,
+            wall,
+            draw: Draw::new(0),
+            claimed: !budgets.is_empty(),
+            budgets,
+            learner: Learner::default(),
             cap,
-            inside: BTreeSet::new(),
+            places: BTreeMap::new(),
             waiting: VecDeque::new(),
             granted: VecDeque::new(),
+            inside: 0,
+            under_way: 0,
+            backlog: 0,
+            cut: None,
         }
     }
 
-    /// The most upgrades per second that it lets go; `None` when it lets all go.
+    /// The most upgrades per second that it lets go in the long run; `None` when it lets all go.
     pub fn rate(&self) -> Option<f64> {
-        (!self.spacing.is_zero()).then(|| 1.0 / self.spacing.as_secs_f64())
+        let learned = self.learner.learned.as_ref().map(|learned| &learned.budget);
+        self.budgets
+            .iter()
+            .chain(learned)
+            .map(Budget::per_second)
+            .reduce(f64::min)
     }
 
-    /// A connection that had to wait may go at that moment; call until `None` after every `freed`.
+    /// A connection that had to wait may go at that moment; call until `None` after every other call.
     pub fn poll_grant(&mut self) -> Option<(ConnId, At)> {
         self.granted.pop_front()
     }
 
-    fn admit(&mut self, now: At, conn: ConnId) -> At {
-        let at = self.next.max(now);
-        self.next = at + self.spacing;
-        self.inside.insert(conn);
+    /// What it did otherwise than it was told, as a sentence.
+    pub fn remark(&self) -> Option<String> {
+        let (OnRefusal::Retry(retry), Some((longest, times))) = (self.on_refusal, self.cut) else {
+            return None;
+        };
+        Some(format!(
+            "{times} refusals asked to wait up to {}; nobody waited longer than {} for one (admission.on_refusal.longest)",
+            span_text(Duration::from_secs(longest.as_secs())),
+            span_text(retry.longest)
+        ))
+    }
+
+    /// Lets as many of the line go as may.
+    fn fill(&mut self, now: At) {
+        while let Some(&conn) = self.waiting.front() {
+            if self.cap.is_some_and(|cap| self.inside >= cap) || self.under_way >= self.slots() {
+                return;
+            }
+            let at = match &mut self.learner.silence {
+                None => self.reserve(now, conn),
+                Some(silence) if silence.first.is_none() => {
+                    silence.first = Some(conn);
+                    silence.until.max(now)
+                }
+                Some(_) => return,
+            };
+            self.waiting.pop_front();
+            self.set_stage(conn, Stage::Ticket(at));
+            self.granted.push_back((conn, at));
+        }
+    }
+
+    /// The first moment at which every budget has room, which is taken.
+    fn reserve(&mut self, now: At, conn: ConnId) -> At {
+        let identity = self
+            .places
+            .get(&conn)
+            .map_or(0, |place| place.asker.identity);
+        let learned = self
+            .learner
+            .learned
+            .as_mut()
+            .map(|learned| &mut learned.budget);
+        let mut budgets: Vec<_> = self.budgets.iter_mut().chain(learned).collect();
+        let mut at = now;
+        // Each round only moves it on, to the edge of some window; windows that never have room at once are not waited
+        // for without end.
+        for _ in 0..MOST_ROUNDS {
+            let before = at;
+            for budget in &budgets {
+                at = budget.earliest(identity, at);
+            }
+            if at == before {
+                break;
+            }
+        }
+        for budget in &mut budgets {
+            budget.take(identity, at);
+        }
         at
     }
 
-    fn fill(&mut self, now: At) {
-        while self.cap.is_none_or(|cap| self.inside.len() < cap) {
-            let Some(conn) = self.waiting.pop_front() else {
-                return;
-            };
-            let at = self.admit(now, conn);
-            self.granted.push_back((conn, at));
+    /// How many may be under way at once. While a limit is still to be found out, few: all that are under way when it is
+    /// met are refused.
+    fn slots(&self) -> usize {
+        let is_unknown = !self.claimed || self.learner.learned.is_some();
+        match (self.on_refusal, self.pace) {
+            (OnRefusal::GiveUp, _) | (_, Pace::Off) => usize::MAX,
+            _ if is_unknown => FIRST_SLOTS.max(self.learner.total as usize / 4),
+            _ => usize::MAX,
         }
+    }
+
+    fn set_stage(&mut self, conn: ConnId, stage: Stage) {
+        if let Some(place) = self.places.get_mut(&conn) {
+            let before = std::mem::replace(&mut place.stage, stage);
+            self.inside =
+                self.inside + usize::from(stage.is_inside()) - usize::from(before.is_inside());
+            self.under_way = self.under_way + usize::from(stage.is_under_way())
+                - usize::from(before.is_under_way());
+        }
+    }
+
+    fn leave(&mut self, conn: ConnId) -> Option<Place> {
+        let place = self.places.remove(&conn)?;
+        self.inside -= usize::from(place.stage.is_inside());
+        self.under_way -= usize::from(place.stage.is_under_way());
+        if place.stage == Stage::Waiting {
+            self.waiting.retain(|waiting| *waiting != conn);
+        }
+        Some(place)
+    }
+
+    /// The fleet falls silent: whoever had a moment stands in line again, in the same order.
+    fn revoke(&mut self, now: At) {
+        for budget in &mut self.budgets {
+            budget.forget_after(now);
+        }
+        let mut tickets: Vec<_> = self
+            .places
+            .iter()
+            .filter_map(|(conn, place)| match place.stage {
+                Stage::Ticket(at) => Some((at, *conn)),
+                _ => None,
+            })
+            .collect();
+        tickets.sort_unstable();
+        for (_, conn) in tickets.into_iter().rev() {
+            self.set_stage(conn, Stage::Waiting);
+            self.waiting.push_front(conn);
+        }
+        self.granted.clear();
+    }
+
+    /// When a refusal's own words say to come back, at most so long from now.
+    fn countdown(&mut self, retry: &Retry, clues: &Clues, now: At) -> Option<At> {
+        let until = clues.retry_at()?;
+        if until.since(now) > retry.longest {
+            let (longest, times) = self.cut.unwrap_or_default();
+            self.cut = Some((longest.max(until.since(now)), times + 1));
+        }
+        Some(until.min(now + retry.longest))
+    }
+
+    /// The fleet's answer to a refusal: one silence for all.
+    fn hush(&mut self, now: At, retry: &Retry, clues: &Clues, place: Place, conn: ConnId) {
+        if clues.counts_places {
+            let open = self.inside - self.under_way;
+            self.cap = Some(self.cap.unwrap_or(usize::MAX).min(open.max(1)));
+            return;
+        }
+        let countdown = match retry.retry_after {
+            RetryAfter::Ignore => None,
+            RetryAfter::Spread | RetryAfter::Obey => self.countdown(retry, clues, now),
+        };
+        let silence = self.learner.silence;
+        let is_first = silence.is_some_and(|silence| silence.first == Some(conn));
+        let count = silence.map_or(1, |silence| silence.count + u16::from(is_first));
+        let until = countdown.unwrap_or_else(|| now + backoff::exponential(retry.backoff, count));
+        if is_first {
+            return self.learner.still_silent(until);
+        }
+        let Stage::Sent(_) = place.stage else {
+            return;
+        };
+        if silence.is_some() && countdown.is_none() {
+            return;
+        }
+        let told = clues.policies.iter().find_map(|policy| {
+            let quota = u32::try_from(policy.quota?)
+                .ok()
+                .filter(|quota| *quota > 0)?;
+            Some((quota, policy.window?))
+        });
+        if self.learner.refused(now, until, told) {
+            self.revoke(now);
+        }
+    }
+
+    /// Each on its own.
+    fn back_off(&mut self, now: At, retry: &Retry, clues: &Clues, asker: &Asker) -> At {
+        let countdown = match retry.retry_after {
+            RetryAfter::Ignore => None,
+            RetryAfter::Spread | RetryAfter::Obey => self.countdown(retry, clues, now),
+        };
+        match (countdown, retry.retry_after) {
+            (Some(until), RetryAfter::Spread) => {
+                let rate = clues.policies.iter().find_map(|policy| {
+                    let window = policy.window.filter(|window| !window.is_zero())?;
+                    Some(policy.quota? as f64 / window.as_secs_f64())
+                });
+                let spread = match rate.filter(|rate| *rate > 0.0) {
+                    Some(rate) => {
+                        Duration::from_secs_f64((f64::from(self.backlog) / rate).min(MOST_SPREAD))
+                    }
+                    None => backoff::exponential(retry.backoff, asker.attempt),
+                };
+                let draw = backoff::draw_for(self.draw, asker, asker.attempt);
+                until + spread.mul_f64(draw.unit())
+            }
+            (Some(until), _) => until,
+            (None, _) => now + backoff::wait(retry.backoff, self.draw, asker),
+        }
+    }
+}
+
+impl Stage {
+    const fn is_inside(self) -> bool {
+        !matches!(self, Self::Waiting)
+    }
+
+    const fn is_under_way(self) -> bool {
+        matches!(self, Self::Ticket(_) | Self::Sent(_))
     }
 }
 
 impl Gatekeeper for Admission {
-    fn ask(&mut self, now: At, conn: ConnId) -> Option<At> {
-        if self.cap.is_some_and(|cap| self.inside.len() >= cap) {
-            self.waiting.push_back(conn);
-            return None;
+    fn ask(&mut self, now: At, asker: &Asker) -> Option<At> {
+        let conn = asker.conn;
+        let at = match self.places.get(&conn).map(|place| place.stage) {
+            Some(Stage::Ticket(at)) => at,
+            Some(_) => return None,
+            None => {
+                let stage = Stage::Waiting;
+                self.places.insert(
+                    conn,
+                    Place {
+                        asker: *asker,
+                        stage,
+                    },
+                );
+                self.waiting.push_back(conn);
+                if asker.attempt > 1 {
+                    self.backlog = self.backlog.saturating_sub(1);
+                }
+                self.fill(now);
+                match self.places.get(&conn).map(|place| place.stage) {
+                    Some(Stage::Ticket(at)) => {
+                        self.granted.retain(|(granted, _)| *granted != conn);
+                        at
+                    }
+                    _ => return None,
+                }
+            }
+        };
+        if at <= now {
+            self.set_stage(conn, Stage::Sent(at));
         }
-        Some(self.admit(now, conn))
+        Some(at)
+    }
+
+    fn opened(&mut self, now: At, conn: ConnId) {
+        let Some(Stage::Sent(sent)) = self.places.get(&conn).map(|place| place.stage) else {
+            return;
+        };
+        self.set_stage(conn, Stage::Open);
+        let silence = self.learner.silence;
+        let is_first = silence.is_some_and(|silence| silence.first == Some(conn));
+        self.learner.accepted(sent, is_first);
+        self.fill(now);
+    }
+
+    fn refused(&mut self, now: At, asker: &Asker, answer: &Answer) -> Next {
+        let place = self.leave(asker.conn);
+        let next = match (self.on_refusal, place) {
+            (OnRefusal::Retry(retry), Some(place)) => {
+                let clues = Clues::of_answer(answer, now, self.wall);
+                let at = if self.pace == Pace::Off {
+                    self.back_off(now, &retry, &clues, asker)
+                } else {
+                    self.hush(now, &retry, &clues, place, asker.conn);
+                    now
+                };
+                // What no limit says, such as 401 or 404, would only be said again.
+                if clues.ground.is_some() && asker.attempt <= retry.retries {
+                    self.backlog += 1;
+                    Next::RetryAt(at)
+                } else {
+                    Next::GiveUp
+                }
+            }
+            _ => Next::GiveUp,
+        };
+        self.fill(now);
+        next
     }
 
     fn freed(&mut self, now: At, conn: ConnId) {
-        if self.inside.remove(&conn) {
-            self.fill(now);
-        } else {
-            self.waiting.retain(|waiting| *waiting != conn);
+        let Some(place) = self.leave(conn) else {
+            return;
+        };
+        // Whoever was to see whether the silence is over came to no answer: somebody else will.
+        if place.stage != Stage::Open
+            && let Some(silence) = &mut self.learner.silence
+            && silence.first == Some(conn)
+        {
+            silence.first = None;
+            silence.until = silence.until.max(now);
         }
+        self.fill(now);
     }
 }
 
-/// The spacing that no law with this quota and window refuses.
-fn safe_spacing(quota: u32, window: Duration) -> Duration {
-    let quota = f64::from(quota);
-    // 1 - 1/q is nothing for q = 1: half the rate keeps that one clear of both edges of its window.
-    let alpha = if quota > 1.0 {
-        (1.0 - 1.0 / quota).min(0.95)
-    } else {
-        0.5
-    };
-    Duration::from_secs_f64(window.as_secs_f64() / (alpha * quota))
-}
+/// While a limit is still to be found out, so many are under way at first.
+const FIRST_SLOTS: usize = 4;
+/// Rounds in which several budgets look for a moment that suits all.
+const MOST_ROUNDS: usize = 64;
+/// No backlog is spread over more than a day.
+const MOST_SPREAD: f64 = 86_400.0;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::time::Rate;
-
-    #[test]
-    fn a_rate_spaces_upgrades_evenly_from_the_first() {
-        let mut admission = Admission::new(Pace::Rate(Rate::per_second(2.0).unwrap()), []);
-        let at: Vec<_> = (0..4)
-            .map(|n| admission.ask(At::ZERO, ConnId(n)).unwrap())
-            .collect();
-        assert_eq!(at, [0, 500, 1_000, 1_500].map(At::from_millis));
-        assert_eq!(
-            admission.ask(At::from_secs(9), ConnId(4)),
-            Some(At::from_secs(9)),
-            "a pause saves nothing up"
-        );
-    }
-
-    #[test]
-    fn three_hundred_a_minute_are_paced_at_four_and_three_quarters_a_second() {
-        let spacing = safe_spacing(300, Duration::from_secs(60));
-        assert!((1.0 / spacing.as_secs_f64() - 4.75).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_cap_lets_the_next_one_in_when_a_place_is_free() {
-        let mut admission = Admission {
-            cap: Some(1),
-            ..Admission::new(Pace::Off, [])
-        };
-        assert_eq!(admission.ask(At::ZERO, ConnId(1)), Some(At::ZERO));
-        assert_eq!(admission.ask(At::ZERO, ConnId(2)), None);
-        assert_eq!(admission.ask(At::ZERO, ConnId(3)), None);
-        admission.freed(At::from_secs(1), ConnId(2));
-        assert_eq!(admission.poll_grant(), None);
-        admission.freed(At::from_secs(2), ConnId(1));
-        assert_eq!(admission.poll_grant(), Some((ConnId(3), At::from_secs(2))));
-    }
-}
+mod tests;

@@ -16,11 +16,35 @@ use crate::wire::{Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoin
 /// Who says when an upgrade may go: [`crate::admission::Admission`] itself in virtual time, a lock around the one
 /// of the whole run over sockets.
 pub trait Gatekeeper {
-    /// May this upgrade go? `Some(at)`: at that moment (now or later). `None`: it waits, and `Fleet::granted` will say.
-    fn ask(&mut self, now: At, conn: ConnId) -> Option<At>;
+    /// May this upgrade go? `Some(at)` at or before `now`: it goes. Later: it asks again then, because much can happen
+    /// until then. `None`: it waits, and `Fleet::granted` will say.
+    fn ask(&mut self, now: At, asker: &Asker) -> Option<At>;
+    /// Its upgrade was accepted.
+    fn opened(&mut self, now: At, conn: ConnId);
+    /// Its upgrade was refused: it is through, whatever comes next. Another attempt is another connection.
+    fn refused(&mut self, now: At, asker: &Asker, answer: &Answer) -> Next;
     /// It is through (refused, failed, ended) or no longer wants to go: its place is free. Connections that waited for
     /// one are granted by the gatekeeper through `Fleet::granted`, on whichever shard they are.
     fn freed(&mut self, now: At, conn: ConnId);
+}
+
+/// Who asks for admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    pub conn: ConnId,
+    pub who: Who,
+    /// From 1.
+    pub attempt: u16,
+    /// A hash of the token that its upgrade bears: limits per token have a budget for each.
+    pub identity: u64,
+}
+
+/// What follows a refused upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    GiveUp,
+    /// It asks for admission again at that moment.
+    RetryAt(At),
 }
 
 /// What the driver has to do on a connection.
@@ -188,10 +212,13 @@ impl Fleet {
                 continue;
             };
             afloat.armed = At::NEVER;
-            if afloat.session.deadline() <= now {
-                self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
-            } else {
+            let due = afloat.session.deadline();
+            if due > now {
                 self.arm(conn);
+            } else if afloat.session.asks() {
+                self.seek(now, due, conn, gate);
+            } else {
+                self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
             }
         }
     }
@@ -211,6 +238,7 @@ impl Fleet {
         times: UpgradeTimes,
         gate: &mut dyn Gatekeeper,
     ) {
+        gate.opened(now, conn);
         self.on(now, conn, gate, |session, cx| {
             session.opened(now, times, cx)
         });
@@ -224,9 +252,23 @@ impl Fleet {
         answer: Answer,
         gate: &mut dyn Gatekeeper,
     ) {
+        let Some(afloat) = self.sessions.get(&conn) else {
+            return;
+        };
+        let next = gate.refused(now, &afloat.session.asker(), &answer);
         self.on(now, conn, gate, |session, cx| {
-            session.refused(now, times, answer, cx)
+            session.refused(now, times, answer, next, cx);
         });
+        if let Next::RetryAt(_) = next
+            && let Some(mut afloat) = self.sessions.remove(&conn)
+        {
+            // No connection's id is used twice.
+            let conn = self.next_conn();
+            afloat.session.reconnect(conn);
+            afloat.armed = At::NEVER;
+            self.sessions.insert(conn, afloat);
+            self.arm(conn);
+        }
     }
 
     pub fn failed(
@@ -367,13 +409,8 @@ impl Fleet {
             return;
         };
         self.groups[usize::from(who.group)].afloat += 1;
-        let conn = ConnId(u64::from(self.stripe.index) + self.conns * u64::from(self.stripe.of));
-        self.conns += 1;
-        let mut session = Session::new(who, conn, planned, row, &self.shared);
-        if let Some(at) = gate.ask(planned, conn) {
-            session.granted(at);
-        }
-        let due = session.deadline() <= now;
+        let conn = self.next_conn();
+        let session = Session::new(who, conn, planned, row, &self.shared);
         self.sessions.insert(
             conn,
             Afloat {
@@ -381,10 +418,30 @@ impl Fleet {
                 armed: At::NEVER,
             },
         );
-        if due {
-            self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
-        } else {
-            self.arm(conn);
+        self.seek(now, planned, conn, gate);
+    }
+
+    const fn next_conn(&mut self) -> ConnId {
+        let conn = ConnId(self.stripe.index as u64 + self.conns * self.stripe.of as u64);
+        self.conns += 1;
+        conn
+    }
+
+    /// Asks for the admission of a session that wanted to go at `due`.
+    fn seek(&mut self, now: At, due: At, conn: ConnId, gate: &mut dyn Gatekeeper) {
+        let Some(afloat) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        match gate.ask(due, &afloat.session.asker()) {
+            Some(at) if at <= due => {
+                afloat.session.granted(at);
+                self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
+            }
+            Some(at) => {
+                afloat.session.granted(at);
+                self.arm(conn);
+            }
+            None => afloat.session.wait(),
         }
     }
 

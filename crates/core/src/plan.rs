@@ -249,8 +249,10 @@ pub struct Admission {
 /// How fast upgrades are let go.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
-    /// Safely below what the profile says.
+    /// Evenly, safely below what the profile says.
     Limits,
+    /// As soon as the laws of the profile's limits let upgrades in: in bursts, where they let bursts in.
+    FastLimits,
     Rate(Rate),
     /// As the load wants them.
     Off,
@@ -260,6 +262,68 @@ pub enum Pace {
 pub enum OnRefusal {
     /// The conversation is counted as refused.
     GiveUp,
+    /// It is tried again, and counted as refused when its last attempt was.
+    Retry(Retry),
+}
+
+/// How a refused upgrade is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// After the first attempt, so many more.
+    pub retries: u16,
+    pub backoff: Backoff,
+    pub retry_after: RetryAfter,
+    /// No countdown of the other side is obeyed for longer.
+    pub longest: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            retries: 6,
+            backoff: Backoff {
+                base: Duration::from_secs(1),
+                cap: Duration::from_secs(60),
+                jitter: Jitter::Full,
+            },
+            retry_after: RetryAfter::Spread,
+            longest: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Waits that grow from `base` to `cap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    pub base: Duration,
+    pub cap: Duration,
+    pub jitter: Jitter,
+}
+
+/// How a wait is drawn, with e = min(cap, base * 2^n) before retry n + 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jitter {
+    /// Uniform between nothing and e.
+    Full,
+    /// Uniform between e/2 and e.
+    Equal,
+    /// Uniform between base and three times the wait before, at most cap.
+    Decorrelated,
+    /// Exactly e.
+    None,
+    /// Exactly base, every time.
+    Fixed,
+}
+
+/// What a countdown such as Retry-After is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// The moment at which one could pass; all who wait are spread over the time that they need together.
+    Spread,
+    /// The moment to come back, to the letter.
+    Obey,
+    /// Nothing.
+    Ignore,
 }
 
 /// Leave to load a host that is not this machine's or a private one.

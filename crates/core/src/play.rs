@@ -226,7 +226,7 @@ impl Game {
             draw: Draw::new(plan.seed).purpose(Purpose::Network),
             path: plan.rehearsal_path(),
             fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID),
-            admission: Admission::new(plan.admission.pace, plan.platform.limits_of(&plan.endpoint)),
+            admission: Admission::of(plan, network.wall),
             platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),
             recorder: Recorder::new(labels),
             cables: BTreeMap::new(),

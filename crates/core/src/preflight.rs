@@ -280,7 +280,7 @@ fn changes(plan: &Arc<Plan>, whole: &Whole) -> Vec<Change> {
             Load::Open(_) => changes.extend(lower_rate(plan, whole)),
         }
     }
-    if plan.admission.pace != Pace::Limits {
+    if !matches!(plan.admission.pace, Pace::Limits | Pace::FastLimits) {
         changes.extend(paced(plan, whole));
     }
     changes

@@ -22,7 +22,7 @@ use self::turn::{Rules, Standing, Turn};
 use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
-use crate::fleet::{Open, Order, Trace, TraceEvent};
+use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
 use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade, Upgraded,
@@ -122,11 +122,21 @@ impl Shared {
         self.crowds.iter().enumerate().map(before).sum()
     }
 
-    /// The headers of the conversation's upgrade.
-    pub(crate) fn headers(&self, who: Who, row: Option<u32>) -> Vec<(String, String)> {
+    /// The headers of the conversation's upgrade. Attempts from the second on are told apart, so that the other side's
+    /// draws differ.
+    pub(crate) fn headers(
+        &self,
+        who: Who,
+        row: Option<u32>,
+        attempt: u16,
+    ) -> Vec<(String, String)> {
         let Who { group, user, round } = who;
+        let again = match attempt {
+            ..=1 => String::new(),
+            _ => format!(".{attempt}"),
+        };
         let agent = format!(
-            "plimsoll/{} (run={}; session={group}.{user}.{round})",
+            "plimsoll/{} (run={}; session={group}.{user}.{round}{again})",
             env!("CARGO_PKG_VERSION"),
             self.run_id
         );
@@ -138,6 +148,14 @@ impl Shared {
         }
         headers
     }
+}
+
+/// A hash of the token that an upgrade bears; 0 without one.
+pub(crate) fn identity_of(headers: &[(String, String)]) -> u64 {
+    headers
+        .iter()
+        .find(|(name, _)| name == "authorization")
+        .map_or(0, |(_, value)| Draw::new(0).text(value.trim()).bits())
 }
 
 /// What sessions give out, in order.
@@ -178,6 +196,12 @@ pub(crate) struct Session {
     deadline: At,
     planned: At,
     released: At,
+    /// From 1.
+    attempt: u16,
+    /// Of the token that its upgrade bears.
+    identity: u64,
+    /// When admission is asked again after a refusal.
+    again: At,
     opened: At,
     pulse: Pulse,
     /// The bot has spoken first.
@@ -233,6 +257,9 @@ impl Session {
             deadline: At::NEVER,
             planned,
             released: planned,
+            attempt: 1,
+            identity: identity_of(&shared.headers(who, row, 1)),
+            again: At::NEVER,
             opened: At::NEVER,
             pulse: Pulse::default(),
             greeted: false,
@@ -257,6 +284,34 @@ impl Session {
     /// Was its upgrade ever accepted?
     pub(crate) fn was_open(&self) -> bool {
         self.opened != At::NEVER
+    }
+
+    pub(crate) const fn asker(&self) -> Asker {
+        Asker {
+            conn: self.conn,
+            who: self.who,
+            attempt: self.attempt,
+            identity: self.identity,
+        }
+    }
+
+    /// Will it ask for admission when its deadline comes?
+    pub(crate) fn asks(&self) -> bool {
+        self.phase == Phase::Held
+    }
+
+    /// Admission will say when it may go.
+    pub(crate) fn wait(&mut self) {
+        self.phase = Phase::Waiting;
+        self.deadline = At::NEVER;
+    }
+
+    /// Its next attempt is this connection.
+    pub(crate) fn reconnect(&mut self, conn: ConnId) {
+        self.conn = conn;
+        self.attempt = self.attempt.saturating_add(1);
+        self.phase = Phase::Held;
+        self.deadline = self.again;
     }
 
     /// Admission lets it go at that moment.
@@ -287,6 +342,7 @@ impl Session {
         now: At,
         times: UpgradeTimes,
         answer: Answer,
+        next: Next,
         cx: &mut Context<'_>,
     ) {
         self.upgrade_ended(
@@ -303,7 +359,13 @@ impl Session {
             who: self.who,
             answer,
         });
-        self.finish(now, SessionOutcome::Refused, cx);
+        match next {
+            Next::GiveUp => self.finish(now, SessionOutcome::Refused, cx),
+            Next::RetryAt(at) => {
+                self.wait();
+                self.again = at;
+            }
+        }
     }
 
     pub(crate) fn failed(
@@ -378,6 +440,9 @@ impl Session {
     /// Ends it from outside, politely where it is open.
     pub(crate) fn stop(&mut self, now: At, cx: &mut Context<'_>) {
         match self.phase {
+            Phase::Waiting | Phase::Held if self.attempt > 1 => {
+                self.finish(now, SessionOutcome::Refused, cx);
+            }
             Phase::Waiting | Phase::Held => self.finish(now, SessionOutcome::NotStarted, cx),
             Phase::Upgrading => {
                 cx.out.orders.push_back((self.conn, Order::Reset));
@@ -402,7 +467,7 @@ impl Session {
 
     fn release(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Upgrading;
-        let headers = cx.shared.headers(self.who, self.row);
+        let headers = cx.shared.headers(self.who, self.row, self.attempt);
         cx.trace(now, self.conn, || TraceEvent::Released);
         cx.out
             .orders
@@ -422,7 +487,7 @@ impl Session {
             connected: times.connect,
             ready: times.ready,
             ended: times.end,
-            attempt: 1,
+            attempt: self.attempt,
             outcome,
         };
         cx.sample(now, self.who, What::Upgrade(upgrade));

@@ -316,7 +316,7 @@ impl<'a> Findings<'a> {
     /// Who made upgrades wait: the platform's limits that we kept to, or a pace that the plan names.
     const fn holder(&self) -> Attribution {
         match self.plan.admission.pace {
-            Pace::Limits => Attribution::Platform,
+            Pace::Limits | Pace::FastLimits => Attribution::Platform,
             Pace::Rate(_) => Attribution::Plan,
             Pace::Off => Attribution::Generator,
         }

@@ -284,7 +284,8 @@ proptest! {
         ramp in 0..40u32,
         loops in 1..4u32,
         seed in 0..1_000u32,
-        pace in prop_oneof![Just("off"), Just("limits"), Just("2/s")],
+        pace in prop_oneof![Just("off"), Just("limits"), Just("fast-limits"), Just("2/s")],
+        on_refusal in prop_oneof![Just("give_up"), Just("retry"), Just("{retry: 2, longest: 3s}")],
         quota in 1..60u32,
         law in 0..3u8,
         fault in 0..6u8,
@@ -306,6 +307,7 @@ proptest! {
             ("load.loops", &loops.to_string()),
             ("seed", &seed.to_string()),
             ("admission.pace", pace),
+            ("admission.on_refusal", on_refusal),
         ]);
         let plan = with_platform(&plan, &platform);
         let network = Network {

@@ -144,6 +144,8 @@ pub struct Finished {
     pub exhausted: bool,
     /// What the first failed attempt to connect said, in a sentence.
     pub first_error: Option<String>,
+    /// What admission did otherwise than it was told by the other side, as a sentence.
+    pub remark: Option<String>,
 }
 
 /// What is wrong before the first socket.
@@ -169,7 +171,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     let shards = options.shards.max(1);
     let (target, last_call) = prepare(&plan, &options)?;
     let clock = *control.0.clock.get_or_init(Clock::start);
-    let admission = Admission::new(plan.admission.pace, plan.platform.limits_of(&plan.endpoint));
+    let admission = Admission::of(&plan, clock.wall());
     let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..shards)
         .map(|_| tokio::sync::mpsc::unbounded_channel())
         .unzip();
@@ -215,6 +217,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         interrupted: control.0.interrupted.get().is_some(),
         exhausted: report.exhausted,
         first_error: report.first_error,
+        remark: locked(&gate.admission).remark(),
     })
 }
 

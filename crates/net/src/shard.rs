@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use plimsoll_core::admission::Admission;
-use plimsoll_core::fleet::{Fleet, Gatekeeper, Open, Order, Trace};
+use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Open, Order, Trace};
 use plimsoll_core::profile::Cut;
 use plimsoll_core::summary::Recorder;
 use plimsoll_core::time::At;
-use plimsoll_core::wire::{ConnId, ConnectError, Ended, Incoming, UpgradeTimes};
+use plimsoll_core::wire::{Answer, ConnId, ConnectError, Ended, Incoming, UpgradeTimes};
 use plimsoll_core::ws::Role;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, watch};
@@ -68,18 +68,34 @@ pub(crate) struct Gate {
 }
 
 impl Gatekeeper for Gate {
-    fn ask(&mut self, now: At, conn: ConnId) -> Option<At> {
-        locked(&self.admission).ask(now, conn)
+    fn ask(&mut self, now: At, asker: &Asker) -> Option<At> {
+        self.tell(|admission| admission.ask(now, asker))
+    }
+
+    fn opened(&mut self, now: At, conn: ConnId) {
+        self.tell(|admission| admission.opened(now, conn));
+    }
+
+    fn refused(&mut self, now: At, asker: &Asker, answer: &Answer) -> Next {
+        self.tell(|admission| admission.refused(now, asker, answer))
     }
 
     fn freed(&mut self, now: At, conn: ConnId) {
+        self.tell(|admission| admission.freed(now, conn));
+    }
+}
+
+impl Gate {
+    /// Tells admission what happened, and their shards whom that lets go.
+    fn tell<T>(&self, tell: impl FnOnce(&mut Admission) -> T) -> T {
         let mut admission = locked(&self.admission);
-        admission.freed(now, conn);
+        let told = tell(&mut admission);
         while let Some((conn, at)) = admission.poll_grant() {
             let shard = (conn.0 % self.inboxes.len() as u64) as usize;
             // A shard that is gone has nobody waiting.
             let _ = self.inboxes[shard].send((conn, at));
         }
+        told
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shape of a plan's YAML, and the one conversion from it to a [`Plan`]. It reads no file and no environment; it
 //! asks [`Sources`].
 
+mod admission;
 mod conversation;
 mod data;
 mod expand;
@@ -466,20 +467,24 @@ impl Reader<'_> {
             .map_or((None, None), |raw| (raw.pace, raw.on_refusal));
         let pace = match pace.and_then(Field::placed) {
             None | Some((raw::Pace::Limits, _)) => Pace::Limits,
+            Some((raw::Pace::FastLimits, _)) => Pace::FastLimits,
             Some((raw::Pace::Off, _)) => Pace::Off,
             Some((raw::Pace::Rate(rate), place)) => {
                 if rate.0.as_per_second() == 0.0 {
                     self.document.complain_that(
                         place,
                         "at a pace of zero nothing would ever be let go",
-                        "write limits, off or a rate above zero",
+                        "write limits, fast-limits, off or a rate above zero",
                     );
                 }
                 Pace::Rate(rate.0)
             }
         };
-        let on_refusal = match on_refusal.and_then(Field::ok) {
-            None | Some(raw::OnRefusal::GiveUp) => OnRefusal::GiveUp,
+        let on_refusal = match on_refusal.and_then(Field::placed) {
+            None | Some((raw::OnRefusal::GiveUp, _)) => OnRefusal::GiveUp,
+            Some((raw::OnRefusal::Retry(raw), here)) => {
+                OnRefusal::Retry(admission::retry(*raw, here, self.document))
+            }
         };
         Admission { pace, on_refusal }
     }

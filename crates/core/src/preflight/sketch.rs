@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crate::admission::Admission;
 use crate::draw::{Draw, Purpose};
-use crate::fleet::Gatekeeper;
+use crate::fleet::{Asker, Gatekeeper};
 use crate::plan::{Load, Plan, Until};
 use crate::platform::enforce::Charge;
 use crate::platform::gate::{Entry, Gate};
 use crate::profile::Profile;
 use crate::sample::Who;
 use crate::schedule::Schedule;
-use crate::session::Shared;
+use crate::session::{Shared, identity_of};
 use crate::time::At;
 use crate::wire::{ConnId, Request, Wall};
 
@@ -138,7 +138,13 @@ impl<'a> Sketch<'a> {
                 let conn = ConnId(self.conns.len() as u64);
                 let held = Box::default();
                 self.conns.push(Conn { who, row, held });
-                if let Some(at) = self.admission.ask(now, conn) {
+                let asker = Asker {
+                    conn,
+                    who,
+                    attempt: 1,
+                    identity: identity_of(&self.shared.headers(who, row, 1)),
+                };
+                if let Some(at) = self.admission.ask(now, &asker) {
                     self.release(at, conn);
                 }
                 Verdict::Fine
@@ -168,7 +174,7 @@ impl<'a> Sketch<'a> {
         let Conn { who, row, .. } = self.conns[conn.0 as usize];
         let request = Request {
             path: self.path.clone(),
-            headers: self.shared.headers(who, row),
+            headers: self.shared.headers(who, row, 1),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let Entry::Admitted { at, held, .. } =

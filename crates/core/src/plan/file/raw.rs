@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::dialect;
 use crate::document::values::{Count, Pairs, Rate, Span, Spread, Texts};
-use crate::document::{Field, Later, Short, Wrong, either};
+use crate::document::{Field, Later, Short, Wrong, either, quoted, suggestion};
 
 pub(super) type Maybe<T> = Option<Field<T>>;
 
@@ -189,7 +189,7 @@ impl Short for Step {
                 "write 'say: a text', 'think: 5s' or 'repeat: 3' with 'do:' below it",
             ),
             text => Wrong::new(
-                format!("{} is not a step", crate::document::quoted(text)),
+                format!("{} is not a step", quoted(text)),
                 "a step is one of greeting, say, think and repeat; to send this text write 'say: …'",
             ),
         })
@@ -325,14 +325,16 @@ pub(super) enum Exhausted {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Admission {
-    /// `limits` stays below what the profile says, `off` does as the load wants, a rate is a rate; `limits` when left out.
+    /// `limits` stays evenly below what the profile says, `fast-limits` uses each law's bursts, `off` does as the load
+    /// wants, a rate is a rate; `limits` when left out.
     pub(super) pace: Maybe<Pace>,
-    /// `give_up` counts the conversation as refused.
+    /// `give_up` counts the conversation as refused, `retry` tries again; `give_up` when left out.
     pub(super) on_refusal: Maybe<OnRefusal>,
 }
 
 pub(super) enum Pace {
     Limits,
+    FastLimits,
     Off,
     Rate(Rate),
 }
@@ -341,16 +343,17 @@ impl<'de> Deserialize<'de> for Pace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         crate::document::values::from_text(
             deserializer,
-            "limits, off or a rate like 280/min",
+            "limits, fast-limits, off or a rate like 280/min",
             |text| match text {
                 "limits" => Ok(Self::Limits),
+                "fast-limits" => Ok(Self::FastLimits),
                 "off" => Ok(Self::Off),
                 text if text.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
                     Rate::parse(text).map(Self::Rate)
                 }
                 text => Err(Wrong::new(
-                    format!("{} is not a pace", crate::document::quoted(text)),
-                    "write limits, off or a rate like 280/min",
+                    format!("{} is not a pace", quoted(text)),
+                    "write limits, fast-limits, off or a rate like 280/min",
                 )),
             },
         )
@@ -364,15 +367,83 @@ impl JsonSchema for Pace {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let rate = generator.subschema_for::<Rate>();
-        json_schema!({"anyOf": [{"enum": ["limits", "off"]}, rate]})
+        json_schema!({"anyOf": [{"enum": ["limits", "fast-limits", "off"]}, rate]})
     }
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// `give_up`, `retry`, or how to try again.
 pub(super) enum OnRefusal {
-    /// The conversation is counted as refused.
     GiveUp,
+    Retry(Box<RetryKeys>),
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(rename = "Retry", deny_unknown_fields)]
+pub(super) struct RetryKeys {
+    /// After the first attempt, so many more; 6 when left out.
+    pub(super) retry: Maybe<Count>,
+    pub(super) backoff: Maybe<Backoff>,
+    /// `spread` when left out.
+    pub(super) retry_after: Maybe<RetryAfter>,
+    /// No countdown of the other side is obeyed for longer; 5m when left out.
+    pub(super) longest: Maybe<Span>,
+}
+
+/// Waits that grow from `base` to `cap`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Backoff {
+    /// The first wait; 1s when left out.
+    pub(super) base: Maybe<Span>,
+    /// No wait is longer; 60s when left out.
+    pub(super) cap: Maybe<Span>,
+    /// `full` when left out.
+    pub(super) jitter: Maybe<Jitter>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Jitter {
+    /// Between nothing and the whole wait.
+    Full,
+    /// Between half of the wait and all of it.
+    Equal,
+    /// Between `base` and three times the wait before.
+    Decorrelated,
+    /// The whole wait.
+    None,
+    /// Always `base`.
+    Fixed,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RetryAfter {
+    /// Not before it, and all who wait spread over the time that they need together.
+    Spread,
+    /// To the letter.
+    Obey,
+    /// Not at all.
+    Ignore,
+}
+
+impl Short for OnRefusal {
+    type Full = RetryKeys;
+
+    fn short(text: &str) -> Result<Self, Wrong> {
+        match text {
+            "give_up" => Ok(Self::GiveUp),
+            "retry" => Ok(Self::Retry(Box::default())),
+            other => Err(Wrong::new(
+                format!("{} is not one of the words allowed here", quoted(other)),
+                suggestion(other, ["give_up", "retry"]),
+            )),
+        }
+    }
+
+    fn full(full: RetryKeys) -> Result<Self, Wrong> {
+        Ok(Self::Retry(Box::new(full)))
+    }
 }
 
 /// Leave to load a host that is not this machine's or a private one.
@@ -418,6 +489,7 @@ macro_rules! short {
 short! {
     Target: TargetParts, "`emulator`, a ws:// or wss:// address, or a mapping.", text;
     Not: Checks, "A text that must not be in the answer, or checks that must not hold.", text;
+    OnRefusal: RetryKeys, "`give_up`, `retry`, or how to try again.", text;
     Step: StepKeys, "One step of a conversation.", none;
 }
 
@@ -454,7 +526,6 @@ pub(super) const LATER: &[Later] = &[
         "write several groups, or 'arrivals' for a rate that changes",
     ),
     ("Load", "warm_up", "leave it out"),
-    ("OnRefusal", "retry", "write 'on_refusal: give_up'"),
     (
         "Permission",
         "max_rate",

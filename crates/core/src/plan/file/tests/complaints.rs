@@ -87,7 +87,7 @@ plan.yaml:1:7: 'seed' wants a whole number that is not negative, not '-1'
 plan.yaml:1:19: at a pace of zero nothing would ever be let go
   1 | admission: {pace: 0/s}
     |                   ^^^
-  help: write limits, off or a rate above zero
+  help: write limits, fast-limits, off or a rate above zero
 ",
     );
     check(
@@ -96,7 +96,7 @@ plan.yaml:1:19: at a pace of zero nothing would ever be let go
 plan.yaml:1:19: 'slow' is not a pace
   1 | admission: {pace: slow}
     |                   ^^^^
-  help: write limits, off or a rate like 280/min
+  help: write limits, fast-limits, off or a rate like 280/min
 ",
     );
 }
@@ -262,7 +262,7 @@ plan.yaml:2:1: unknown key 'plattform'
 ",
     );
     check(
-        "abort: [turns.failed > 20% for 1m]\nbudget: {conversations: 5}\nload: {users: 5, stages: []}\nadmission: {on_refusal: {retry: 6}}\npermission: {ticket: T-1, hosts: [a.example], probe: false}",
+        "abort: [turns.failed > 20% for 1m]\nbudget: {conversations: 5}\nload: {users: 5, stages: []}\npermission: {ticket: T-1, hosts: [a.example], probe: false}",
         r"
 plan.yaml:1:1: 'abort' is not supported yet
   1 | abort: [turns.failed > 20% for 1m]
@@ -279,13 +279,8 @@ plan.yaml:3:18: 'stages' in 'load' is not supported yet
     |                  ^^^^^^
   help: write several groups, or 'arrivals' for a rate that changes
 
-plan.yaml:4:26: 'retry' is not supported yet
-  4 | admission: {on_refusal: {retry: 6}}
-    |                          ^^^^^
-  help: write 'on_refusal: give_up'
-
-plan.yaml:5:47: 'probe' in 'permission' is not supported yet
-  5 | permission: {ticket: T-1, hosts: [a.example], probe: false}
+plan.yaml:4:47: 'probe' in 'permission' is not supported yet
+  4 | permission: {ticket: T-1, hosts: [a.example], probe: false}
     |                                               ^^^^^
   help: leave it out; this version does not probe
 ",
@@ -305,7 +300,26 @@ plan.yaml:1:13: 'stay' is not one of the words allowed here
 plan.yaml:1:25: 'giveup' is not one of the words allowed here
   1 | admission: {on_refusal: giveup}
     |                         ^^^^^^
-  help: did you mean 'give_up'? allowed here: give_up
+  help: did you mean 'give_up'? allowed here: give_up, retry
+",
+    );
+    check(
+        "admission: {on_refusal: {retry: 70000, backoff: {base: 2m, jitter: wild}}}",
+        r"
+plan.yaml:1:33: 70000 retries are too many
+  1 | admission: {on_refusal: {retry: 70000, backoff: {base: 2m, jitter: wild}}}
+    |                                 ^^^^^
+  help: write 1 to 10000
+
+plan.yaml:1:56: the first wait, 2m, is longer than the longest, 1m
+  1 | admission: {on_refusal: {retry: 70000, backoff: {base: 2m, jitter: wild}}}
+    |                                                        ^^
+  help: make base at most cap
+
+plan.yaml:1:68: 'wild' is not one of the words allowed here
+  1 | admission: {on_refusal: {retry: 70000, backoff: {base: 2m, jitter: wild}}}
+    |                                                                    ^^^^
+  help: allowed here: full, equal, decorrelated, none, fixed
 ",
     );
 }

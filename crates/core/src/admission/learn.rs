@@ -1,0 +1,153 @@
+//! What refusals teach about a limit that no profile told of, or told wrongly.
+//!
+//! After a refusal the whole fleet is silent: until the countdown of the answer is over, or for waits that double. Silence
+//! also frees those whose refused attempts are charged, whom every further attempt would lock out. Then one upgrade goes
+//! first; when it comes in, the limit is taken for what was seen: so many came in since the first, and so long it took
+//! until there was room again. If even that is refused, there were no windows but a trickle, and upgrades go evenly, at
+//! the rate at which they came in; a rate that grows slowly, and falls with each refusal.
+
+use std::time::Duration;
+
+use super::budget::{Budget, Rule};
+use crate::time::At;
+use crate::wire::ConnId;
+
+/// What is known from refusals.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Learner {
+    pub(super) silence: Option<Silence>,
+    /// The limit as it is taken for; `None` before the first refusal.
+    pub(super) learned: Option<Learned>,
+    /// The first upgrade of this stretch without refusals, and how many came in.
+    began: Option<At>,
+    accepted: u32,
+    /// All that ever came in.
+    pub(super) total: u32,
+    /// Quota and window in the words of the other side.
+    told: Option<(u32, Duration)>,
+}
+
+/// Nobody goes, but one who sees whether it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Silence {
+    pub(super) since: At,
+    pub(super) until: At,
+    /// Silences in a row.
+    pub(super) count: u16,
+    pub(super) first: Option<ConnId>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Learned {
+    pub(super) budget: Budget,
+    /// How many go into one growth of an even rate.
+    quota: u32,
+}
+
+impl Learner {
+    /// An upgrade sent at that moment came in; `is_first` after a silence.
+    pub(super) fn accepted(&mut self, sent: At, is_first: bool) {
+        self.total += 1;
+        if is_first {
+            self.recovered(sent);
+        }
+        self.began.get_or_insert(sent);
+        self.accepted += 1;
+        // What the other side told is not outdone.
+        if self.told.is_none()
+            && let Some(learned) = &mut self.learned
+            && let Rule::Even { spacing } = learned.budget.rule()
+        {
+            let growth = 1.0 + GROWTH / f64::from(learned.quota.max(FEW));
+            learned.budget.set_rule(Rule::Even {
+                spacing: spacing.div_f64(growth),
+            });
+        }
+    }
+
+    /// One was refused: silence until then. Is it the first of its stretch?
+    pub(super) fn refused(&mut self, now: At, until: At, told: Option<(u32, Duration)>) -> bool {
+        self.told = told.or(self.told);
+        if let Some(silence) = &mut self.silence {
+            silence.until = silence.until.max(until);
+            return false;
+        }
+        self.silence = Some(Silence {
+            since: now,
+            until,
+            count: 1,
+            first: None,
+        });
+        true
+    }
+
+    /// The one that went first did not come in either.
+    pub(super) fn still_silent(&mut self, until: At) {
+        if let Some(silence) = &mut self.silence {
+            *silence = Silence {
+                since: silence.since,
+                until,
+                count: silence.count.saturating_add(1),
+                first: None,
+            };
+        }
+    }
+
+    /// Do the other side's own words fit a trickle better than blocks? Either there was to be room after no more than one
+    /// share of the window, or only some time after a window from the first upgrade on had ended.
+    fn flows(&self, began: At, quota: u32, window: Duration) -> bool {
+        let Some(silence) = self.silence else {
+            return false;
+        };
+        let share = (window / quota).max(SECOND);
+        let from_refusal = silence.until.since(silence.since);
+        let from_first = silence.until.since(began);
+        (from_refusal <= share + SHORTEST && share * 2 <= window) || from_first > window + SHORTEST
+    }
+
+    fn recovered(&mut self, sent: At) {
+        let (quota, began) = (self.accepted.max(1), self.began.unwrap_or(sent));
+        let lasted = sent.since(began).max(SHORTEST);
+        let rule = match &self.learned {
+            None => match self.told {
+                Some((quota, window)) if self.flows(began, quota, window) => {
+                    Rule::even(quota, window)
+                }
+                Some((quota, window)) => Rule::Log {
+                    quota: quota as usize,
+                    span: window.max(SHORTEST) + SHORTEST,
+                },
+                None => Rule::Log {
+                    quota: quota as usize,
+                    span: lasted,
+                },
+            },
+            Some(learned) => match (learned.budget.rule(), self.told) {
+                (Rule::Even { spacing }, _) => Rule::Even {
+                    spacing: spacing.mul_f64(1.0 / FALL),
+                },
+                (_, Some((quota, window))) => Rule::even(quota, window),
+                _ => Rule::Even {
+                    spacing: lasted.div_f64(f64::from(quota)),
+                },
+            },
+        };
+        let quota = self.learned.as_ref().map_or(quota, |learned| learned.quota);
+        let mut budget = Budget::new(rule);
+        budget.take(0, sent);
+        self.learned = Some(Learned { budget, quota });
+        self.silence = None;
+        (self.began, self.accepted) = (None, 0);
+    }
+}
+
+/// Countdowns are in whole seconds.
+const SECOND: Duration = Duration::from_secs(1);
+/// No window is shorter.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// So much an even rate grows while as many came in as the limit's quota was taken for.
+const GROWTH: f64 = 0.6;
+/// So much of it is left after a refusal.
+const FALL: f64 = 0.8;
+/// A quota below this says little.
+const FEW: u32 = 8;

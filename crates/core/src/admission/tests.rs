@@ -1,0 +1,183 @@
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::limit::{Anchor, Key, Label, On, Refusal, Source};
+use crate::sample::Who;
+use crate::time::Rate;
+
+fn asker(conn: u64) -> Asker {
+    Asker {
+        conn: ConnId(conn),
+        who: Who::default(),
+        attempt: 1,
+        identity: 0,
+    }
+}
+
+#[test]
+fn a_rate_spaces_upgrades_evenly_from_the_first() {
+    let mut admission = Admission::new(Pace::Rate(Rate::per_second(2.0).unwrap()), []);
+    let at: Vec<_> = (0..4)
+        .map(|n| admission.ask(At::ZERO, &asker(n)).unwrap())
+        .collect();
+    assert_eq!(at, [0, 500, 1_000, 1_500].map(At::from_millis));
+    assert_eq!(
+        admission.ask(At::from_secs(9), &asker(4)),
+        Some(At::from_secs(9)),
+        "a pause saves nothing up"
+    );
+}
+
+#[test]
+fn three_hundred_a_minute_are_paced_at_four_and_three_quarters_a_second() {
+    let budget = Budget::new(Rule::even(300, Duration::from_secs(60)));
+    assert!((budget.per_second() - 4.75).abs() < 1e-6);
+}
+
+#[test]
+fn a_cap_lets_the_next_one_in_when_a_place_is_free() {
+    let mut admission = Admission {
+        cap: Some(1),
+        ..Admission::new(Pace::Off, [])
+    };
+    assert_eq!(admission.ask(At::ZERO, &asker(1)), Some(At::ZERO));
+    assert_eq!(admission.ask(At::ZERO, &asker(2)), None);
+    assert_eq!(admission.ask(At::ZERO, &asker(3)), None);
+    admission.freed(At::from_secs(1), ConnId(2));
+    assert_eq!(admission.poll_grant(), None);
+    admission.freed(At::from_secs(2), ConnId(1));
+    assert_eq!(admission.poll_grant(), Some((ConnId(3), At::from_secs(2))));
+}
+
+#[test]
+fn each_token_has_a_budget_of_its_own() {
+    let limit = |key: Vec<Key>| Limit {
+        name: "l".to_owned(),
+        endpoints: vec![],
+        on: On::Upgrade,
+        law: Law::FixedWindow {
+            quota: NonZeroU32::new(2).unwrap(),
+            window: Duration::from_secs(10),
+            anchor: Anchor::FirstRequest,
+        },
+        key,
+        charges_refused: false,
+        charges_refused_elsewhere: false,
+        queue: None,
+        penalty: None,
+        refusal: Refusal::Reset,
+        raised_by: None,
+        published: None,
+        also_claimed: vec![],
+        source: Source {
+            label: Label::Fiction,
+            from: "this test".to_owned(),
+        },
+    };
+    let check = |key: Vec<Key>, expected: [u64; 6]| {
+        let limit = limit(key);
+        let mut admission = Admission::new(Pace::FastLimits, [&limit]);
+        // Three tokens take turns.
+        let at = [0, 1, 2, 3, 4, 5].map(|n| {
+            let asker = Asker {
+                identity: n % 3,
+                ..asker(n)
+            };
+            admission.ask(At::ZERO, &asker).unwrap()
+        });
+        assert_eq!(at, expected.map(At::from_millis));
+    };
+    check(vec![Key::Token], [0; 6]);
+    check(vec![Key::Token, Key::Address], [0; 6]);
+    check(vec![Key::Address], [0, 0, 10_100, 10_100, 20_200, 20_200]);
+    check(vec![], [0, 0, 10_100, 10_100, 20_200, 20_200]);
+}
+
+#[test]
+fn a_refusal_takes_back_the_moments_that_were_given() {
+    let retry = OnRefusal::Retry(Retry::default());
+    let mut admission = Admission {
+        on_refusal: retry,
+        ..Admission::new(Pace::Rate(Rate::per_second(1.0).unwrap()), [])
+    };
+    let refusal = Answer {
+        status: 429,
+        headers: vec![("retry-after".to_owned(), "10".to_owned())],
+        body: String::new(),
+    };
+    let given: Vec<_> = (0..3)
+        .map(|n| admission.ask(At::ZERO, &asker(n)).unwrap())
+        .collect();
+    assert_eq!(given, [0, 1, 2].map(At::from_secs));
+    let next = admission.refused(At::from_millis(100), &asker(0), &refusal);
+    assert_eq!(next, Next::RetryAt(At::from_millis(100)));
+    // The next in line goes first when the silence is over, and nobody before that.
+    assert_eq!(
+        admission.poll_grant(),
+        Some((ConnId(1), At::from_millis(10_100)))
+    );
+    assert_eq!(admission.poll_grant(), None);
+    let again = Asker {
+        attempt: 2,
+        ..asker(3)
+    };
+    assert_eq!(admission.ask(At::from_millis(100), &again), None);
+    assert_eq!(admission.ask(At::from_secs(2), &asker(2)), None);
+    let first = admission.ask(At::from_millis(10_100), &asker(1));
+    assert_eq!(first, Some(At::from_millis(10_100)));
+    assert_eq!(admission.poll_grant(), None);
+    // It came in: so may the others, in their order, paced.
+    admission.opened(At::from_millis(10_150), ConnId(1));
+    let granted: Vec<_> = std::iter::from_fn(|| admission.poll_grant()).collect();
+    let conns: Vec<_> = granted.iter().map(|(conn, _)| conn.0).collect();
+    assert_eq!(conns, [2, 3]);
+    assert!(granted[0].1 < granted[1].1, "{granted:?}");
+}
+
+#[test]
+fn whoever_was_to_go_first_may_fall_out() {
+    let mut admission = Admission {
+        on_refusal: OnRefusal::Retry(Retry::default()),
+        ..Admission::new(Pace::Limits, [])
+    };
+    let refusal = Answer {
+        status: 503,
+        headers: vec![],
+        body: String::new(),
+    };
+    assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
+    let _ = admission.refused(At::ZERO, &asker(0), &refusal);
+    let second = At::from_secs(1);
+    assert_eq!(admission.ask(At::ZERO, &asker(1)), Some(second));
+    assert_eq!(admission.ask(At::ZERO, &asker(2)), None);
+    admission.freed(At::from_millis(500), ConnId(1));
+    assert_eq!(admission.poll_grant(), Some((ConnId(2), second)));
+    assert_eq!(admission.ask(second, &asker(2)), Some(second));
+    // Refused as well: the next silence is twice as long.
+    let _ = admission.refused(second, &asker(2), &refusal);
+    assert_eq!(admission.ask(second, &asker(3)), Some(At::from_secs(3)));
+}
+
+#[test]
+fn a_countdown_that_is_cut_short_is_remarked_upon() {
+    let mut admission = Admission {
+        on_refusal: OnRefusal::Retry(Retry::default()),
+        ..Admission::new(Pace::Off, [])
+    };
+    let refusal = Answer {
+        status: 429,
+        headers: vec![("retry-after".to_owned(), "7200".to_owned())],
+        body: String::new(),
+    };
+    assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
+    assert_eq!(admission.remark(), None);
+    let next = admission.refused(At::ZERO, &asker(0), &refusal);
+    let Next::RetryAt(at) = next else {
+        panic!("{next:?}");
+    };
+    assert!((300.0..=301.0).contains(&at.as_secs_f64()), "{at}");
+    assert_eq!(
+        admission.remark().unwrap(),
+        "1 refusals asked to wait up to 2h; nobody waited longer than 5m for one (admission.on_refusal.longest)"
+    );
+}

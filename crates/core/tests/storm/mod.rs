@@ -1,0 +1,159 @@
+//! A storm: users that all want to come in at once, against one limit, in virtual time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plimsoll_core::plan::Plan;
+use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_core::play::{Network, play_watched};
+use plimsoll_core::profile::{self, Profile};
+use plimsoll_core::sample::{SessionOutcome, Upgrade, Upgraded, What};
+use plimsoll_core::summary::Summary;
+
+/// What came of users that all come at once against one limit.
+pub(crate) struct Storm {
+    pub(crate) summary: Summary,
+    /// By user, in order.
+    pub(crate) upgrades: BTreeMap<u32, Vec<Upgrade>>,
+    /// When the last of them was let in, in seconds.
+    pub(crate) last: f64,
+}
+
+/// Does the plan's profile tell of the limit?
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Known {
+    Yes,
+    No,
+}
+
+impl Storm {
+    pub(crate) fn of(law: &str, more: &str, users: u32, admission: &str, known: Known) -> Self {
+        Self::within(
+            law,
+            more,
+            users,
+            admission,
+            known,
+            "loops: 1",
+            &Network::default(),
+        )
+    }
+
+    /// `until`: `loops: 1`, or a `duration` after which nobody is waited for.
+    pub(crate) fn within(
+        law: &str,
+        more: &str,
+        users: u32,
+        admission: &str,
+        known: Known,
+        until: &str,
+        network: &Network,
+    ) -> Self {
+        let limit = format!(
+            "{{name: l, on: upgrade, law: {{{law}}}, {more} source: {{label: fiction, from: a test}}}}"
+        );
+        let enforced = platform(&limit);
+        let yaml = format!(
+            "{{version: 1, target: emulator, load: {{users: {users}, ramp_up: 0s, {until}}}, conversation: [{{think: 2h}}],
+             admission: {admission}}}"
+        );
+        let plan = match file::read("plan.yaml", &yaml, &Overrides::default(), &Nothing) {
+            Ok(plan) => plan,
+            Err(complaints) => panic!("{complaints}"),
+        };
+        let plan = Arc::new(Plan {
+            platform: match known {
+                Known::Yes => Arc::clone(&enforced),
+                Known::No => platform(""),
+            },
+            endpoint: "bot".to_owned(),
+            dialect: Arc::clone(&enforced.endpoints[0].dialect),
+            ..plan
+        });
+        let (mut upgrades, mut last) = (BTreeMap::<u32, Vec<_>>::new(), 0.0_f64);
+        let (mut refused, mut ends) = (0, 0_u64);
+        let played = play_watched(&plan, &enforced, network, &mut |sample| match sample.what {
+            What::Upgrade(upgrade) => {
+                upgrades.entry(sample.who.user).or_default().push(upgrade);
+                if upgrade.outcome == Upgraded::Accepted {
+                    last = last.max(upgrade.ended.as_secs_f64());
+                }
+            }
+            What::Session(session) => {
+                ends += 1;
+                refused += u64::from(session.outcome == SessionOutcome::Refused);
+            }
+            _ => {}
+        });
+        let summary = played.summary(&plan);
+        assert_eq!(ends, summary.sessions.due, "every conversation ends once");
+        assert_eq!(refused, summary.sessions.refused);
+        Self {
+            summary,
+            upgrades,
+            last,
+        }
+    }
+
+    /// Attempts for each upgrade that was accepted.
+    pub(crate) fn attempts(&self) -> f64 {
+        self.summary.upgrades.attempted as f64 / self.summary.upgrades.accepted.max(1) as f64
+    }
+}
+
+fn platform(limits: &str) -> Arc<Profile> {
+    let yaml = format!(
+        "{{version: 1, name: made, about: Made by a test., endpoints: [{{name: bot, path: /bot, dialect: {{json: {{}}}}}}],
+         limits: [{limits}], bot: {{otherwise: {{reply: ok}}}}}}"
+    );
+    match profile::file::read("made.yaml", &yaml) {
+        Ok(profile) => Arc::new(profile),
+        Err(complaints) => panic!("{complaints}"),
+    }
+}
+
+pub(crate) const SILENT: &str = "refusal: {http: {status: 429}},";
+pub(crate) const TOLD: &str =
+    "refusal: {http: {status: 429, headers: {retry-after: '{{ retry_after }}'}}},";
+
+/// Quota and window, too.
+pub(crate) const TOLD_ALL: &str = "refusal: {http: {status: 429, headers: {retry-after: '{{ retry_after }}', ratelimit-policy: '\"l\";q={{ quota }};w={{ window }}'}}},";
+
+/// The laws, with QQ for the quota and WW for the window.
+pub(crate) const LAWS: [&str; 6] = [
+    "token-bucket: {quota: QQ, window: WWs, burst: QQ}",
+    "stepped-bucket: {burst: QQ, fill: QQ, every: WWs}",
+    "fixed-window: {quota: QQ, window: WWs, anchor: clock}",
+    "fixed-window: {quota: QQ, window: WWs, anchor: first-request}",
+    "sliding-log: {quota: QQ, window: WWs}",
+    "sliding-counter: {quota: QQ, window: WWs, anchor: first-request}",
+];
+
+pub(crate) fn law(shape: &str, quota: u32, window: u32) -> String {
+    shape
+        .replace("QQ", &quota.to_string())
+        .replace("WW", &window.to_string())
+}
+
+/// The least time in which five quotas can be let in, beginning with a full bucket or an empty window.
+pub(crate) fn optimum(shape: &str, quota: u32, window: u32) -> f64 {
+    let window = f64::from(window);
+    if shape.starts_with("sliding-counter") {
+        // After its first window it lets in what flows evenly, and no more.
+        5.0 * window - window / f64::from(quota)
+    } else {
+        4.0 * window
+    }
+}
+
+struct Nothing;
+
+impl Sources for Nothing {
+    fn read(&self, path: &str) -> Result<String, String> {
+        Err(format!("no file {path} in this test"))
+    }
+
+    fn env(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
