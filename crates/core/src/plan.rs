@@ -54,6 +54,15 @@ impl Plan {
             .map(|(_, id)| id.into_owned())
     }
 
+    /// The least `max_open` of the groups, at least 1: a run in more parts would leave a part without a place.
+    pub fn smallest_cap(&self) -> usize {
+        let caps = self.groups.iter().filter_map(|group| match &group.load {
+            Load::Open(open) => Some(open.max_open?.get() as usize),
+            Load::Closed(_) => None,
+        });
+        caps.min().unwrap_or(usize::MAX)
+    }
+
     /// Path and query of every upgrade. The emulator is given what its endpoint requires.
     pub fn request_path(&self) -> String {
         match &self.target {

@@ -168,7 +168,7 @@ pub enum RunError {
 /// Plays the plan against the target, and returns when it is over.
 pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Finished, RunError> {
     open_files_limit();
-    let shards = options.shards.max(1);
+    let shards = options.shards.max(1).min(plan.smallest_cap());
     let (target, last_call) = prepare(&plan, &options)?;
     let clock = *control.0.clock.get_or_init(Clock::start);
     let admission = Admission::of(&plan, clock.wall());
