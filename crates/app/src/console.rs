@@ -14,19 +14,27 @@ pub(crate) struct Secrets(Vec<String>);
 impl Secrets {
     /// Registers a value. One too short to be a secret is left alone: redacting every `1` would hide the figures.
     pub(crate) fn add(&mut self, value: &str) {
-        let value = value.trim();
-        if value.len() < SHORTEST_SECRET || self.0.iter().any(|known| known == value) {
-            return;
-        }
-        self.0.push(value.to_owned());
-        // As it stands inside JSON, where quotes and backslashes are escaped.
-        let escaped = serde_json::Value::from(value).to_string();
-        let escaped = escaped.trim_matches('"');
-        if escaped != value {
-            self.0.push(escaped.to_owned());
+        self.add_all([value]);
+    }
+
+    pub(crate) fn add_all<'a>(&mut self, values: impl IntoIterator<Item = &'a str>) {
+        for value in values {
+            let value = value.trim();
+            if value.len() < SHORTEST_SECRET {
+                continue;
+            }
+            self.0.push(value.to_owned());
+            // As it stands inside JSON, where quotes and backslashes are escaped.
+            let escaped = serde_json::Value::from(value).to_string();
+            let escaped = escaped.trim_matches('"');
+            if escaped != value {
+                self.0.push(escaped.to_owned());
+            }
         }
         // Longest first, so that a secret inside another never leaves the rest of the longer one behind.
-        self.0.sort_by_key(|known| std::cmp::Reverse(known.len()));
+        let longest_first = |value: &String| (std::cmp::Reverse(value.len()), value.clone());
+        self.0.sort_by_cached_key(longest_first);
+        self.0.dedup();
     }
 
     pub(crate) fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {

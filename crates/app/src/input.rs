@@ -12,11 +12,11 @@ use plimsoll_core::profile::Profile;
 use plimsoll_core::profile::file as profile_file;
 use plimsoll_core::text::Text;
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::args::{Load, Over, Words};
 use crate::console::Secrets;
 use crate::exit::Failure;
+use crate::secrets::{self, Outside};
 
 /// A plan, and what else its reading brought to light.
 pub(crate) struct Input {
@@ -63,8 +63,12 @@ pub(crate) fn from_text(
         set: overrides(load, over),
         vars: over.vars.clone(),
     };
-    let mut plan =
-        plimsoll_core::plan::file::read(name, text, &overrides, &here).map_err(Failure::input)?;
+    let read = plimsoll_core::plan::file::read(name, text, &overrides, &here);
+    let mut plan = read.map_err(|complaints| {
+        let complaints = secrets::hide_in_addresses(&complaints.to_string());
+        let known = secrets::of_outside(&here.values.borrow());
+        Failure::input(known.redact(&complaints))
+    })?;
     for (header, value) in &over.header {
         add_header(&mut plan, header, value)?;
     }
@@ -81,7 +85,7 @@ pub(crate) fn from_text(
         });
     }
     Ok(Input {
-        secrets: secrets_of(&plan, &here.values.into_inner()),
+        secrets: secrets::of_plan(&plan, &here.values.into_inner()),
         profile_file: profile_file_of(&plan, &here.files.into_inner()),
         plan,
     })
@@ -219,60 +223,6 @@ fn add_header(plan: &mut Plan, name: &str, value: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What must never be printed: the values of headers that carry credentials, and the outside values that went into any
-/// header; passwords and tokens of the target's address.
-fn secrets_of(plan: &Plan, outside: &[String]) -> Secrets {
-    let mut secrets = Secrets::default();
-    for (name, text) in &plan.headers {
-        let source = text.source();
-        for value in outside {
-            if source.contains(value.as_str()) {
-                secrets.add(value);
-            }
-        }
-        if !is_credential(name) {
-            continue;
-        }
-        match text {
-            Text::Static(value) => {
-                secrets.add(value);
-                // The bare token too: a platform may say it back without its scheme.
-                value.split_whitespace().for_each(|part| secrets.add(part));
-            }
-            Text::Template(_) => {
-                for (variable, value) in &plan.vars {
-                    if source.contains(variable.as_str()) {
-                        secrets.add(value);
-                    }
-                }
-            }
-        }
-    }
-    if let plimsoll_core::plan::Target::Url(url) = &plan.target {
-        add_secrets_of_address(&mut secrets, url);
-    }
-    secrets
-}
-
-fn add_secrets_of_address(secrets: &mut Secrets, url: &Url) {
-    if let Some(password) = url.password() {
-        secrets.add(password);
-    }
-    let raw_query = url.query().unwrap_or_default();
-    for (pair, (name, value)) in raw_query.split('&').zip(url.query_pairs()) {
-        if is_credential(&name) {
-            secrets.add(&value);
-            secrets.add(pair.split_once('=').map_or("", |(_, raw)| raw));
-        }
-    }
-}
-
-/// Does a header or a query parameter of this name carry a secret?
-pub(crate) fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    CREDENTIALS.iter().any(|part| name.contains(part))
-}
-
 /// The file that the plan's profile came from: the one among those read that holds a profile of its name.
 fn profile_file_of(plan: &Plan, files: &[(PathBuf, String)]) -> Option<PathBuf> {
     files
@@ -289,7 +239,7 @@ fn profile_file_of(plan: &Plan, files: &[(PathBuf, String)]) -> Option<PathBuf> 
 struct Here {
     folder: PathBuf,
     files: RefCell<Vec<(PathBuf, String)>>,
-    values: RefCell<Vec<String>>,
+    values: RefCell<Vec<Outside>>,
 }
 
 impl Sources for Here {
@@ -298,7 +248,10 @@ impl Sources for Here {
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         if text.len() <= LONGEST_VALUE {
-            self.values.borrow_mut().push(text.trim().to_owned());
+            self.values.borrow_mut().push(Outside {
+                name: None,
+                value: text.trim().to_owned(),
+            });
         }
         self.files.borrow_mut().push((path, text.clone()));
         Ok(text)
@@ -306,7 +259,10 @@ impl Sources for Here {
 
     fn env(&self, name: &str) -> Option<String> {
         let value = std::env::var(name).ok()?;
-        self.values.borrow_mut().push(value.clone());
+        self.values.borrow_mut().push(Outside {
+            name: Some(name.to_owned()),
+            value: value.clone(),
+        });
         Some(value)
     }
 }
@@ -342,19 +298,6 @@ fn read_text(path: &str) -> Result<String, Failure> {
 
 /// What is said when nothing is given to say.
 pub(crate) const DEFAULT_SAY: &str = "hello";
-/// Parts of the names of headers and query parameters that carry secrets.
-const CREDENTIALS: &[&str] = &[
-    "authorization",
-    "cookie",
-    "token",
-    "key",
-    "secret",
-    "password",
-    "passwd",
-    "auth",
-    "signature",
-    "session",
-];
 /// A plan of a thousand steps is some 100 KB.
 const LONGEST_FILE: u64 = 8 << 20;
 /// A file no longer than this may be a secret that a header takes in by `${file:…}`.

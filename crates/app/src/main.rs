@@ -22,6 +22,7 @@ mod progress;
 mod run;
 mod schema;
 mod screen;
+mod secrets;
 mod transcript;
 mod try_one;
 

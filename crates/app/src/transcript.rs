@@ -6,7 +6,7 @@ use plimsoll_core::fleet::{Trace, TraceEvent};
 use plimsoll_core::time::At;
 use plimsoll_core::wire::{Ended, Side};
 
-use crate::console::{BAD, DIM, WARN, clean, paint, shorten};
+use crate::console::{BAD, Console, DIM, WARN, clean, paint, shorten};
 use crate::figures::millis;
 
 /// How much of a frame is shown.
@@ -17,7 +17,9 @@ pub(crate) enum Frames {
 }
 
 /// The line for an event; `None` for one that a reader does not care about.
-pub(crate) fn line(trace: &Trace, frames: Frames) -> Option<String> {
+pub(crate) fn line(trace: &Trace, frames: Frames, console: &Console) -> Option<String> {
+    // Before it is shortened: half a secret would not be known any more.
+    let frame = |text: &str| frame(&console.redact(text), frames);
     let text = match &trace.event {
         TraceEvent::Released => return None,
         TraceEvent::Opened(times) => format!(
@@ -34,7 +36,7 @@ pub(crate) fn line(trace: &Trace, frames: Frames) -> Option<String> {
             let body = if body.is_empty() {
                 body
             } else {
-                format!("   {}", frame(&body, frames))
+                format!("   {}", frame(&body))
             };
             paint(BAD, format_args!("refused with {}{retry}", answer.status)) + &body
         }
@@ -42,7 +44,7 @@ pub(crate) fn line(trace: &Trace, frames: Frames) -> Option<String> {
             BAD,
             format_args!("no answer to the upgrade: {}", error.name()),
         ),
-        TraceEvent::Sent { text } => format!("-> {}", frame(text, frames)),
+        TraceEvent::Sent { text } => format!("-> {}", frame(text)),
         TraceEvent::Received {
             text,
             meaning,
@@ -50,7 +52,7 @@ pub(crate) fn line(trace: &Trace, frames: Frames) -> Option<String> {
         } => {
             let took = took.map_or_else(String::new, |took| format!("   {}", span(took)));
             let meaning = paint(DIM, format_args!("{}{took}", clean(meaning)));
-            format!("<- {:<SHORT$}  {meaning}", frame(text, frames))
+            format!("<- {:<SHORT$}  {meaning}", frame(text))
         }
         TraceEvent::Missed { what } => paint(WARN, format_args!("missed: {}", clean(what))),
         TraceEvent::Closing => "closing".to_owned(),
@@ -116,6 +118,7 @@ mod tests {
     use plimsoll_core::wire::{Answer, ConnId};
 
     use super::*;
+    use crate::console::Secrets;
 
     fn check(event: TraceEvent, expect: &str) {
         let trace = Trace {
@@ -123,7 +126,9 @@ mod tests {
             conn: ConnId(0),
             event,
         };
-        let line = line(&trace, Frames::Short).unwrap_or_default();
+        let mut secrets = Secrets::default();
+        secrets.add("Bearer-1234567890");
+        let line = line(&trace, Frames::Short, &Console::new(secrets)).unwrap_or_default();
         assert_eq!(anstream::adapter::strip_str(&line).to_string(), expect);
     }
 
@@ -172,5 +177,15 @@ mod tests {
             "   1.87  missed: no greeting within 5s",
         );
         check(TraceEvent::Released, "");
+    }
+
+    #[test]
+    fn a_secret_is_not_cut_in_half_by_the_end_of_the_line() {
+        check(
+            TraceEvent::Sent {
+                text: format!("{} Bearer-1234567890", "x".repeat(45)),
+            },
+            &format!("   1.87  -> {} [redacted]", "x".repeat(45)),
+        );
     }
 }

@@ -19,7 +19,7 @@ use crate::input::{self, Input};
 use crate::progress::Display;
 use crate::run::Started;
 use crate::transcript::{self, Frames};
-use crate::{aim, interrupt, screen};
+use crate::{aim, interrupt, screen, secrets};
 
 pub(crate) fn try_one(args: &Try) -> Result<Ending, Failure> {
     let address = input::is_address(&args.subject);
@@ -123,7 +123,7 @@ fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> Vec<Frame> {
     let show = if full { Frames::Whole } else { Frames::Short };
     let mut frames = Vec::new();
     for trace in traces {
-        if let Some(line) = transcript::line(&trace, show) {
+        if let Some(line) = transcript::line(&trace, show, console) {
             console.print(&line);
         }
         match trace.event {
@@ -155,7 +155,7 @@ fn write_draft(
         ));
         return Ok(());
     };
-    let draft = draft::draft(seen, input::is_credential);
+    let draft = draft::draft(seen, secrets::is_credential);
     output
         .write_all(console.redact(&draft.yaml).as_bytes())
         .map_err(|error| {

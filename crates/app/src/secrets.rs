@@ -1,0 +1,173 @@
+//! Which of a plan's values are secrets. What is done about them is [`crate::console`]'s.
+
+use plimsoll_core::plan::{Plan, Target};
+use plimsoll_core::text::Text;
+use url::Url;
+
+use crate::console::Secrets;
+
+/// A value from the environment or a file.
+pub(crate) struct Outside {
+    /// A variable's name; a file has none, for its name says nothing about its content.
+    pub(crate) name: Option<String>,
+    pub(crate) value: String,
+}
+
+/// What must never be printed: the values of headers that carry credentials, the outside values that went into any
+/// header, variables of the environment whose name says so, and passwords and tokens of the target's address.
+pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
+    let mut secrets = of_outside(outside);
+    for (name, text) in &plan.headers {
+        let source = text.source();
+        for Outside { value, .. } in outside {
+            if source.contains(value.as_str()) {
+                secrets.add(value);
+            }
+        }
+        if !is_credential(name) {
+            continue;
+        }
+        match text {
+            Text::Static(value) => {
+                secrets.add(value);
+                // The bare token too: a platform may say it back without its scheme.
+                value.split_whitespace().for_each(|part| secrets.add(part));
+            }
+            Text::Template(_) => add_variables(&mut secrets, plan, source),
+        }
+    }
+    if let Target::Url(url) = &plan.target {
+        add_address(&mut secrets, url);
+    }
+    secrets
+}
+
+/// What is a secret before anything is known about a plan: for the complaints about one that cannot be read.
+pub(crate) fn of_outside(outside: &[Outside]) -> Secrets {
+    let mut secrets = Secrets::default();
+    for Outside { name, value } in outside {
+        if name.as_deref().is_some_and(is_credential) {
+            secrets.add(value);
+        }
+    }
+    secrets
+}
+
+/// Variables and columns of the data that a header takes in.
+fn add_variables(secrets: &mut Secrets, plan: &Plan, source: &str) {
+    for (variable, value) in &plan.vars {
+        if source.contains(variable.as_str()) {
+            secrets.add(value);
+        }
+    }
+    let Some(data) = &plan.data else { return };
+    for (n, column) in data.columns.iter().enumerate() {
+        if source.contains(column.as_str()) {
+            secrets.add_all(data.rows.iter().filter_map(|row| Some(row.get(n)?.as_str())));
+        }
+    }
+}
+
+fn add_address(secrets: &mut Secrets, url: &Url) {
+    if let Some(password) = url.password() {
+        secrets.add(password);
+    }
+    let raw = url.query().unwrap_or_default().split('&');
+    // The pairs leave out what is empty.
+    for (pair, (name, value)) in raw.filter(|pair| !pair.is_empty()).zip(url.query_pairs()) {
+        if is_credential(&name) {
+            secrets.add(&value);
+            secrets.add(pair.split_once('=').map_or("", |(_, raw)| raw));
+        }
+    }
+}
+
+/// Does a header, a query parameter or a variable of this name carry a secret?
+pub(crate) fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    CREDENTIALS.iter().any(|part| name.contains(part)) || name == "sig"
+}
+
+/// A text in which addresses stand as they were typed, with stars for their users, passwords and tokens: as many, so
+/// that a caret in the line below still points at the same place.
+pub(crate) fn hide_in_addresses(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + "://".len());
+        let ends = |c: char| c.is_whitespace() || "\"'`<>".contains(c);
+        let (address, behind) = after.split_at(after.find(ends).unwrap_or(after.len()));
+        shown.push_str(before);
+        let host = address.find(['/', '?', '#']).unwrap_or(address.len());
+        let user = address[..host].rfind('@').unwrap_or(0);
+        stars(&mut shown, &address[..user]);
+        let query = address[user..].find('?').map_or(address.len(), |n| user + n + 1);
+        shown.push_str(&address[user..query]);
+        for (n, pair) in address[query..].split('&').enumerate() {
+            if n > 0 {
+                shown.push('&');
+            }
+            match pair.split_once('=') {
+                Some((name, value)) if is_credential(name) && !value.starts_with("${") => {
+                    shown.push_str(name);
+                    shown.push('=');
+                    stars(&mut shown, value);
+                }
+                _ => shown.push_str(pair),
+            }
+        }
+        rest = behind;
+    }
+    shown + rest
+}
+
+fn stars(shown: &mut String, secret: &str) {
+    shown.extend(secret.chars().map(|_| '*'));
+}
+
+/// Parts of the names that secrets go by.
+const CREDENTIALS: &[&str] = &[
+    "auth",
+    "bearer",
+    "cookie",
+    "credential",
+    "jwt",
+    "key",
+    "pass",
+    "pwd",
+    "secret",
+    "session",
+    "signature",
+    "token",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_complained_about_keeps_its_secrets() {
+        let check = |text: &str, expect: &str| assert_eq!(hide_in_addresses(text), expect);
+        check(
+            "\"target\": \"ws://me:pass@h/x?token=abc&room=1\",\n  ^^^",
+            "\"target\": \"ws://*******@h/x?token=***&room=1\",\n  ^^^",
+        );
+        check("ws://h/a@b?c=d and http://u@h", "ws://h/a@b?c=d and http://*@h");
+        check("ws://h?X-Amz-Signature=ab", "ws://h?X-Amz-Signature=**");
+        check("wss://h/?token=${TOKEN}", "wss://h/?token=${TOKEN}");
+        check("no address", "no address");
+        check("ws://", "ws://");
+    }
+
+    #[test]
+    fn tokens_of_an_address_are_secrets_as_typed_and_as_meant() {
+        let mut secrets = Secrets::default();
+        let url = "ws://h/?&room=lobby-1&&access_token=ab%2Fcdef&x-amz-credential=AKIA-1234";
+        add_address(&mut secrets, &Url::parse(url).expect("an address"));
+        let text = "ab%2Fcdef ab/cdef AKIA-1234 lobby-1";
+        assert_eq!(
+            secrets.redact(text),
+            "[redacted] [redacted] [redacted] lobby-1"
+        );
+    }
+}
