@@ -35,6 +35,8 @@ pub(crate) fn of(books: &Books) -> Vec<String> {
 pub(crate) fn short(books: &Books) -> Vec<String> {
     let mut lines = vec![word(books.ending())];
     lines.extend(why(&books.verdict));
+    let missed = books.verdict.goals.iter().filter(|goal| !goal.passed);
+    lines.extend(missed.map(goal));
     lines
 }
 

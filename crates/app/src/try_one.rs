@@ -4,14 +4,15 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use plimsoll_core::fleet::{Trace, TraceEvent};
+use plimsoll_core::goal::Goal;
 use plimsoll_core::plan::{Closed, Group, Load, Plan, Target, Until};
 use plimsoll_net::Control;
 use serde_json::Value;
 
-use crate::args::{self, Over, Try};
+use crate::args::{self, Over, Try, quoted};
 use crate::console::{Console, clean};
 use crate::draft::{self, Frame, Seen};
 use crate::exit::{Ending, Failure};
@@ -61,8 +62,10 @@ fn converse(
     send: Option<&Value>,
     console: &Console,
 ) -> Result<Ending, Failure> {
-    one_conversation(&mut input.plan);
-    let output = args.output.as_deref().map(create).transpose()?;
+    one_conversation(&mut input.plan)?;
+    if let Some(path) = args.output.as_deref().filter(|path| path.exists()) {
+        return Err(left_as_it_is(path));
+    }
     if args.over.insecure {
         aim::warn_insecure(console);
     }
@@ -70,10 +73,10 @@ fn converse(
     let display = Display::start(&control, &input.plan, true, console);
     interrupt::watch(&control, display.messages())?;
     let aim = aim::take(&input, |line| console.print(line))?;
-    let mut started = Started::new(input.plan, aim, &args.subject, &args.over);
+    let mut started = Started::new(input.plan, aim, quoted(&args.subject) + &args.over.typed());
     let mut options = started.options(&args.over)?;
     options.shards = 1;
-    let (sender, traces) = channel();
+    let (sender, traces) = sync_channel(MOST_WAITING);
     options.trace = Some(sender);
     let (finished, frames) = std::thread::scope(|scope| {
         let printing = scope.spawn(move || print(traces, args.full, console));
@@ -86,7 +89,10 @@ fn converse(
     screen::short(&books)
         .iter()
         .for_each(|line| console.print(line));
-    if let (Target::Url(url), true) = (&started.plan.target, input::is_address(&args.subject)) {
+    let opened = books.summary.upgrades.accepted > 0;
+    if let (Target::Url(url), true) = (&started.plan.target, input::is_address(&args.subject))
+        && opened
+    {
         let headers = started
             .plan
             .headers
@@ -100,13 +106,18 @@ fn converse(
             send,
             frames: &frames,
         };
-        write_draft(args, &seen, output, console)?;
+        write_draft(args, &seen, console)?;
     }
     Ok(books.ending())
 }
 
-/// One user, one conversation, at once; everything else stays as the plan has it.
-fn one_conversation(plan: &mut Plan) {
+/// One user, one conversation, at once; everything else stays as the plan has it, but for its goals: those are about
+/// many, and this one is to be held as planned.
+fn one_conversation(plan: &mut Plan) -> Result<(), Failure> {
+    plan.goals = GOALS
+        .iter()
+        .map(|goal| Goal::parse(goal, &[]).map_err(Failure::fault))
+        .collect::<Result<_, _>>()?;
     plan.groups.truncate(1);
     for Group { load, .. } in &mut plan.groups {
         *load = Load::Closed(Closed {
@@ -116,13 +127,26 @@ fn one_conversation(plan: &mut Plan) {
             until: Until::Loops(std::num::NonZeroU32::MIN),
         });
     }
+    Ok(())
 }
 
-/// Prints what happens as it happens, and keeps the messages.
+/// Prints what happens as it happens, and keeps the messages. Of a target that never stops talking neither the screen nor
+/// the memory gets more than so much.
 fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> Vec<Frame> {
     let show = if full { Frames::Whole } else { Frames::Short };
     let mut frames = Vec::new();
+    let (mut received, mut bytes, mut said) = (0_u64, 0, false);
     for trace in traces {
+        if let TraceEvent::Received { text, .. } = &trace.event {
+            received += 1;
+            bytes += text.len();
+            if received > MOST_FRAMES || bytes > MOST_BYTES {
+                if !std::mem::replace(&mut said, true) {
+                    console.print(TOO_MUCH);
+                }
+                continue;
+            }
+        }
         if let Some(line) = transcript::line(&trace, show, console) {
             console.print(&line);
         }
@@ -138,7 +162,6 @@ fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> Vec<Frame> {
 fn write_draft(
     args: &Try,
     seen: &Seen<'_>,
-    output: Option<std::fs::File>,
     console: &Console,
 ) -> Result<(), Failure> {
     if !seen
@@ -148,15 +171,16 @@ fn write_draft(
     {
         console.print(NOTHING_CAME);
     }
-    let (Some(mut output), Some(path)) = (output, &args.output) else {
+    let Some(path) = &args.output else {
         console.print(&format!(
-            "To draft a plan from this: plimsoll try {} -o bot.yaml",
-            clean(&args.subject)
+            "To draft a plan from this: plimsoll try {}{} -o bot.yaml",
+            clean(&quoted(&args.subject)),
+            clean(&again(args))
         ));
         return Ok(());
     };
     let draft = draft::draft(seen, secrets::is_credential);
-    output
+    create(path)?
         .write_all(console.redact(&draft.yaml).as_bytes())
         .map_err(|error| {
             Failure::fault(format_args!(
@@ -181,20 +205,35 @@ fn write_draft(
     Ok(())
 }
 
+/// The flags that say what the conversation is.
+fn again(args: &Try) -> String {
+    let said = args.say.iter().map(|say| ("--say", say));
+    let frame = args.send.iter().map(|send| ("--send", send));
+    let words: String = said
+        .chain(frame)
+        .map(|(flag, value)| format!(" {flag} {}", quoted(value)))
+        .collect();
+    words + &args.over.typed()
+}
+
 pub(crate) fn create(path: &Path) -> Result<std::fs::File, Failure> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(path)
         .map_err(|error| {
-            Failure::input(match error.kind() {
-                ErrorKind::AlreadyExists => format!(
-                    "{} exists, and is left as it is; name another file",
-                    path.display()
-                ),
-                _ => format!("{} cannot be written: {error}", path.display()),
-            })
+            match error.kind() {
+                ErrorKind::AlreadyExists => left_as_it_is(path),
+                _ => Failure::input(format_args!("{} cannot be written: {error}", path.display())),
+            }
         })
+}
+
+fn left_as_it_is(path: &Path) -> Failure {
+    Failure::input(format_args!(
+        "{} exists, and is left as it is; name another file",
+        path.display()
+    ))
 }
 
 fn words(args: &Try) -> Vec<String> {
@@ -227,5 +266,20 @@ fn plan_of_address(address: &str, words: &[String], send: Option<&Value>, over: 
     plan
 }
 
+/// What "held as planned" means, as goals. An address has no expectations but an answer.
+const GOALS: [&str; 6] = [
+    "sessions.refused == 0",
+    "sessions.failed == 0",
+    "turns.timed_out == 0",
+    "turns.mismatched == 0",
+    "turns.fallback == 0",
+    "turns.throttled == 0",
+];
+/// Frames that may wait to be printed.
+const MOST_WAITING: usize = 1_024;
+/// More than anybody reads of one conversation.
+const MOST_FRAMES: u64 = 2_000;
+const MOST_BYTES: usize = 16 << 20;
+const TOO_MUCH: &str = "         … the target goes on; what else it sends is counted, and not shown";
 const NOTHING_CAME: &str = "Nothing came back. If the bot expects JSON, say how a message looks: \
                             --send '{\"type\": \"message\", \"text\": \"{{ say }}\"}'";

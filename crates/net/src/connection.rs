@@ -327,6 +327,7 @@ impl Connection {
         on: &mut dyn FnMut(Incoming<'_>),
     ) -> Poll<Option<Ended>> {
         mailbox.register(cx);
+        let mut heard = 0;
         for turn in 0.. {
             self.write(cx, mailbox);
             match mailbox.ended() {
@@ -338,12 +339,13 @@ impl Connection {
             if mailbox.unsent() > MOST_UNSENT {
                 break;
             }
-            if turn == READS_A_TURN {
+            if turn == READS_A_TURN || heard >= BYTES_A_TURN {
                 cx.waker().wake_by_ref();
                 break;
             }
             let inbound = &mut self.inbound;
             match poll_chunk(&mut self.stream, cx, |bytes| {
+                heard += bytes.len();
                 inbound.take(bytes, mailbox, on)
             }) {
                 Poll::Ready(Ok(Some(Ok(())))) => {}
@@ -538,6 +540,8 @@ const UNPLUGGED_FOR: Duration = Duration::from_secs(600);
 const MOST_UNSENT: usize = 256 * 1024;
 /// Then the other connections of the thread have their turn.
 const READS_A_TURN: u32 = 16;
+/// So many bytes may be tens of thousands of frames.
+const BYTES_A_TURN: usize = 64 * 1024;
 /// No conversational agent says more at once; above it the peer is broken or hostile.
 const LIMITS: Limits = Limits {
     max_frame: 4 << 20,

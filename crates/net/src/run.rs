@@ -44,8 +44,9 @@ pub struct RunOptions {
     pub connect_timeout: Duration,
     /// How long conversations may take to end politely.
     pub grace: Duration,
-    /// Gets every frame as it happens.
-    pub trace: Option<mpsc::Sender<Trace>>,
+    /// Gets every frame as it happens. When it is full, frames of the target's are left out: one that never stops talking
+    /// fills no memory.
+    pub trace: Option<mpsc::SyncSender<Trace>>,
 }
 
 /// A run seen from outside: stops it, and shows how far it is. May be used from any thread, and before it begins.

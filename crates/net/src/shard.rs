@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use plimsoll_core::admission::Admission;
-use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Open, Order, Trace};
+use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Open, Order, Trace, TraceEvent};
 use plimsoll_core::profile::Cut;
 use plimsoll_core::summary::Recorder;
 use plimsoll_core::time::At;
@@ -47,7 +47,7 @@ pub(crate) struct Parts {
     pub(crate) grace: Duration,
     /// When the permission ends, less the grace.
     pub(crate) last_call: Option<At>,
-    pub(crate) trace: Option<mpsc::Sender<Trace>>,
+    pub(crate) trace: Option<mpsc::SyncSender<Trace>>,
 }
 
 /// What a shard knows at its end beside what it recorded.
@@ -156,7 +156,7 @@ struct Shard {
     masks: Rc<Masks>,
     grace: Duration,
     last_call: Option<At>,
-    trace: Option<mpsc::Sender<Trace>>,
+    trace: Option<mpsc::SyncSender<Trace>>,
     alarm: Alarm,
     done: Notify,
     /// Connecting or open.
@@ -226,7 +226,10 @@ impl Shard {
         if let Some(trace) = &self.trace {
             while let Some(event) = fleet.poll_trace() {
                 // Whoever watched may have left.
-                let _ = trace.send(event);
+                let _ = match event.event {
+                    TraceEvent::Received { .. } => trace.try_send(event).is_ok(),
+                    _ => trace.send(event).is_ok(),
+                };
             }
         }
         if fleet.wants_abort() {

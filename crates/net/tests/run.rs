@@ -136,7 +136,7 @@ fn a_run_that_is_stopped_ends_its_conversations_politely() {
     let platform = platform("");
     let emulator = Emulator::new(&platform, ServerTls::Plain);
     let plan = plan(&platform, LONG_TALK);
-    let (sender, events) = mpsc::channel();
+    let (sender, events) = mpsc::sync_channel(1 << 16);
     let options = RunOptions {
         trace: Some(sender),
         ..emulator.options()
@@ -170,7 +170,7 @@ fn a_run_that_is_abandoned_counts_what_was_open() {
     let platform = platform("");
     let emulator = Emulator::new(&platform, ServerTls::Plain);
     let plan = plan(&platform, LONG_TALK);
-    let (sender, events) = mpsc::channel();
+    let (sender, events) = mpsc::sync_channel(1 << 16);
     let options = RunOptions {
         trace: Some(sender),
         ..emulator.options()
@@ -313,7 +313,7 @@ fn watch(
     plan: &std::sync::Arc<plimsoll_core::plan::Plan>,
     options: RunOptions,
 ) -> (Vec<TraceEvent>, plimsoll_core::summary::Summary) {
-    let (sender, events) = mpsc::channel();
+    let (sender, events) = mpsc::sync_channel(1 << 16);
     let options = RunOptions {
         trace: Some(sender),
         ..options
