@@ -85,6 +85,7 @@ impl From<RunError> for Failure {
         let ending = match &error {
             RunError::Resolve(_) => Ending::Unreachable,
             RunError::NotPermitted { .. } | RunError::Url(_) | RunError::Tls(_) => Ending::BadInput,
+            RunError::Stopped => Ending::Interrupted,
             RunError::Local(_) => Ending::Fault,
         };
         Self::new(ending, error)
@@ -146,7 +147,7 @@ Nothing is sent anywhere. The figures are those of the plan's platform profile: 
 Exit codes, the first that holds:
   1    a fault of Plimsoll or of this machine
   2    bad usage, plan or input
-  4    the platform would refuse something
+  4    the platform would refuse something, if only when the network is a little late
   0    the plan fits the profile";
 
 pub(crate) const TRY_HELP: &str = "\

@@ -15,6 +15,12 @@ pub(crate) fn watch(control: &Control, tell: Sender<Message>) -> Result<(), Fail
 }
 
 fn start(control: Control, tell: Sender<Message>) -> io::Result<()> {
+    // What watching takes; without a file to spare tokio would panic.
+    #[cfg(unix)]
+    drop((
+        std::os::unix::net::UnixStream::pair()?,
+        std::os::unix::net::UnixStream::pair()?,
+    ));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;

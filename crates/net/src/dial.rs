@@ -55,6 +55,10 @@ impl Dialer {
         }
     }
 
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The addresses that it may go to now, best first.
     pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
         let mut found = self.resolve().await?;
@@ -65,10 +69,12 @@ impl Dialer {
             .is_some_and(|permission| covers(permission, &self.host, epoch_millis()));
         let (shift, all) = (self.preferred.get(), found.len());
         found.rotate_left(shift.min(all.saturating_sub(1)));
-        let refused = found.first().map(SocketAddr::ip);
+        let refused = found.first().map(|address| address.ip().to_canonical());
         found.retain(|address| permitted || is_near(address.ip()));
         if found.is_empty() {
-            let address = refused.map_or_else(String::new, |ip| format!(" ({ip})"));
+            let address = refused.map(|ip| ip.to_string());
+            let address = address.filter(|address| *address != self.host);
+            let address = address.map_or_else(String::new, |address| format!(" ({address})"));
             return Err(Failure::new(
                 ConnectError::NotPermitted,
                 format!(
@@ -214,16 +220,9 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
 #[cfg(unix)]
 fn is_shortage_number(number: i32) -> bool {
     use rustix::io::Errno;
-    [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOBUFS,
-        Errno::NOMEM,
-        Errno::ACCESS,
-        Errno::PERM,
-    ]
-    .iter()
-    .any(|errno| errno.raw_os_error() == number)
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
+        .iter()
+        .any(|errno| errno.raw_os_error() == number)
 }
 
 #[cfg(not(unix))]
@@ -231,18 +230,11 @@ fn is_shortage_number(_number: i32) -> bool {
     false
 }
 
-/// This machine, or a private network (RFC 1918, RFC 4193, link-local).
+/// This machine, or a private network (RFC 1918, RFC 4193). Not link-local: there the services of a cloud's own answer.
 pub(crate) fn is_near(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(ip) => {
-            ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
-        }
-        IpAddr::V6(ip) => {
-            ip.is_loopback()
-                || ip.is_unique_local()
-                || ip.is_unicast_link_local()
-                || ip.is_unspecified()
-        }
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_unspecified(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unspecified(),
     }
 }
 
@@ -292,10 +284,10 @@ mod tests {
             "10.0.0.1",
             "172.31.0.1",
             "192.168.1.1",
-            "169.254.1.1",
+            "0.0.0.0",
             "::1",
+            "::",
             "fd00::1",
-            "fe80::1",
             "::ffff:127.0.0.1",
         ] {
             check(near, true);
@@ -303,10 +295,20 @@ mod tests {
         for far in [
             "1.1.1.1",
             "172.32.0.1",
+            "0.1.2.3",
             "100.64.0.1",
-            "2001:db8::1",
-            "::ffff:8.8.8.8",
+            "169.254.169.254",
             "192.0.2.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "2001:db8::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "::8.8.8.8",
+            "::ffff:8.8.8.8",
+            "64:ff9b::7f00:1",
         ] {
             check(far, false);
         }

@@ -162,6 +162,8 @@ pub enum RunError {
     Url(String),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("stopped before the run began")]
+    Stopped,
     #[error("this machine cannot start the run: {0}")]
     Local(#[from] io::Error),
 }
@@ -170,7 +172,7 @@ pub enum RunError {
 pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Finished, RunError> {
     open_files_limit();
     let shards = options.shards.max(1).min(plan.smallest_cap());
-    let (target, last_call) = prepare(&plan, &options)?;
+    let (target, last_call) = prepare(&plan, &options, control)?;
     let clock = *control.0.clock.get_or_init(Clock::start);
     let admission = Admission::of(&plan, clock.wall());
     let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..shards)
@@ -266,7 +268,11 @@ fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: Vec<String>) -> Record
 }
 
 /// Checks everything that can be checked without a socket to the target; with it comes the last call of a permission.
-fn prepare(plan: &Plan, options: &RunOptions) -> Result<(Target, Option<At>), RunError> {
+fn prepare(
+    plan: &Plan,
+    options: &RunOptions,
+    control: &Control,
+) -> Result<(Target, Option<At>), RunError> {
     let url = &options.url;
     let tls = match url.scheme() {
         "ws" => false,
@@ -292,8 +298,15 @@ fn prepare(plan: &Plan, options: &RunOptions) -> Result<(Target, Option<At>), Ru
     let permission = options.permission.as_ref().or(plan.permission.as_ref());
     heed_owner(plan, &host, permission)?;
     let dialer = Dialer::new(host.clone(), port, permission.cloned());
-    let addresses = block_on(async { Ok(dialer.addresses().await) })?
-        .map_err(|failure| explain(plan, failure))?;
+    let mut stage = control.0.stage.subscribe();
+    let addresses = block_on(async {
+        Ok(tokio::select! {
+            biased;
+            addresses = dialer.addresses() => addresses.map_err(|failure| explain(plan, failure)),
+            // A name may take long to resolve.
+            _ = stage.wait_for(|stage| *stage > Stage::Running) => Err(RunError::Stopped),
+        })
+    })??;
     let far = addresses.iter().any(|address| !is_near(address.ip()));
     let last_call = permission
         .filter(|permission| far && covers(permission, &host, epoch_millis()))
@@ -376,7 +389,10 @@ pub(crate) fn block_on<T>(future: impl Future<Output = io::Result<T>>) -> io::Re
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
         .build()?;
-    LocalSet::new().block_on(&runtime, future)
+    let done = LocalSet::new().block_on(&runtime, future);
+    // A resolver that hangs does not hold up the end.
+    runtime.shutdown_background();
+    done
 }
 
 /// One thread for each core, less one for an emulator or a bot on this machine.
@@ -412,6 +428,17 @@ const RESOLVER_THREADS: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resolver_that_hangs_does_not_hold_up_the_end() {
+        let (answer, question) = mpsc::channel::<()>();
+        let asked = block_on(async {
+            tokio::task::spawn_blocking(move || question.recv());
+            Ok(())
+        });
+        assert!(asked.is_ok());
+        drop(answer);
+    }
 
     #[test]
     fn the_last_call_comes_a_grace_before_the_permission_ends() {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::Clock;
 use crate::dial::{Dialer, Failure};
 use crate::stream::Stream;
-use crate::tls::Connector;
+use crate::tls::{self, Connector};
 use crate::upgrade::{Resource, Upgraded, io_error, upgrade};
 
 /// Where all attempts of a run go. Each shard has its own.
@@ -63,7 +63,9 @@ impl Target {
             Some(connector) => timeout_at(deadline, connector.connect(tcp))
                 .await
                 .map_err(slow("the TLS handshake took too long"))?
-                .map_err(|error| Failure::new(io_error(&error), error.to_string()))?,
+                .map_err(|error| {
+                    Failure::new(io_error(&error), tls::why(&error, self.dialer.host()))
+                })?,
         };
         times.ready = clock.now();
         let on_head = || times.end = clock.now();

@@ -9,7 +9,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -39,6 +42,41 @@ pub enum ServerTls {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct TlsError(String);
+
+/// What is wrong with a handshake, as a sentence.
+pub(crate) fn why(error: &io::Error, host: &str) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let certificate = match inner {
+        Some(rustls::Error::InvalidCertificate(certificate)) => certificate,
+        Some(rustls::Error::InvalidMessage(_)) => {
+            return format!(
+                "what answers at `{host}` does not speak TLS; is its address one with ws://?"
+            );
+        }
+        _ => return error.to_string(),
+    };
+    match certificate {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("the certificate of `{host}` has expired")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("the certificate of `{host}` is not valid yet; is this machine's clock right?")
+        }
+        CertificateError::NotValidForName => format!("the certificate is not one for `{host}`"),
+        CertificateError::NotValidForNameContext { presented, .. } => format!(
+            "the certificate is not one for `{host}`: it names {}",
+            presented.join(", ")
+        ),
+        CertificateError::UnknownIssuer => format!(
+            "the certificate of `{host}` is signed by an authority that this machine does not trust"
+        ),
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => format!(
+            "the certificate of `{host}` is that of an authority (CA:TRUE), which cannot stand for a server; let it sign \
+             one that can"
+        ),
+        other => format!("the certificate of `{host}` is not valid: {other}"),
+    }
+}
 
 #[derive(Clone)]
 pub(crate) struct Connector {
