@@ -167,6 +167,36 @@ pub(crate) struct Over {
     pub(crate) insecure: bool,
 }
 
+impl Load {
+    /// The flags as they were typed, each with its value.
+    pub(crate) fn typed(&self) -> Vec<String> {
+        let number = |n: Option<NonZeroU32>| n.map(|n| n.to_string());
+        let flags = [
+            ("--users", number(self.users)),
+            ("--ramp-up", self.ramp_up.clone()),
+            ("--duration", self.duration.clone()),
+            ("--loops", number(self.loops)),
+            ("--pace", self.pace.clone()),
+            ("--on-refusal", self.on_refusal.clone()),
+        ];
+        flags
+            .into_iter()
+            .filter_map(|(flag, value)| Some(typed(flag, &value?)))
+            .collect()
+    }
+}
+
+impl Words {
+    pub(crate) fn typed(&self) -> Vec<String> {
+        let say = self.say.iter().map(|say| typed("--say", say));
+        let think = self.think.iter().map(|think| typed("--think", think));
+        // Its value stands behind an equals sign, for it may be left out.
+        let greeting = self.greeting.iter();
+        let greeting = greeting.map(|within| format!("--greeting={}", quoted(within)));
+        say.chain(think).chain(greeting).collect()
+    }
+}
+
 impl Over {
     /// The flags as they were typed, each with a space before it: what a command that repeats this one has to say.
     pub(crate) fn typed(&self) -> String {
@@ -185,21 +215,23 @@ impl Over {
                 .map(|(name, value)| format!("{name}{sign}{value}"));
             values.map(|value| (flag, value)).collect()
         };
-        let mut typed = String::new();
-        for (flag, value) in flags
+        let mut again: String = flags
             .into_iter()
             .filter_map(|(flag, value)| Some((flag, value?)))
             .chain(pairs("--set", &self.set, "="))
             .chain(pairs("-e", &self.vars, "="))
             .chain(pairs("--header", &self.header, ": "))
-        {
-            typed += &format!(" {flag} {}", quoted(&value));
-        }
+            .map(|(flag, value)| format!(" {}", typed(flag, &value)))
+            .collect();
         if self.insecure {
-            typed += " --insecure";
+            again += " --insecure";
         }
-        typed
+        again
     }
+}
+
+fn typed(flag: &str, value: &str) -> String {
+    format!("{flag} {}", quoted(value))
 }
 
 /// A word as a shell takes it whole.
@@ -393,6 +425,20 @@ mod tests {
         assert_eq!(
             run.over.typed(),
             " --target ws://h/x --set 'goals=[]' -e 'NAME=it'\\''s' --header 'a: b\u{a0}c' --insecure"
+        );
+    }
+
+    #[test]
+    fn load_and_words_can_be_typed_again() {
+        let line =
+            "plimsoll run ws://h/ --users 9 --pace off --loops 2 --say hi --say a'b --greeting=3s";
+        let Command::Run(run) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("not a run");
+        };
+        assert_eq!(run.load.typed(), ["--users 9", "--loops 2", "--pace off"]);
+        assert_eq!(
+            run.words.typed(),
+            ["--say hi", "--say 'a'\\''b'", "--greeting=3s"]
         );
     }
 

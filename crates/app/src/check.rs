@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use plimsoll_core::plan::Plan;
 use plimsoll_core::preflight::{self, Change, FirstRefusal, Knob, LimitUse, Preflight};
+use plimsoll_core::verdict::run_again;
 
-use crate::args::{Check, Words};
+use crate::args::{Check, Words, quoted};
 use crate::console::{BAD, Console, GOOD, WARN, clean, paint};
 use crate::exit::{Ending, Failure};
 use crate::figures::{WIDTH, count, millis, wrap};
@@ -24,29 +25,29 @@ pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
         })?;
         console.print(&json);
     } else {
-        screen(&preflight, &plan, &args.plan)
+        screen(&preflight, &plan, args)
             .iter()
             .for_each(|line| console.print(line));
     }
-    Ok(if preflight.refused + preflight.throttled > 0 {
-        Ending::PlatformLimited
-    } else {
+    Ok(if preflight.fits {
         Ending::Passed
+    } else {
+        Ending::PlatformLimited
     })
 }
 
-fn screen(preflight: &Preflight, plan: &Plan, subject: &str) -> Vec<String> {
+fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
     let mut lines = vec![headline(preflight, plan)];
     if let Some(first) = &preflight.first_refusal {
         lines.extend(refusals(preflight, first));
     }
     if preflight.throttled > 0 {
         lines.push(format!(
-            "  {} messages refused on open conversations",
+            "  messages refused on open conversations: {}",
             count(preflight.throttled)
         ));
     }
-    lines.extend(changes(preflight, subject));
+    lines.extend(changes(preflight, args));
     lines.push(String::new());
     lines.extend(preflight.limits.iter().map(limit));
     if preflight.limits.is_empty() {
@@ -95,7 +96,7 @@ fn refusals(preflight: &Preflight, first: &FirstRefusal) -> Vec<String> {
     );
     let mut text = format!(
         "user {} at {:.1} s: {law} · {} refused · {} open at that moment",
-        first.user,
+        count(first.user),
         first.at_s,
         count(preflight.refused),
         count(first.open)
@@ -109,7 +110,7 @@ fn refusals(preflight: &Preflight, first: &FirstRefusal) -> Vec<String> {
     wrap(&clean(&text), WIDTH, "  ", "    ")
 }
 
-fn changes(preflight: &Preflight, subject: &str) -> Vec<String> {
+fn changes(preflight: &Preflight, args: &Check) -> Vec<String> {
     let mut lines = Vec::new();
     for (n, change) in preflight.changes.iter().enumerate() {
         let lead = if n == 0 {
@@ -141,11 +142,9 @@ fn changes(preflight: &Preflight, subject: &str) -> Vec<String> {
         .iter()
         .find(|change| !change.flags.is_empty())
     {
-        lines.push(format!(
-            "  then: plimsoll run {} {}",
-            clean(subject),
-            change.flags
-        ));
+        let subject = quoted(&args.plan) + &args.over.typed();
+        let then = run_again(&subject, &args.load.typed(), &change.flags);
+        lines.push(format!("  then: {}", clean(&then)));
     }
     lines
 }
@@ -170,7 +169,12 @@ fn limit(limit: &LimitUse) -> String {
     };
     clean(&format!(
         "  {:<14} {} ({}): at most {} of {} used, first at {:.1} s{refused}",
-        "limit", limit.text, limit.source, limit.peak, limit.quota, limit.peak_at_s
+        "limit",
+        limit.text,
+        limit.source,
+        count(limit.peak.into()),
+        count(limit.quota.into()),
+        limit.peak_at_s
     ))
 }
 
@@ -178,8 +182,9 @@ fn figures(preflight: &Preflight) -> Vec<String> {
     let all = preflight
         .conversations
         .map_or_else(|| "as many as the duration allows".to_owned(), count);
+    let plural = if all == "1" { "" } else { "s" };
     let mut lines = vec![format!(
-        "  {:<14} {all} conversations · {} open at most · all open after {:.1} s · done after {:.1} s",
+        "  {:<14} {all} conversation{plural} · {} open at most · all open after {:.1} s · done after {:.1} s",
         "load",
         count(preflight.peak_open),
         preflight.all_open_s,
@@ -195,7 +200,7 @@ fn figures(preflight: &Preflight) -> Vec<String> {
     }
     if let Some(span) = preflight.re_establish_s {
         lines.push(format!(
-            "  {:<14} {span:.0} s to open {} again after a drop, at a safe pace",
+            "  {:<14} {span:.0} s to open all {} again, at a safe pace",
             "after a drop",
             count(preflight.peak_open)
         ));

@@ -1,17 +1,6 @@
 //! Figures as people read them.
 
-/// `3500` as `3,500`.
-pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
+pub(crate) use plimsoll_core::verdict::count;
 
 /// A span of milliseconds: `0.3 ms`, `412 ms`, `2.77 s`, `105 s`.
 pub(crate) fn millis(ms: f64) -> String {

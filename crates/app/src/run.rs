@@ -44,7 +44,8 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let display = Display::start(&control, &input.plan, args.quiet, console);
     interrupt::watch(&control, display.messages())?;
     let aim = aim::take(&input, say)?;
-    let mut started = Started::new(input.plan, aim, &args.subject, &args.over);
+    let mut started = Started::new(input.plan, aim, quoted(&args.subject) + &args.over.typed());
+    started.load_flags = [args.load.typed(), args.words.typed()].concat();
     let options = started.options(&args.over)?;
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
     display.end();
@@ -62,17 +63,19 @@ pub(crate) struct Started {
     aim: Aim,
     /// What was run, as it was typed: next steps repeat it.
     subject: String,
+    load_flags: Vec<String>,
     run_id: String,
     at: jiff::Timestamp,
 }
 
 impl Started {
-    pub(crate) fn new(plan: Plan, aim: Aim, subject: &str, over: &Over) -> Self {
+    pub(crate) fn new(plan: Plan, aim: Aim, subject: String) -> Self {
         let at = jiff::Timestamp::now();
         Self {
             plan: Arc::new(plan),
             aim,
-            subject: quoted(subject) + &over.typed(),
+            subject,
+            load_flags: Vec::new(),
             run_id: machine::run_id(at),
             at,
         }
@@ -116,6 +119,7 @@ impl Started {
             run_id: self.run_id.clone(),
             plan: self.plan.name.clone(),
             plan_file: self.subject.clone(),
+            load_flags: self.load_flags.clone(),
             seed: self.plan.seed,
             started_at: self.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             elapsed: finished.elapsed,

@@ -159,11 +159,7 @@ fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> Vec<Frame> {
     frames
 }
 
-fn write_draft(
-    args: &Try,
-    seen: &Seen<'_>,
-    console: &Console,
-) -> Result<(), Failure> {
+fn write_draft(args: &Try, seen: &Seen<'_>, console: &Console) -> Result<(), Failure> {
     if !seen
         .frames
         .iter()
@@ -221,11 +217,12 @@ pub(crate) fn create(path: &Path) -> Result<std::fs::File, Failure> {
         .write(true)
         .create_new(true)
         .open(path)
-        .map_err(|error| {
-            match error.kind() {
-                ErrorKind::AlreadyExists => left_as_it_is(path),
-                _ => Failure::input(format_args!("{} cannot be written: {error}", path.display())),
-            }
+        .map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => left_as_it_is(path),
+            _ => Failure::input(format_args!(
+                "{} cannot be written: {error}",
+                path.display()
+            )),
         })
 }
 
@@ -280,6 +277,7 @@ const MOST_WAITING: usize = 1_024;
 /// More than anybody reads of one conversation.
 const MOST_FRAMES: u64 = 2_000;
 const MOST_BYTES: usize = 16 << 20;
-const TOO_MUCH: &str = "         … the target goes on; what else it sends is counted, and not shown";
+const TOO_MUCH: &str =
+    "         … the target goes on; what else it sends is counted, and not shown";
 const NOTHING_CAME: &str = "Nothing came back. If the bot expects JSON, say how a message looks: \
                             --send '{\"type\": \"message\", \"text\": \"{{ say }}\"}'";

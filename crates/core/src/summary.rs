@@ -530,6 +530,8 @@ pub struct Facts {
     pub seed: u64,
     /// As the user wrote it on the command line, for the commands of the next steps; empty where there is none.
     pub plan_file: String,
+    /// The flags of load and conversation beside it, each with its value.
+    pub load_flags: Vec<String>,
     /// RFC 3339.
     pub started_at: String,
     pub elapsed: At,

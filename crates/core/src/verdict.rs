@@ -19,6 +19,7 @@ use crate::time::span_text;
 use crate::wire::ConnectError;
 use attribution::{Seen, SeenLaw};
 use outage::Refusals;
+pub use words::{count, run_again};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {

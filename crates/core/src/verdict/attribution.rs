@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::count;
 use super::outage::Refusals;
 use super::window::{self, Clock};
 use crate::limit::Anchor;
@@ -207,18 +208,18 @@ impl Trail {
             .collect();
         let statuses = statuses.into_iter().collect::<Vec<_>>().join(" and ");
         let (from, to) = self.refused_span();
-        match (numbers.first(), numbers.last()) {
-            (Some(first), Some(last)) if first == last => {
-                format!("Upgrade {first} was refused ({statuses}) at {from}.")
-            }
-            (Some(first), Some(last)) if last - first + 1 == numbers.len() => {
-                format!("Upgrades {first} to {last} were refused ({statuses}) from {from} to {to}.")
-            }
-            (Some(first), Some(last)) => format!(
-                "{} of the upgrades {first} to {last} were refused ({statuses}) from {from} to {to}.",
-                numbers.len()
-            ),
-            _ => String::new(),
+        let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else {
+            return String::new();
+        };
+        let [n, low, high] = [numbers.len(), first, last].map(|n| count(n as u64));
+        if first == last {
+            format!("Upgrade {low} was refused ({statuses}) at {from}.")
+        } else if last - first + 1 == numbers.len() {
+            format!("Upgrades {low} to {high} were refused ({statuses}) from {from} to {to}.")
+        } else {
+            format!(
+                "{n} of the upgrades {low} to {high} were refused ({statuses}) from {from} to {to}."
+            )
         }
     }
 
@@ -384,9 +385,10 @@ impl Bounds {
     fn why_no_cap(&self) -> String {
         match self.fell_from {
             Some(most) => format!(
-                "Refusals went on while open conversations fell from {most} to {}, so this is not a cap on \
+                "Refusals went on while open conversations fell from {} to {}, so this is not a cap on \
                  concurrency.",
-                self.refused_at
+                count(most),
+                count(self.refused_at)
             ),
             None => format!(
                 "Upgrades were let in with {} open and refused with only {} open, so this is not a cap on \

@@ -49,7 +49,8 @@ impl Findings<'_> {
                 .map(u16::to_string)
                 .collect();
             why.push(format!(
-                "{other} upgrades were refused with a status that names no limit (statuses seen: {}).",
+                "{} refused with a status that names no limit (statuses seen: {}).",
+                upgrades_were(other),
                 statuses.join(", ")
             ));
         }
@@ -160,8 +161,10 @@ impl Findings<'_> {
         let asked = arrivals.asked_per_s.map_or_else(String::new, |rate| {
             format!(" in {} ({rate:.1}/s)", window::seconds(over))
         });
+        // One alone has no rate.
         let delivered = arrivals
             .delivered_per_s
+            .filter(|_| arrivals.delivered > 1)
             .map_or_else(String::new, |rate| format!(" at {rate:.1}/s"));
         let held = match (self.was_held(), self.holder()) {
             (true, Attribution::Platform) => ", held by the platform's limit",
@@ -174,7 +177,8 @@ impl Findings<'_> {
         };
         format!(
             "asked {}{asked}, delivered {}{delivered}{held}{silent}",
-            arrivals.asked, arrivals.delivered
+            count(arrivals.asked),
+            count(arrivals.delivered)
         )
     }
 
@@ -230,7 +234,8 @@ impl Findings<'_> {
             .any(|limit| limit.on.counts_upgrades());
         match law {
             SeenLaw::Concurrency { quota } => {
-                Some(format!("plimsoll run {file} --users {quota} (no more than {quota} open at once)"))
+                let again = self.run_again(&format!("--users {quota}"));
+                Some(format!("{again} (no more than {quota} open at once)"))
             }
             SeenLaw::FixedWindow {
                 quota,
@@ -240,25 +245,28 @@ impl Findings<'_> {
                 let rate = safe_rate(quota, window);
                 let takes = (asked.saturating_sub(1)) as f64 / rate;
                 let flag = if claims && self.plan.admission.pace == Pace::Off {
-                    " --pace limits".to_owned()
+                    "--pace limits".to_owned()
                 } else {
-                    format!(" --pace {}/min", (rate * 60.0).floor())
+                    format!("--pace {}/min", (rate * 60.0).floor())
                 };
-                Some(format!(
-                    "plimsoll run {file}{flag} (paced: all {asked} in {takes:.0} s)"
-                ))
+                let (again, asked) = (self.run_again(&flag), count(asked));
+                Some(format!("{again} (paced: all {asked} in {takes:.0} s)"))
             }
             SeenLaw::Meter { per_second, .. } => {
                 let rate = per_second * 0.95;
                 let takes = (asked.saturating_sub(1)) as f64 / rate;
+                let again = self.run_again(&format!("--pace {}/min", (rate * 60.0).floor()));
                 Some(format!(
-                    "plimsoll run {file} --pace {}/min (paced: all {asked} in {takes:.0} s)",
-                    (rate * 60.0).floor()
+                    "{again} (paced: all {} in {takes:.0} s)",
+                    count(asked)
                 ))
             }
             SeenLaw::FixedWindow { window: None, .. } | SeenLaw::Rate { .. } => {
                 self.same_rate_for_longer(2.0).map(|flags| {
-                    format!("plimsoll run {file} {flags} (the same rate for longer: shows when upgrades are let in again)")
+                    let again = self.run_again(&flags);
+                    format!(
+                        "{again} (the same rate for longer: shows when upgrades are let in again)"
+                    )
                 })
             }
             SeenLaw::NotDecided { quota: None } => Some(format!(
@@ -270,8 +278,9 @@ impl Findings<'_> {
                 let ramp = self.summary.facts.asked_over.as_secs_f64();
                 let longer = ((first + 1.5 * conversation) / ramp).max(1.5);
                 self.same_rate_for_longer(longer).map(|flags| {
+                    let again = self.run_again(&flags);
                     format!(
-                        "plimsoll run {file} {flags} (to decide: the same rate until conversations have ended while \
+                        "{again} (to decide: the same rate until conversations have ended while \
                          upgrades are refused)"
                     )
                 })
@@ -317,6 +326,11 @@ impl Findings<'_> {
             .unwrap_or_else(|| self.summary.facts.elapsed.as_secs_f64())
     }
 
+    /// The same run but for these flags.
+    fn run_again(&self, flags: &str) -> String {
+        run_again(self.plan_file(), &self.summary.facts.load_flags, flags)
+    }
+
     fn plan_file(&self) -> &str {
         match self.summary.facts.plan_file.as_str() {
             "" => "PLAN",
@@ -325,10 +339,37 @@ impl Findings<'_> {
     }
 }
 
-/// More sentences about closures than these hide the rest of the verdict; the summary has all.
-const MOST_CAUSES: usize = 6;
+/// `3500` as `3,500`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
 
-const MOST_CONFIRMS: usize = 3;
+fn upgrades_were(n: u64) -> String {
+    match n {
+        1 => "1 upgrade was".to_owned(),
+        n => format!("{} upgrades were", count(n)),
+    }
+}
+
+/// The command that runs `subject` again with the flags that were `typed`, but for those that `flags` replace.
+pub fn run_again(subject: &str, typed: &[String], flags: &str) -> String {
+    let is_replaced = |typed: &&String| {
+        let name = typed.split(' ').next();
+        flags.split(' ').any(|word| Some(word) == name)
+    };
+    let kept = typed.iter().filter(|typed| !is_replaced(typed));
+    let words = ["plimsoll run", subject].into_iter();
+    let words = words.chain(kept.map(String::as_str)).chain([flags]);
+    words.collect::<Vec<_>>().join(" ")
+}
 
 /// A spacing that no law with this quota and window refuses, whatever its anchor.
 fn safe_rate(quota: u64, window: Duration) -> f64 {
@@ -336,3 +377,7 @@ fn safe_rate(quota: u64, window: Duration) -> f64 {
     let alpha = (1.0 - 1.0 / quota).clamp(0.5, 0.95);
     alpha * quota / window.as_secs_f64()
 }
+
+/// More sentences about closures than these hide the rest of the verdict; the summary has all.
+const MOST_CAUSES: usize = 6;
+const MOST_CONFIRMS: usize = 3;
