@@ -105,7 +105,12 @@ fn notes(received: &Receiver<Message>, console: &Console) {
 
 fn draw(control: &Control, plan: &Expected, received: &Receiver<Message>, console: &Console) {
     let bar = ProgressBar::with_draw_target(Some(BAR), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("  {bar:20} {msg}") {
+    if bar.is_hidden() {
+        // A terminal that cannot move its cursor.
+        return lines(control, plan, received, console);
+    }
+    // One row, however narrow the terminal: what wrapped would leave a row behind at each stop.
+    if let Ok(style) = ProgressStyle::with_template("  {bar:20} {wide_msg}") {
         bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏░"));
     }
     let mut pace = Pace::default();
@@ -114,9 +119,13 @@ fn draw(control: &Control, plan: &Expected, received: &Receiver<Message>, consol
             Ok(Message::Note(note)) => bar.suspend(|| console.note(note)),
             Err(RecvTimeoutError::Timeout) => {
                 let (now, progress) = (control.elapsed(), control.progress());
+                if now == At::ZERO {
+                    // What the run is has not been said yet.
+                    continue;
+                }
                 let share = plan.share(&progress, now).unwrap_or(0.0);
-                bar.set_position((share * BAR as f64) as u64);
                 bar.set_message(plan.line(&progress, now, pace.next(now, &progress)));
+                bar.set_position((share * BAR as f64) as u64);
             }
             Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
         }
