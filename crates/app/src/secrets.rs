@@ -63,7 +63,11 @@ fn add_variables(secrets: &mut Secrets, plan: &Plan, source: &str) {
     let Some(data) = &plan.data else { return };
     for (n, column) in data.columns.iter().enumerate() {
         if source.contains(column.as_str()) {
-            secrets.add_all(data.rows.iter().filter_map(|row| Some(row.get(n)?.as_str())));
+            secrets.add_all(
+                data.rows
+                    .iter()
+                    .filter_map(|row| Some(row.get(n)?.as_str())),
+            );
         }
     }
 }
@@ -101,7 +105,9 @@ pub(crate) fn hide_in_addresses(text: &str) -> String {
         let host = address.find(['/', '?', '#']).unwrap_or(address.len());
         let user = address[..host].rfind('@').unwrap_or(0);
         stars(&mut shown, &address[..user]);
-        let query = address[user..].find('?').map_or(address.len(), |n| user + n + 1);
+        let query = address[user..]
+            .find('?')
+            .map_or(address.len(), |n| user + n + 1);
         shown.push_str(&address[user..query]);
         for (n, pair) in address[query..].split('&').enumerate() {
             if n > 0 {
@@ -152,7 +158,10 @@ mod tests {
             "\"target\": \"ws://me:pass@h/x?token=abc&room=1\",\n  ^^^",
             "\"target\": \"ws://*******@h/x?token=***&room=1\",\n  ^^^",
         );
-        check("ws://h/a@b?c=d and http://u@h", "ws://h/a@b?c=d and http://*@h");
+        check(
+            "ws://h/a@b?c=d and http://u@h",
+            "ws://h/a@b?c=d and http://*@h",
+        );
         check("ws://h?X-Amz-Signature=ab", "ws://h?X-Amz-Signature=**");
         check("wss://h/?token=${TOKEN}", "wss://h/?token=${TOKEN}");
         check("no address", "no address");

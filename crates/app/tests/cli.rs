@@ -419,6 +419,12 @@ fn secrets_are_in_no_output() {
             }
         }
     }
+    let ran = run(["run", "ws://me:hunter2@127.0.0.1:1/?token=tok-4711-4711"])
+        .ends_with(2)
+        .complains("user name or password");
+    for secret in ["hunter2", "tok-4711"] {
+        assert!(!ran.err.contains(secret), "{}", ran.err);
+    }
     let draft = path(&files, "draft.yaml");
     run(["try", &url, "--say", "hello", "-o", &draft])
         .ends_with(0)
@@ -489,6 +495,111 @@ fn platforms_show_every_figure_with_its_source() {
         let shown = run(["platforms", name]).ends_with(0).out;
         insta::assert_snapshot!(format!("platforms_{name}"), shown);
     }
+}
+
+/// The user's own case, before one packet is sent.
+#[test]
+fn check_names_the_first_refusal_and_what_fits() {
+    let plan = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/singapore.yaml");
+    run(["check", plan, "--pace", "off"])
+        .ends_with(4)
+        .says("DOES NOT FIT rehearsal-singapore")
+        .says("user 301 at 36.0 s")
+        .says("200 refused")
+        .says("ramp-up 101 s or more")
+        .says(" --pace off --ramp-up 101s\n");
+    run(["check", plan]).ends_with(0).says("FITS rehearsal");
+
+    let ran = run(["check", plan, "--pace", "off", "--json"]).ends_with(4);
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json["refused"], 200);
+    assert_eq!(json["first_refusal"]["user"], 301);
+    assert_eq!(json["changes"][0]["flags"], "--ramp-up 101s");
+    // User 301 stands on the edge of the window: that fits in no weather but the best.
+    run(["check", plan, "--pace", "off", "--ramp-up", "100s"]).ends_with(4);
+    run(["check", "none.yaml"])
+        .ends_with(2)
+        .complains("cannot be read");
+}
+
+#[test]
+fn a_conversation_without_answers_is_not_held_as_planned() {
+    let plan = QUICK
+        .replace("rehearsal-singapore", "stall.yaml")
+        .replace("  - greeting: {within: 5s}\n", "")
+        .replace("contains: order", "within: 100ms");
+    let plans = folder(&[("plan.yaml", &plan), ("stall.yaml", STALL)]);
+    run(["try", &path(&plans, "plan.yaml")])
+        .ends_with(3)
+        .says("missed  turns.timed_out == 0");
+}
+
+#[test]
+fn a_target_that_is_none_leaves_no_draft_behind() {
+    let nothing = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let files = folder(&[]);
+    let draft = path(&files, "draft.yaml");
+    let url = format!("ws://{nothing}/");
+    let ran = run(["try", &url, "-o", &draft]).ends_with(6);
+    assert!(!ran.out.contains("--send"), "{}", ran.out);
+    assert!(!std::path::Path::new(&draft).exists());
+}
+
+#[test]
+fn a_next_step_repeats_what_was_typed() {
+    let plan = QUICK
+        .replace("rehearsal-singapore", "gate.yaml")
+        .replace("  - greeting: {within: 5s}\n", "")
+        .replace("contains: order}}", "contains: order}}\n  - think: 1s");
+    let plans = folder(&[("plan.yaml", &plan), ("gate.yaml", GATE)]);
+    let ran = run([
+        "run",
+        &path(&plans, "plan.yaml"),
+        "--users",
+        "12",
+        "--pace",
+        "off",
+        "--json",
+    ])
+    .ends_with(4);
+    let summary: Value = serde_json::from_str(&ran.out).unwrap();
+    let steps = summary["next_steps"].as_array().unwrap();
+    let run = steps
+        .iter()
+        .filter_map(Value::as_str)
+        .find(|step| step.starts_with("plimsoll run"))
+        .unwrap_or_else(|| panic!("{steps:?}"));
+    assert!(run.contains(" --pace off"), "{run}");
+    assert_eq!(run.matches("--users").count(), 1, "{run}");
+}
+
+#[test]
+fn without_files_to_spare_the_figures_are_not_trusted() {
+    let plans = folder(&[("quick.yaml", QUICK)]);
+    let with_files = |most: u32| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {most} && exec \"$@\""), "sh"]);
+        shell.arg(plimsoll().get_program());
+        let plan = path(&plans, "quick.yaml");
+        let flags = [
+            "--users",
+            "60",
+            "--set",
+            "conversation=[{think: 1s}]",
+            "--pace",
+            "off",
+            "--quiet",
+        ];
+        finish(shell.args(["run", &plan]).args(flags))
+    };
+    with_files(40)
+        .ends_with(5)
+        .says("GENERATOR SATURATED")
+        .says("Too many open files");
+    with_files(6).ends_with(1).complains("Too many open files");
 }
 
 #[test]
