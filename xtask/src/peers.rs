@@ -35,14 +35,14 @@ fn report(name: &str, fetched: Result<(), String>) {
 fn install_programs() {
     let missing: Vec<_> = PROGRAMS
         .iter()
-        .filter(|(program, version, _)| !starts(program, version))
+        .filter(|(program, arguments, _)| !starts(program, arguments))
         .map(|(_, _, package)| *package)
         .collect();
     if missing.is_empty() {
         return;
     }
     let packages = missing.join(" ");
-    if !is_root() || !starts("apt-get", "--version") {
+    if !is_root() || !starts("apt-get", &["--version"]) {
         println!("peers: missing programs; some tests will be skipped. Install them with:");
         println!("    sudo apt-get install --no-install-recommends {packages}");
         return;
@@ -130,11 +130,11 @@ impl Drop for NoServices {
 }
 
 /// Programs for administrators may lie beside the search path.
-fn starts(program: &str, version: &str) -> bool {
+fn starts(program: &str, arguments: &[&str]) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     Command::new(program)
         .env("PATH", format!("{path}:/usr/sbin:/sbin"))
-        .arg(version)
+        .args(arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
@@ -155,14 +155,14 @@ fn apt() -> Command {
     apt
 }
 
-/// Programs, how they tell their version, and the Debian packages that they come in. Without python3-venv there is a
+/// Programs, what they do when they are there, and the Debian packages that they come in. Without python3-venv there is a
 /// python3 that makes no venv.
-const PROGRAMS: &[(&str, &str, &str)] = &[
-    ("node", "--version", "nodejs"),
-    ("npm", "--version", "npm"),
-    ("python3", "--version", "python3-venv"),
-    ("nginx", "-v", "nginx"),
-    ("haproxy", "-v", "haproxy"),
+const PROGRAMS: &[(&str, &[&str], &str)] = &[
+    ("node", &["--version"], "nodejs"),
+    ("npm", &["--version"], "npm"),
+    ("python3", &["-c", "import ensurepip"], "python3-venv"),
+    ("nginx", &["-v"], "nginx"),
+    ("haproxy", &["-v"], "haproxy"),
 ];
 /// Asked by Debian's packages before they start a service: 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
