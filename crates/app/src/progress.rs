@@ -6,14 +6,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ::console::Term;
 use plimsoll_core::plan::{Load, Plan, Until};
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Progress;
 use plimsoll_core::time::At;
 use plimsoll_net::Control;
 
-use crate::console::Console;
+use crate::console::{Console, shorten};
 use crate::figures::{count, millis};
 
 /// What the display is told.
@@ -38,7 +38,7 @@ impl Display {
         let plan = Expected::of(plan);
         let thread = std::thread::Builder::new()
             .name("progress".to_owned())
-            .spawn(move || match (quiet, std::io::stderr().is_terminal()) {
+            .spawn(move || match (quiet, is_drawable()) {
                 (true, _) => notes(&received, &console),
                 (false, true) => draw(&control, &plan, &received, &console),
                 (false, false) => lines(&control, &plan, &received, &console),
@@ -65,6 +65,11 @@ impl Drop for Display {
             let _ = thread.join();
         }
     }
+}
+
+/// A terminal, and one that can go back in its line.
+fn is_drawable() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
 }
 
 /// What the plan says about the run beforehand; nothing where that depends on how long conversations take.
@@ -104,33 +109,43 @@ fn notes(received: &Receiver<Message>, console: &Console) {
 }
 
 fn draw(control: &Control, plan: &Expected, received: &Receiver<Message>, console: &Console) {
-    let bar = ProgressBar::with_draw_target(Some(BAR), ProgressDrawTarget::stderr());
-    if bar.is_hidden() {
-        // A terminal that cannot move its cursor.
-        return lines(control, plan, received, console);
-    }
-    // One row, however narrow the terminal: what wrapped would leave a row behind at each stop.
-    if let Ok(style) = ProgressStyle::with_template("  {bar:20} {wide_msg}") {
-        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏░"));
-    }
+    let term = Term::stderr();
     let mut pace = Pace::default();
     loop {
         match received.recv_timeout(FRAME) {
-            Ok(Message::Note(note)) => bar.suspend(|| console.note(note)),
+            Ok(Message::Note(note)) => {
+                // A terminal that is gone is told by the end of the run, not here; so below.
+                let _ = term.clear_line();
+                console.note(note);
+            }
             Err(RecvTimeoutError::Timeout) => {
                 let (now, progress) = (control.elapsed(), control.progress());
                 if now == At::ZERO {
                     // What the run is has not been said yet.
                     continue;
                 }
-                let share = plan.share(&progress, now).unwrap_or(0.0);
-                bar.set_message(plan.line(&progress, now, pace.next(now, &progress)));
-                bar.set_position((share * BAR as f64) as u64);
+                let bar = bar(plan.share(&progress, now).unwrap_or(0.0));
+                let line = plan.line(&progress, now, pace.next(now, &progress));
+                // One row, however narrow the terminal, with room for the `^C` that it echoes: a second row would stay.
+                let (_, width) = term.size();
+                let row = shorten(
+                    &format!("  {bar} {line}"),
+                    usize::from(width).saturating_sub(3),
+                );
+                let _ = term.clear_line().and_then(|()| term.write_str(&row));
             }
             Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    bar.finish_and_clear();
+    let _ = term.clear_line();
+}
+
+/// A share from 0 to 1, drawn in eighths of a character.
+fn bar(share: f64) -> String {
+    let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64) as usize;
+    (0..BAR)
+        .map(|n| EIGHTHS[eighths.saturating_sub(n * 8).min(8)])
+        .collect()
 }
 
 fn lines(control: &Control, plan: &Expected, received: &Receiver<Message>, console: &Console) {
@@ -236,8 +251,8 @@ fn clock(span: Duration) -> String {
     }
 }
 
-/// Fine enough for the eighths of a character that the bar is drawn with.
-const BAR: u64 = 1000;
+const BAR: usize = 20;
+const EIGHTHS: [char; 9] = ['░', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 /// Often enough to look alive, seldom enough to stay calm and cost nothing.
 const FRAME: Duration = Duration::from_millis(250);
 /// A log of a long run stays short, and a person who waits still sees that something happens.
@@ -274,6 +289,16 @@ mod tests {
             PLAN.line(&half_way(), At::from_secs(48), 33.33),
             "250/500 done   open 195   held 20   refused 0   dropped 2   33.3 turns/s   p95 412 ms   0:48   0:47 left"
         );
+    }
+
+    #[test]
+    fn the_bar_grows_by_eighths() {
+        let check = |share: f64, expect: &str| assert_eq!(bar(share), format!("{expect:░<20}"));
+        check(0.0, "");
+        check(1.0 / 160.0, "▏");
+        check(0.5, "██████████");
+        check(0.5 + 3.0 / 160.0, "██████████▍");
+        check(7.0, "████████████████████");
     }
 
     #[test]

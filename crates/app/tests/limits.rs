@@ -241,7 +241,7 @@ fn what_was_typed_is_judged_before_anything_is_sent() {
     // A documentation address (RFC 5737).
     check(
         &["--api", "https://192.0.2.1"],
-        "192.0.2.1 (192.0.2.1) is neither this machine nor a private address",
+        "192.0.2.1 is neither this machine nor a private address",
     );
 }
 
