@@ -140,6 +140,16 @@ pub struct Silence {
 }
 
 impl Closure {
+    /// It was to end, and it ended. A goodbye that was not answered, broken off or lost here is not clean; one that the
+    /// peer answered with the end of the stream alone is.
+    pub const fn is_clean(&self) -> bool {
+        let went_wrong = matches!(
+            self.how,
+            Ended::TimedOut | Ended::Violation(_) | Ended::Tls(_) | Ended::Local
+        );
+        self.expected && !went_wrong
+    }
+
     /// One of which nothing more is known.
     pub const fn new(opened: At, how: Ended, expected: bool) -> Self {
         const NONE: Millis = Millis(0);
@@ -231,4 +241,31 @@ pub struct Evidence {
     pub at: At,
     pub who: Who,
     pub answer: Answer,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Side;
+
+    #[test]
+    fn a_goodbye_that_came_to_nothing_is_not_clean() {
+        let check = |how, expected, is_clean| {
+            let closure = Closure::new(At::ZERO, how, expected);
+            assert_eq!(closure.is_clean(), is_clean, "{how:?} {expected}");
+        };
+        let closed = Ended::Closed {
+            code: Some(1000),
+            first: Side::Us,
+        };
+        check(closed, true, true);
+        check(closed, false, false);
+        check(Ended::NoEcho, true, true);
+        check(Ended::Fin { close_notify: None }, true, true);
+        check(Ended::Reset, false, false);
+        check(Ended::TimedOut, true, false);
+        check(Ended::Violation("a rule"), true, false);
+        check(Ended::Tls("an alert"), true, false);
+        check(Ended::Local, true, false);
+    }
 }

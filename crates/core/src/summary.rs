@@ -276,7 +276,7 @@ impl Recorder {
     }
 
     fn closure(&mut self, sample: &Sample, closure: &Closure) {
-        if closure.expected {
+        if closure.is_clean() {
             self.closures.clean += 1;
         } else {
             self.closures.abnormal += 1;
