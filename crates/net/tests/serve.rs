@@ -6,6 +6,7 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Emulator, platform};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -116,12 +117,30 @@ faults:
         let emulator = Emulator::new(&platform, ServerTls::Plain);
         let address = emulator.ready.address;
         assert_eq!(leave(ask(address, UPGRADE)), 101);
-        // The second connection is never answered. Its end is only seen once the server has read it: until then, 503.
+        // The second connection is never answered. Its end is only seen once the server was told of it: until then, 503.
         let second = ask(address, UPGRADE);
         second.shutdown(Shutdown::Both).unwrap();
         let mut statuses = (0..1000).map(|_| leave(ask(address, UPGRADE)));
         assert!(statuses.any(|status| status == 101), "{what}");
     }
+}
+
+/// Nobody empties its buffer, so that ours fills up behind it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stalled_connection_is_not_read_either() {
+    let platform = platform("faults: [{at_message: 1, what: stall}]");
+    let emulator = Emulator::new(&platform, ServerTls::Plain);
+    let mut tcp = ask(emulator.ready.address, UPGRADE);
+    let say = br#"{"type": "message", "text": "hello"}"#;
+    tcp.write_all(&[0x81, 0x80 | say.len() as u8, 0, 0, 0, 0])
+        .unwrap();
+    tcp.write_all(say).unwrap();
+    tcp.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let chunk = [0; 64 * 1024];
+    let taken = (0..1024).take_while(|_| tcp.write_all(&chunk).is_ok());
+    let most = taken.count();
+    assert!(most < 1024, "all of 64 MB were read");
 }
 
 #[test]
