@@ -5,6 +5,7 @@ mod admission;
 mod conversation;
 mod data;
 mod expand;
+mod expectation;
 mod load;
 mod names;
 mod raw;
