@@ -211,6 +211,7 @@ impl Whole {
                     What::Throttled => whole.throttled += 1,
                     What::Due
                     | What::Turn(_)
+                    | What::Transaction(_)
                     | What::LateReply
                     | What::Handoff
                     | What::Session(_) => {}

@@ -27,11 +27,11 @@ use crate::draw::{Draw, Purpose};
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
 use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
-    Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade, Upgraded,
-    What, Who,
+    Evidence, Failure, Sample, Session as End, SessionOutcome, Transaction, TransactionOutcome,
+    TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::schedule::Schedule;
-use crate::script::{self, Op, Script};
+use crate::script::{self, Op, Say, Script};
 use crate::time::{At, span_text};
 use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
 
@@ -86,6 +86,14 @@ impl Shared {
             .of(who.group as u64)
             .of(who.user as u64)
             .of(who.round as u64)
+    }
+
+    /// The message that stands there in the script.
+    fn say(&self, who: Who, op: usize) -> &Say {
+        match &self.scripts[usize::from(who.group)].ops[op] {
+            Op::Say(say) => say,
+            _ => unreachable!("a turn stands at a say instruction"),
+        }
     }
 
     /// The conversation's own UUID.
@@ -188,6 +196,12 @@ pub(crate) struct Session {
     /// Instructions taken, so that every draw has its own key.
     step: u32,
     counters: Box<[u32]>,
+    /// What answers gave to the plan's variables; empty until one did.
+    captured: Box<[Option<Box<str>>]>,
+    /// Under way, the outermost first.
+    transactions: Vec<Under>,
+    /// Turns that conditions and draws added to those of the script.
+    added: u32,
     /// Messages sent.
     said: u32,
     turn: Option<Box<Turn>>,
@@ -212,6 +226,13 @@ pub(crate) struct Session {
     over: bool,
     /// What it came to, known before its connection has ended.
     outcome: Option<SessionOutcome>,
+}
+
+/// A transaction under way.
+struct Under {
+    label: u16,
+    began: At,
+    missed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,6 +273,9 @@ impl Session {
             pc: 0,
             step: 0,
             counters: vec![0; shared.scripts[usize::from(who.group)].counters].into(),
+            captured: Box::default(),
+            transactions: Vec::new(),
+            added: 0,
             said: 0,
             turn: None,
             replies: Replies::default(),
@@ -529,14 +553,14 @@ impl Session {
                         return;
                     }
                 }
-                Op::Say { text, .. } => {
+                Op::Say(say) => {
                     self.said += 1;
                     let turn = Turn::new(self.said, here, self.due, now);
                     self.deadline =
                         turn.awaits_until(&self.rules(here, shared, &self.voice(shared)));
                     self.turn = Some(Box::new(turn));
                     self.phase = Phase::Talking;
-                    let text = text.render(&self.voice(shared));
+                    let text = say.text.render(&self.voice(shared));
                     let mut frames = Vec::new();
                     self.client.say(self.said, &text, &mut frames);
                     return self.send(now, frames, cx);
@@ -546,6 +570,37 @@ impl Session {
                     self.counters[*counter] -= 1;
                     if self.counters[*counter] > 0 {
                         self.pc = *to;
+                    }
+                }
+                Op::Unless { condition, to } => {
+                    if !condition.holds(&self.voice(shared)) {
+                        self.pc = *to;
+                    }
+                }
+                Op::Jump { to } => self.pc = *to,
+                Op::Choose { ways } => {
+                    let all = ways.last().map_or(1, |way| way.sum);
+                    let drawn = shared
+                        .draw_of(self.who)
+                        .of(u64::from(self.step))
+                        .purpose(Purpose::Choice)
+                        .below(all);
+                    let way = ways.iter().find(|way| way.sum > drawn);
+                    self.pc = way.map_or(self.pc, |way| way.to);
+                }
+                Op::Adds(turns) => self.added = self.added.saturating_add(*turns),
+                Op::Begin { label } => self.transactions.push(Under {
+                    label: *label,
+                    began: self.due,
+                    missed: false,
+                }),
+                Op::End => {
+                    if let Some(under) = self.transactions.pop() {
+                        let outcome = match under.missed {
+                            true => TransactionOutcome::Missed,
+                            false => TransactionOutcome::Done,
+                        };
+                        cx.transaction(now, self.who, &under, outcome);
                     }
                 }
             }
@@ -689,6 +744,9 @@ impl Session {
         if outcome == TurnOutcome::Answered {
             return self.advance(now, cx);
         }
+        for under in &mut self.transactions {
+            under.missed = true;
+        }
         cx.missed(now, self.conn, || {
             format!("turn {turn}: {}", outcome.name())
         });
@@ -715,11 +773,11 @@ impl Session {
     ) -> Option<(u32, OnMiss)> {
         let turn = self.turn.take()?;
         self.deadline = At::NEVER;
-        let Op::Say { label, on_miss, .. } =
-            &cx.shared.scripts[usize::from(self.who.group)].ops[turn.op]
-        else {
-            unreachable!("a turn stands at a say instruction");
-        };
+        let say = cx.shared.say(self.who, turn.op);
+        if outcome == TurnOutcome::Answered && !say.captures.is_empty() {
+            let captured = turn.captured(&self.rules(turn.op, cx.shared, &self.voice(cx.shared)));
+            self.remember(captured, cx.shared);
+        }
         let answered = matches!(
             outcome,
             TurnOutcome::Answered
@@ -728,7 +786,7 @@ impl Session {
                 | TurnOutcome::TimedOut
         );
         let sample = crate::sample::Turn {
-            label: *label,
+            label: say.label,
             due: turn.due,
             sent: turn.sent,
             first: turn.first.unwrap_or(if answered { turn.last } else { now }),
@@ -736,7 +794,7 @@ impl Session {
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
-        Some((turn.number, *on_miss))
+        Some((turn.number, say.on_miss))
     }
 
     fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {
@@ -779,8 +837,11 @@ impl Session {
     fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
         self.phase = Phase::Over;
         self.deadline = At::NEVER;
+        for under in std::mem::take(&mut self.transactions) {
+            cx.transaction(now, self.who, &under, TransactionOutcome::Cut);
+        }
         let planned = cx.shared.scripts[usize::from(self.who.group)].turns;
-        let never_reached = planned.saturating_sub(self.said);
+        let never_reached = planned.saturating_add(self.added).saturating_sub(self.said);
         cx.sample(
             now,
             self.who,
@@ -802,22 +863,42 @@ impl Session {
     }
 
     fn rules<'a>(&self, op: usize, shared: &'a Shared, voice: &'a Voice<'a>) -> Rules<'a> {
-        let Op::Say { expect, .. } = &shared.scripts[usize::from(self.who.group)].ops[op] else {
-            unreachable!("a turn stands at a say instruction");
-        };
+        let say = shared.say(self.who, op);
         Rules {
-            expect,
+            expect: &say.expect,
+            captures: &say.captures,
             fallback: &shared.plan.fallback,
             values: voice,
         }
     }
 
-    const fn voice<'a>(&self, shared: &'a Shared) -> Voice<'a> {
-        Voice::new(shared, self.who, self.row, self.said)
+    const fn voice<'a>(&'a self, shared: &'a Shared) -> Voice<'a> {
+        Voice::new(shared, self.who, self.row, self.said).knowing(&self.captured)
+    }
+
+    fn remember(&mut self, values: Vec<(usize, String)>, shared: &Shared) {
+        if self.captured.is_empty() {
+            self.captured = vec![None; shared.plan.captured.len()].into();
+        }
+        for (variable, value) in values {
+            if let Some(place) = self.captured.get_mut(variable) {
+                *place = Some(value.into());
+            }
+        }
     }
 }
 
 impl Context<'_> {
+    fn transaction(&mut self, at: At, who: Who, under: &Under, outcome: TransactionOutcome) {
+        let transaction = Transaction {
+            label: under.label,
+            began: under.began,
+            ended: at,
+            outcome,
+        };
+        self.sample(at, who, What::Transaction(transaction));
+    }
+
     fn sample(&mut self, at: At, who: Who, what: What) {
         self.out.samples.push_back(Sample { at, who, what });
     }

@@ -82,7 +82,7 @@ impl Conversation<'_> {
         })
     }
 
-    pub(super) fn checks(&self, raw: raw::Checks) -> Option<Vec<Check>> {
+    fn checks(&self, raw: raw::Checks) -> Option<Vec<Check>> {
         let wanted = "a text to look for";
         let checks = [
             raw.contains
@@ -118,7 +118,7 @@ impl Conversation<'_> {
         checks.into_iter().flatten().collect()
     }
 
-    fn regex(&self, field: Field<String>) -> Option<Regex> {
+    pub(super) fn regex(&self, field: Field<String>) -> Option<Regex> {
         let (source, place) = field.placed()?;
         Regex::new(&source)
             .map_err(|error| {
@@ -142,7 +142,7 @@ impl Conversation<'_> {
         self.text_at(text, place, what)
     }
 
-    fn text_at(&self, text: String, place: Place, what: &str) -> Option<Text> {
+    pub(super) fn text_at(&self, text: String, place: Place, what: &str) -> Option<Text> {
         if text.trim().is_empty() {
             self.document.complain_that(
                 place,
