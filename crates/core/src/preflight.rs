@@ -208,7 +208,7 @@ impl Whole {
                             whole.lengths.push(sample.at.since(closure.opened));
                         }
                     }
-                    What::Throttled => whole.throttled += 1,
+                    What::Throttled(_) => whole.throttled += 1,
                     What::Due
                     | What::Turn(_)
                     | What::LateReply

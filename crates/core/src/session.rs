@@ -1,9 +1,11 @@
 //! One conversation as a state machine: a program counter over the compiled script, and the turn under way. It is told
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
-//! `pulse` notes when frames went in and out, `turn` has the rules of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the
-//! values of the texts' variables, `trace` what `try` shows of it.
+//! `allowance` has the messages that must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
+//! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
+//! variables, `trace` what `try` shows of it.
 
+mod allowance;
 mod pulse;
 mod replies;
 mod trace;
@@ -17,6 +19,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::allowance::{Allowance, Pacing, Waiting};
 use self::pulse::Pulse;
 use self::replies::{Belongs, Replies};
 use self::trace::text_of;
@@ -25,21 +28,27 @@ use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
+use crate::limit::Refusal;
 use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
-    Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade, Upgraded,
-    What, Who,
+    Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, TurnOutcome, Upgrade,
+    Upgraded, What, Who,
 };
 use crate::schedule::Schedule;
 use crate::script::{self, Op, Script};
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
+use crate::wire::{
+    Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Side, UpgradeTimes,
+};
 
 /// What all sessions of a fleet share.
 pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) scripts: Vec<Script>,
     crowds: Vec<Crowd>,
+    pacing: Pacing,
+    /// The close codes by which the platform, as its profile says, refuses messages.
+    kicks: Vec<u16>,
     draw: Draw,
     run_id: String,
     deployment: Option<String>,
@@ -74,6 +83,8 @@ impl Shared {
         Self {
             scripts,
             crowds: plan.groups.iter().map(Crowd::of).collect(),
+            pacing: Pacing::of(&plan),
+            kicks: kicks(&plan),
             draw: Draw::new(plan.seed),
             run_id: run_id.to_owned(),
             deployment: plan.deployment(),
@@ -152,6 +163,17 @@ impl Shared {
     }
 }
 
+fn kicks(plan: &Plan) -> Vec<u16> {
+    let limits = plan.platform.limits_of(&plan.endpoint);
+    limits
+        .filter(|limit| !limit.on.counts_upgrades())
+        .filter_map(|limit| match limit.refusal {
+            Refusal::Close { code, .. } => Some(code),
+            _ => None,
+        })
+        .collect()
+}
+
 /// A hash of the token that an upgrade bears; 0 without one.
 pub(crate) fn identity_of(headers: &[(String, String)]) -> u64 {
     headers
@@ -191,6 +213,8 @@ pub(crate) struct Session {
     /// Messages sent.
     said: u32,
     turn: Option<Box<Turn>>,
+    /// Only where a limit on messages is known.
+    allowance: Option<Box<Allowance>>,
     replies: Replies,
     /// When the next message is due.
     due: At,
@@ -225,6 +249,8 @@ enum Phase {
     Readying,
     Greeting,
     Thinking,
+    /// A message is due, and waits for the limits on messages.
+    Pacing,
     Talking,
     /// Goodbye has been said.
     Leaving,
@@ -254,6 +280,7 @@ impl Session {
             counters: vec![0; shared.scripts[usize::from(who.group)].counters].into(),
             said: 0,
             turn: None,
+            allowance: None,
             replies: Replies::default(),
             due: planned,
             deadline: At::NEVER,
@@ -270,8 +297,9 @@ impl Session {
         }
     }
 
-    pub(crate) const fn deadline(&self) -> At {
-        self.deadline
+    pub(crate) fn deadline(&self) -> At {
+        let next = self.allowance.as_ref().map_or(At::NEVER, |it| it.next());
+        self.deadline.min(next)
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -328,6 +356,7 @@ impl Session {
         cx.trace(now, self.conn, || TraceEvent::Opened(times));
         self.opened = now;
         self.pulse = Pulse::new(now);
+        self.allowance = cx.shared.pacing.open();
         let mut frames = Vec::new();
         let ready = self.client.open(&mut frames);
         self.send(now, frames, cx);
@@ -412,6 +441,10 @@ impl Session {
     pub(crate) fn ended(&mut self, now: At, end: Ending, cx: &mut Context<'_>) {
         cx.trace(now, self.conn, || TraceEvent::Ended(end.how));
         let expected = self.phase == Phase::Leaving || self.over;
+        if !expected && self.was_kicked(&end, cx.shared) {
+            cx.sample(now, self.who, What::Throttled(Throttle::default()));
+            let _ = self.close_turn(now, TurnOutcome::Throttled, cx);
+        }
         self.cut_turn(now, cx);
         let closure = self.pulse.closure(now, self.opened, &end, expected);
         cx.sample(now, self.who, What::Closure(closure));
@@ -423,6 +456,19 @@ impl Session {
 
     /// The deadline has come.
     pub(crate) fn timeout(&mut self, now: At, cx: &mut Context<'_>) {
+        self.send_allowed(now, cx);
+        if self.phase == Phase::Leaving {
+            // Who is in a hurry does not wait to say goodbye.
+            if self.deadline <= now
+                && let Some(allowance) = &mut self.allowance
+            {
+                allowance.forget();
+            }
+            return self.close_once_said(now, cx);
+        }
+        if self.deadline > now {
+            return;
+        }
         self.deadline = At::NEVER;
         match self.phase {
             Phase::Held => self.release(now, cx),
@@ -435,7 +481,7 @@ impl Session {
             Phase::Greeting => self.greeting_missed(now, cx),
             Phase::Thinking => self.advance(now, cx),
             Phase::Talking => self.turn_deadline(now, cx),
-            Phase::Waiting | Phase::Upgrading | Phase::Leaving | Phase::Over => {}
+            Phase::Waiting | Phase::Upgrading | Phase::Pacing | Phase::Leaving | Phase::Over => {}
         }
     }
 
@@ -450,10 +496,16 @@ impl Session {
                 cx.out.orders.push_back((self.conn, Order::Reset));
                 self.finish(now, SessionOutcome::Aborted, cx);
             }
-            Phase::Readying | Phase::Greeting | Phase::Thinking | Phase::Talking => {
+            Phase::Readying
+            | Phase::Greeting
+            | Phase::Thinking
+            | Phase::Pacing
+            | Phase::Talking => {
                 self.leave(now, SessionOutcome::Aborted, cx);
+                self.hurry(now);
             }
-            Phase::Leaving | Phase::Over => {}
+            Phase::Leaving => self.hurry(now),
+            Phase::Over => {}
         }
     }
 
@@ -530,16 +582,17 @@ impl Session {
                     }
                 }
                 Op::Say { text, .. } => {
-                    self.said += 1;
-                    let turn = Turn::new(self.said, here, self.due, now);
-                    self.deadline =
-                        turn.awaits_until(&self.rules(here, shared, &self.voice(shared)));
-                    self.turn = Some(Box::new(turn));
-                    self.phase = Phase::Talking;
-                    let text = text.render(&self.voice(shared));
+                    let number = self.said + 1;
+                    let text = text.render(&Voice::new(shared, self.who, self.row, number));
                     let mut frames = Vec::new();
-                    self.client.say(self.said, &text, &mut frames);
-                    return self.send(now, frames, cx);
+                    self.client.say(number, &text, &mut frames);
+                    self.phase = Phase::Pacing;
+                    let mut says = Some(here);
+                    for frame in frames {
+                        let (says, due) = (says.take(), self.due);
+                        self.post(now, Waiting { frame, says, due }, cx);
+                    }
+                    return;
                 }
                 Op::Repeat { counter, times } => self.counters[*counter] = *times,
                 Op::Again { counter, to } => {
@@ -581,8 +634,10 @@ impl Session {
                 });
             }
             Heard::Handoff => self.on_handoff(now, cx),
-            Heard::Refused { turn, .. } => {
-                cx.sample(now, self.who, What::Throttled);
+            Heard::Refused {
+                turn, retry_after, ..
+            } => {
+                self.hush(now, retry_after, cx);
                 if self
                     .turn
                     .as_ref()
@@ -730,6 +785,7 @@ impl Session {
         let sample = crate::sample::Turn {
             label: *label,
             due: turn.due,
+            released: turn.released,
             sent: turn.sent,
             first: turn.first.unwrap_or(if answered { turn.last } else { now }),
             last: if answered { turn.last } else { now },
@@ -765,20 +821,44 @@ impl Session {
         self.outcome = Some(outcome);
         self.phase = Phase::Leaving;
         self.deadline = At::NEVER;
+        if let Some(allowance) = &mut self.allowance {
+            allowance.forget();
+        }
         let mut frames = Vec::new();
         if !self.over {
             self.client.leave(&mut frames);
         }
         self.send(now, frames, cx);
+        self.close_once_said(now, cx);
+    }
+
+    /// Begins the closing handshake, unless the goodbye still waits.
+    fn close_once_said(&mut self, now: At, cx: &mut Context<'_>) {
+        if self.is_waited_for() {
+            return;
+        }
+        self.deadline = At::NEVER;
         cx.trace(now, self.conn, || TraceEvent::Closing);
         cx.out
             .orders
             .push_back((self.conn, Order::Close { code: 1000 }));
     }
 
+    /// A goodbye that waits for a limit waits no longer than a moment.
+    fn hurry(&mut self, now: At) {
+        if self.is_waited_for() {
+            self.deadline = self.deadline.min(now + GOODBYE_WITHIN);
+        }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.allowance.as_ref().is_some_and(|it| it.is_waited_for())
+    }
+
     fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
         self.phase = Phase::Over;
         self.deadline = At::NEVER;
+        self.allowance = None;
         let planned = cx.shared.scripts[usize::from(self.who.group)].turns;
         let never_reached = planned.saturating_sub(self.said);
         cx.sample(
@@ -791,14 +871,74 @@ impl Session {
         );
     }
 
+    /// Sends what the dialect wants sent.
     fn send(&mut self, now: At, frames: Vec<Outgoing>, cx: &mut Context<'_>) {
         for frame in frames {
-            self.pulse.sent(now, frame.len());
-            cx.trace(now, self.conn, || TraceEvent::Sent {
-                text: text_of(&frame),
-            });
-            cx.out.orders.push_back((self.conn, Order::Send(frame)));
+            let (says, due) = (None, now);
+            self.post(now, Waiting { frame, says, due }, cx);
         }
+    }
+
+    /// Sends a message, as soon as the limits on messages allow it.
+    fn post(&mut self, now: At, message: Waiting, cx: &mut Context<'_>) {
+        match &mut self.allowance {
+            None => self.put(now, message.due, message, cx),
+            Some(allowance) => {
+                allowance.push(message, &cx.shared.pacing);
+                self.send_allowed(now, cx);
+            }
+        }
+    }
+
+    fn send_allowed(&mut self, now: At, cx: &mut Context<'_>) {
+        let pacing = &cx.shared.pacing;
+        while let Some(allowance) = &mut self.allowance
+            && let Some((released, message)) = allowance.pop(now, pacing)
+        {
+            self.put(now, released, message, cx);
+        }
+    }
+
+    fn put(&mut self, now: At, released: At, message: Waiting, cx: &mut Context<'_>) {
+        let Waiting { frame, says, due } = message;
+        if let Some(op) = says {
+            self.said += 1;
+            let turn = Turn::new(self.said, op, due, released, now);
+            let shared = cx.shared;
+            self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
+            self.turn = Some(Box::new(turn));
+            self.phase = Phase::Talking;
+        }
+        self.pulse.sent(now, frame.len());
+        cx.trace(now, self.conn, || TraceEvent::Sent {
+            text: text_of(&frame),
+        });
+        cx.out.orders.push_back((self.conn, Order::Send(frame)));
+    }
+
+    /// A limit said no; nothing more is sent while it asked for silence.
+    fn hush(&mut self, now: At, asked: Option<Duration>, cx: &mut Context<'_>) {
+        let pacing = &cx.shared.pacing;
+        let throttle = pacing.throttle(asked);
+        cx.sample(now, self.who, What::Throttled(throttle));
+        let silent = Duration::from(throttle.silent);
+        if !silent.is_zero() {
+            self.allowance
+                .get_or_insert_with(|| Box::new(Allowance::new(pacing)))
+                .hush(now + silent, pacing);
+        }
+    }
+
+    /// Did the platform close it because of what was sent?
+    fn was_kicked(&self, end: &Ending, shared: &Shared) -> bool {
+        let Ended::Closed {
+            code: Some(code),
+            first: Side::Them,
+        } = end.how
+        else {
+            return false;
+        };
+        self.pulse.has_sent() && shared.kicks.contains(&code)
     }
 
     fn rules<'a>(&self, op: usize, shared: &'a Shared, voice: &'a Voice<'a>) -> Rules<'a> {
@@ -826,3 +966,6 @@ impl Context<'_> {
 /// How long a platform may take between 101 and being ready: far above any sane handshake, so that only a platform
 /// that never answers meets it.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a conversation that is stopped from outside waits for a limit to let its goodbye go; then only the Close frame
+/// says it.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
