@@ -432,6 +432,7 @@ fn limited(mut plan: Arc<Plan>, on: On, quota: u32, window: u64) -> Arc<Plan> {
         queue: None,
         penalty: None,
         refusal: limit::Refusal::InBand,
+        announces: vec![],
         raised_by: None,
         published: None,
         also_claimed: vec![],
