@@ -234,9 +234,9 @@ pub struct Captured {
 pub struct Expect {
     /// `None`: any answer will do.
     pub check: Option<Check>,
-    /// From the planned sending to the first reply frame.
+    /// From the planned sending, or the end of a hold, to the first reply frame.
     pub within: Duration,
-    /// From the planned sending to the last reply frame.
+    /// From there to the last reply frame.
     pub done_within: Option<Duration>,
     /// The answer is complete once nothing came for this long, where the dialect does not mark its end.
     pub quiet: Option<Duration>,

@@ -41,6 +41,7 @@ fn summary(answered: u64, given_up: u64) -> Summary {
             what: What::Turn(Turn {
                 label: 0,
                 due: At::ZERO,
+                released: At::ZERO,
                 sent: At::ZERO,
                 first,
                 last,

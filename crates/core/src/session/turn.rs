@@ -19,6 +19,8 @@ pub(super) struct Turn {
     /// Where its instruction stands in the script.
     pub(super) op: usize,
     pub(super) due: At,
+    /// Its deadlines count from here: what a limit on messages held is not the bot's doing.
+    pub(super) released: At,
     pub(super) sent: At,
     pub(super) first: Option<At>,
     pub(super) last: At,
@@ -56,11 +58,12 @@ pub(super) struct Rules<'a> {
 }
 
 impl Turn {
-    pub(super) const fn new(number: u32, op: usize, due: At, sent: At) -> Self {
+    pub(super) const fn new(number: u32, op: usize, due: At, released: At, sent: At) -> Self {
         Self {
             number,
             op,
             due,
+            released,
             sent,
             first: None,
             last: sent,
@@ -73,7 +76,7 @@ impl Turn {
 
     /// Until when the first frame is awaited.
     pub(super) fn awaits_until(&self, rules: &Rules<'_>) -> At {
-        self.due + rules.expect.within
+        self.released + rules.expect.within
     }
 
     /// A whole message of the answer. `last` as in [`crate::dialect::Heard::Reply`].
@@ -138,7 +141,7 @@ impl Turn {
         let overdue = rules
             .expect
             .done_within
-            .is_some_and(|span| now >= self.due + span);
+            .is_some_and(|span| now >= self.released + span);
         match self.first {
             None => self.give_up(now),
             Some(_) if self.unfinished && (overdue || rules.expect.quiet.is_none()) => {
@@ -172,7 +175,7 @@ impl Turn {
     fn await_end(&mut self, now: At, rules: &Rules<'_>) -> Standing {
         self.unfinished = true;
         Standing::Open(match rules.expect.done_within {
-            Some(span) => self.due + span,
+            Some(span) => self.released + span,
             None => self.cut_off(now + rules.expect.within, rules),
         })
     }
@@ -183,8 +186,8 @@ impl Turn {
             return Standing::Open(self.cut_off(now + quiet, rules));
         }
         match (self.outcome(rules), rules.expect.done_within) {
-            (TurnOutcome::Mismatched, Some(span)) if now < self.due + span => {
-                Standing::Open(self.due + span)
+            (TurnOutcome::Mismatched, Some(span)) if now < self.released + span => {
+                Standing::Open(self.released + span)
             }
             (outcome, _) => Standing::Complete(outcome),
         }
@@ -196,14 +199,14 @@ impl Turn {
             done_within,
             ..
         } = rules.expect;
-        at.min(self.due + done_within.unwrap_or(LONGEST_ANSWER.max(*within)))
+        at.min(self.released + done_within.unwrap_or(LONGEST_ANSWER.max(*within)))
     }
 
     fn complete(&self, rules: &Rules<'_>) -> Standing {
         let late = rules
             .expect
             .done_within
-            .is_some_and(|span: Duration| self.last > self.due + span);
+            .is_some_and(|span: Duration| self.last > self.released + span);
         Standing::Complete(if late {
             TurnOutcome::TimedOut
         } else {

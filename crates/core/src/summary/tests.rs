@@ -91,6 +91,7 @@ fn turn(due: At, label: u16, first: u64, rest: u64, outcome: u8) -> Turn {
     Turn {
         label,
         due,
+        released: due,
         sent,
         first,
         last: first + Duration::from_millis(rest),

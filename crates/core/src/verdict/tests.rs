@@ -295,6 +295,7 @@ fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
             let turn = Turn {
                 label: 0,
                 due: upgrade.ended,
+                released: upgrade.ended,
                 sent: upgrade.ended,
                 first: upgrade.ended + Duration::from_millis(500),
                 last: upgrade.ended + Duration::from_millis(500),

@@ -127,6 +127,7 @@ fn claimed(law: Law) -> Limit {
         queue: None,
         penalty: None,
         refusal: Refusal::Reset,
+        announces: vec![],
         raised_by: Some("the platform's support, with a ticket.".to_owned()),
         published: None,
         also_claimed: Vec::new(),
