@@ -59,6 +59,7 @@ pub fn read(
         let keeps = is_address && document.is_mapping("target");
         document.set(if keeps { "target.url" } else { path }, value);
     }
+    document.include(&|path| sources.read(path));
     document.rewrite(&mut |text| expand::expand(text, &overrides.vars, sources));
     let plan = document.read::<raw::Plan>().and_then(|raw| {
         let reader = Reader {

@@ -241,10 +241,19 @@ impl Conversation<'_> {
             raw.while_.is_some(),
             raw.choose.is_some(),
             raw.transaction.is_some(),
+            raw.include.is_some(),
         ];
         let kinds = raw::KINDS.iter().zip(given);
         let given: Vec<_> = kinds.filter(|kind| kind.1).map(|kind| *kind.0).collect();
         match given[..] {
+            ["include"] => {
+                self.document.complain_that(
+                    here,
+                    "'include' goes with no other key",
+                    "write '- include: PATH' alone; the keys belong to the steps in that file",
+                );
+                None
+            }
             [kind] => Some(kind),
             [] => {
                 self.document.complain_that(

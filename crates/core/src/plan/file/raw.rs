@@ -133,7 +133,7 @@ pub(super) struct Group {
 pub(super) struct Step(pub(super) StepKeys);
 
 /// What a step can be.
-pub(super) const KINDS: [&str; 8] = [
+pub(super) const KINDS: [&str; 9] = [
     "greeting",
     "say",
     "think",
@@ -142,6 +142,7 @@ pub(super) const KINDS: [&str; 8] = [
     "while",
     "choose",
     "transaction",
+    "include",
 ];
 
 #[derive(Deserialize, JsonSchema)]
@@ -149,7 +150,7 @@ pub(super) const KINDS: [&str; 8] = [
 #[schemars(extend("oneOf" = [
     {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
     {"required": ["if", "do"]}, {"required": ["while", "do"]}, {"required": ["choose"]},
-    {"required": ["transaction", "do"]}
+    {"required": ["transaction", "do"]}, {"required": ["include"]}
 ]))]
 pub(super) struct StepKeys {
     /// Waits for a bot that speaks first.
@@ -179,6 +180,8 @@ pub(super) struct StepKeys {
     pub(super) choose: Maybe<Vec<Field<Arm>>>,
     /// Does the steps in `do`, and measures them together under this name.
     pub(super) transaction: Maybe<String>,
+    /// The steps of another file, a list, stand here instead; its path counts from the plan's own folder.
+    pub(super) include: Maybe<String>,
     /// Of `repeat`, `if`, `while` and `transaction`: the steps.
     #[serde(rename = "do")]
     pub(super) steps: Maybe<Vec<Field<Step>>>,
