@@ -57,7 +57,8 @@ impl From<Trouble> for ReadError {
     }
 }
 
-/// Plays a reading against the API, to its end. `waiting` is told before each wait how long it is.
+/// Plays a reading against the API, to its end. `waiting` is told before each wait how long it is, counted from the answer
+/// that asked for it.
 pub fn read_limits(
     reading: &mut Reading,
     options: &HttpOptions,
@@ -65,21 +66,21 @@ pub fn read_limits(
 ) -> Result<(), ReadError> {
     block_on(async {
         let clock = Clock::start();
+        let mut answered = clock.now();
         loop {
             match reading.next(clock.now()) {
                 Step::Done => return Ok(Ok(())),
                 Step::Wait(until) => {
-                    let wait = until.since(clock.now());
-                    waiting(wait);
-                    tokio::time::sleep(wait).await;
+                    waiting(until.since(answered));
+                    tokio::time::sleep(until.since(clock.now())).await;
                 }
                 Step::Ask(ask) => {
-                    let taken = match fetch(&ask, options, clock).await {
-                        Ok(answer) => reading
-                            .take(clock.now(), clock.wall(), &answer)
-                            .map_err(ReadError::from),
-                        Err(error) => Err(error),
-                    };
+                    let fetched = fetch(&ask, options, clock).await;
+                    answered = clock.now();
+                    let taken = fetched.and_then(|answer| {
+                        let taken = reading.take(answered, clock.wall(), &answer);
+                        taken.map_err(ReadError::from)
+                    });
                     if taken.is_err() {
                         return Ok(taken);
                     }
