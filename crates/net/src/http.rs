@@ -21,7 +21,7 @@ use crate::dial::{Dialer, Failure};
 use crate::run::block_on;
 use crate::stream::Stream;
 use crate::tls::{ClientTls, Connector, TlsError};
-use crate::upgrade::{Driver, failure, io_error};
+use crate::upgrade::{Driver, LONGEST_HEAD, MOST_HEADERS, failure, io_error};
 
 /// How to reach an API.
 #[derive(Clone, Debug)]
@@ -183,6 +183,7 @@ fn request(ask: &Ask, url: &Url) -> Result<Request<Full<Bytes>>, ReadError> {
 async fn exchange(stream: Stream, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(LONGEST_HEAD)
+        .max_headers(MOST_HEADERS)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failure(&error))?;
@@ -232,7 +233,6 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, Failure> {
 }
 
 const AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"), " (limits)");
-const LONGEST_HEAD: usize = 32 * 1024;
 /// The documentation of all limits is the longest answer: some hundred namespaces with a paragraph each.
 const LONGEST_BODY: usize = 8 << 20;
 
