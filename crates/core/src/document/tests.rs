@@ -298,7 +298,7 @@ x.yaml:2:16: 'limits' wants no value, not '5'
     check(
         "users: 1\npace: {off: , rate: 5/s}",
         "
-x.yaml:2:1: 'pace' wants one of limits, off, rate, not a mapping
+x.yaml:2:1: 'pace' wants only one of limits, off, rate, not a mapping
   2 | pace: {off: , rate: 5/s}
     | ^^^^",
     );
