@@ -276,7 +276,10 @@ impl Document {
         self.complain(
             Place::FILE,
             Wrong::new(
-                format!("the file has more than {} MiB, and no more are read", MOST_BYTES >> 20),
+                format!(
+                    "the file has more than {} MiB, and no more are read",
+                    MOST_BYTES >> 20
+                ),
                 "data belongs in a CSV file that the YAML names",
             ),
         );
