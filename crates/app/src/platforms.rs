@@ -308,3 +308,40 @@ fn paragraph(title: &str, text: &str) -> Vec<String> {
         &rest,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_is_shown_with_its_source() {
+        for (name, _) in BUILT_IN {
+            let profile = input::profile(name).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let shown = show(&profile).join("\n");
+            let sources = profile
+                .limits
+                .iter()
+                .map(|limit| (&limit.name, &limit.source));
+            let figures = profile.figures.iter();
+            let sources = sources.chain(figures.map(|figure| (&figure.name, &figure.source)));
+            for (figure, source) in sources {
+                let (_, rest) = shown
+                    .split_once(&format!("\n  {figure}: "))
+                    .unwrap_or_else(|| panic!("{name} shows no {figure}"));
+                // Up to the next figure or title, which is less indented.
+                let own: String = rest
+                    .lines()
+                    .enumerate()
+                    .take_while(|(n, line)| *n == 0 || line.starts_with("    "))
+                    .map(|(_, line)| line.trim_start().to_owned() + " ")
+                    .collect();
+                let label = format!("source ({}): ", source.label.name());
+                let begin: String = source.from.chars().take(20).collect();
+                assert!(
+                    own.contains(&format!("{label}{begin}")),
+                    "{name}, {figure}: {own}"
+                );
+            }
+        }
+    }
+}

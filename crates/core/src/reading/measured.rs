@@ -102,7 +102,7 @@ impl Overlay<'_> {
         let is_limit = item.get("law").is_some();
         // What is filled in at once fits into the bucket.
         let burst = item["law"]["stepped-bucket"]["burst"].as_u64();
-        let most = burst.unwrap_or(u32::MAX.into());
+        let most = burst.unwrap_or_else(|| u32::MAX.into());
         let Some(value) = place(item) else { return };
         let was = value.as_u64();
         let fits = |is: u64| !is_limit || (1..=most).contains(&is);
