@@ -29,7 +29,7 @@ use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
 use crate::limit::Refusal;
-use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
+use crate::plan::{Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
     TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who,
@@ -610,9 +610,19 @@ impl Session {
                 Op::Say(say) => {
                     let number = self.said + 1;
                     let voice = Voice::new(shared, self.who, self.row, number);
-                    let text = say.text.render(&voice.knowing(self.captured()));
+                    let voice = voice.knowing(self.captured());
                     let mut frames = Vec::new();
-                    self.client.say(number, &text, &mut frames);
+                    match &say.message {
+                        Message::Said(text) => {
+                            let text = text.render(&voice);
+                            self.client.say(number, &text, &mut frames);
+                        }
+                        Message::Raw(text) => frames.push(Outgoing::Text(text.render(&voice))),
+                        Message::Nothing => {
+                            self.begin_turn(here, self.due, now, now, cx);
+                            return;
+                        }
+                    }
                     self.phase = Phase::Pacing;
                     let mut says = Some(here);
                     for frame in frames {
@@ -620,6 +630,11 @@ impl Session {
                         self.post(now, Waiting { frame, says, due }, cx);
                     }
                     return;
+                }
+                Op::Send(text) => {
+                    let frame = Outgoing::Text(text.render(&self.voice(shared)));
+                    let (says, due) = (None, self.due);
+                    self.post(now, Waiting { frame, says, due }, cx);
                 }
                 Op::Repeat { counter, times } => self.counters[*counter] = *times,
                 Op::Again { counter, to } => {
@@ -974,15 +989,19 @@ impl Session {
         }
     }
 
+    fn begin_turn(&mut self, op: usize, due: At, released: At, now: At, cx: &mut Context<'_>) {
+        self.said += 1;
+        let turn = Turn::new(self.said, op, due, released, now);
+        let shared = cx.shared;
+        self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
+        self.turn = Some(Box::new(turn));
+        self.phase = Phase::Talking;
+    }
+
     fn put(&mut self, now: At, released: At, message: Waiting, cx: &mut Context<'_>) {
         let Waiting { frame, says, due } = message;
         if let Some(op) = says {
-            self.said += 1;
-            let turn = Turn::new(self.said, op, due, released, now);
-            let shared = cx.shared;
-            self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
-            self.turn = Some(Box::new(turn));
-            self.phase = Phase::Talking;
+            self.begin_turn(op, due, released, now, cx);
         }
         self.pulse.sent(now, frame.len());
         cx.trace(now, self.conn, || TraceEvent::Sent {

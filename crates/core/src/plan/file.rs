@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use super::{
     Admission, Arm, Capture, Captured, Check, Closed, Condition, Data, Each, Exhausted, Expect,
-    Group, Load, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission, Plan, Say, Source, Stage,
-    Step, Target, Until,
+    Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission, Plan, Say, Source,
+    Stage, Step, Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};

@@ -133,9 +133,11 @@ pub(super) struct Group {
 pub(super) struct Step(pub(super) StepKeys);
 
 /// What a step can be.
-pub(super) const KINDS: [&str; 9] = [
+pub(super) const KINDS: [&str; 11] = [
     "greeting",
     "say",
+    "send",
+    "wait",
     "think",
     "repeat",
     "if",
@@ -148,7 +150,7 @@ pub(super) const KINDS: [&str; 9] = [
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename = "Step", deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
-    {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
+    {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["send"]}, {"required": ["wait"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
     {"required": ["if", "do"]}, {"required": ["while", "do"]}, {"required": ["choose"]},
     {"required": ["transaction", "do"]}, {"required": ["include"]}
 ]))]
@@ -158,13 +160,18 @@ pub(super) struct StepKeys {
     pub(super) greeting: Maybe<Option<Greeting>>,
     /// Sends a message and waits for the answer; `{{ name }}` is a variable.
     pub(super) say: Maybe<String>,
-    /// Of a `say`: the turn's name in the summary; a shortened text when left out.
+    /// Sends a text frame as it stands, past the dialect; `{{ name }}` is a variable. Nothing is awaited, unless it has
+    /// an `expect`: then it is a turn.
+    pub(super) send: Maybe<String>,
+    /// Waits for a bot that speaks by itself: a turn in which nothing is sent.
+    pub(super) wait: Maybe<Expect>,
+    /// Of a `say`, `send` or `wait`: the turn's name in the summary; a shortened text when left out.
     pub(super) name: Maybe<String>,
-    /// Of a `say`: what the answer must be, and when.
+    /// Of a `say` or `send`: what the answer must be, and when.
     pub(super) expect: Maybe<Expect>,
-    /// Of a `say`: variables whose values are taken from the answer.
+    /// Of a turn: variables whose values are taken from the answer.
     pub(super) capture: Maybe<Pairs<Field<Capture>>>,
-    /// Of a `say`: what happens when the answer is not as expected.
+    /// Of a turn: what happens when the answer is not as expected.
     pub(super) on_miss: Maybe<OnMiss>,
     /// Waits, as a person does before typing.
     pub(super) think: Maybe<Spread>,

@@ -546,7 +546,10 @@ fn included_steps_stand_where_their_file_is_named() {
         .conversation
         .iter()
         .map(|step| match step {
-            Step::Say(say) => say.text.source(),
+            Step::Say(Say {
+                message: Message::Said(text),
+                ..
+            }) => text.source(),
             Step::Repeat { steps, .. } if steps.len() == 1 => "a loop of one",
             _ => "another",
         })

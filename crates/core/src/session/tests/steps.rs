@@ -147,6 +147,47 @@ fn a_transaction_is_measured_with_its_pauses() {
 }
 
 #[test]
+fn a_raw_frame_is_a_turn_only_where_an_answer_is_expected() {
+    check(
+        conversation(
+            "[say: hi, send: 'seen {{ turn }}', {send: state?, expect: {contains: open}, name: state}, say: bye]",
+        ),
+        "0.0 open
+         1.0 < reply hello
+         2.0 < reply open
+         3.0 reset",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         1.0 > seen 1
+         1.0 > state?
+         2.0 turn answered in 1.0
+         2.0 > bye
+         3.0 turn cut
+         3.0 closure 1006 abnormal
+         3.0 session Failed(Closed), 0 never reached",
+    );
+}
+
+#[test]
+fn a_bot_that_speaks_by_itself_is_waited_for() {
+    check(
+        conversation(
+            "[say: hi, {wait: {contains: parcel, within: 20s, done_within: 30s}}, {wait: {within: 5s}}]",
+        ),
+        "0.0 open
+         1.0 < reply hello
+         4.0 < reply one moment
+         9.0 < reply your parcel is here
+         14.0 wake",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         9.0 turn answered in 8.0, first 3.0
+         14.0 turn timed out after 5.0
+         14.0 close 1000",
+    );
+}
+
+#[test]
 fn a_choice_is_drawn_by_weight_and_the_same_for_the_same_seed() {
     let plan =
         conversation("[{repeat: 400, do: [choose: [{weight: 3, do: [say: a]}, {do: [say: b]}]]}]");

@@ -341,7 +341,7 @@ plan.yaml:1:17: this step is say and think at once
 plan.yaml:1:17: this step does nothing
   1 | conversation: [{name: x}]
     |                 ^^^^
-  help: give it one of greeting, say, think, repeat, if, while, choose, transaction, include, with a value
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, with a value
 ",
     );
     check(
@@ -379,7 +379,7 @@ plan.yaml:1:26: 'think' needs a value
 plan.yaml:1:33: 'hello' is not a step
   1 | conversation: [greeting, think, hello]
     |                                 ^^^^^
-  help: a step is one of greeting, say, think, repeat, if, while, choose, transaction, include; to send this text write 'say: …'
+  help: a step is one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include; to send this text write 'say: …'
 ",
     );
     check(
@@ -1167,12 +1167,12 @@ plan.yaml:8:12: '6' has no unit
 wrong.yaml:2:3: unknown key 'sya' in 'conversation'
   2 | - sya: hello
     |   ^^^
-  help: did you mean 'say'? allowed here: greeting, say, name, expect, capture, on_miss, think, repeat, if, while, choose, transaction, include, do, else, at_most
+  help: did you mean 'say'? allowed here: greeting, say, send, wait, name, expect, capture, on_miss, think, repeat, if, while, choose, transaction, include, do, else, at_most
 
 wrong.yaml:2:3: this step does nothing
   2 | - sya: hello
     |   ^^^
-  help: give it one of greeting, say, think, repeat, if, while, choose, transaction, include, with a value
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, with a value
 
 wrong.yaml:3:10: '5' has no unit
   3 | - think: 5
