@@ -102,6 +102,10 @@ pub enum Heard {
     Error {
         text: String,
     },
+    /// Worth showing, and nothing to the conversation: tokens used, what a limit still allows.
+    Note {
+        text: String,
+    },
     /// Not a frame of this dialect.
     Unknown {
         why: String,
@@ -110,14 +114,26 @@ pub enum Heard {
 
 /// The platform's half of one conversation: it understands the client's frames and writes the bot's.
 pub trait Server: Send {
-    /// True when the conversation begins with the socket; false when a later [`Asked::Begin`] says so.
-    fn begins_at_open(&self) -> bool;
+    /// The socket is open: writes what the client waits for before it speaks. Returns true when the conversation begins
+    /// with the socket, false when a later [`Asked::Begin`] will say so.
+    fn open(&mut self, now: At, out: &mut Vec<Outgoing>) -> bool;
 
     /// Understands a client's frame. Protocol answers (acknowledgements, session responses) are pushed to `out`.
     fn hear(&mut self, now: At, frame: Incoming<'_>, out: &mut Vec<Outgoing>) -> Option<Asked>;
 
     /// Writes what the bot or the platform expresses.
     fn express(&mut self, now: At, what: &Expression<'_>, out: &mut Vec<Outgoing>);
+
+    /// When the protocol wants something of the platform by itself: a keep-alive, the end of its patience. Asked after
+    /// every other call; never, for most.
+    fn next_wake(&self) -> At {
+        At::NEVER
+    }
+
+    /// The moment of `next_wake` has come. An error is the reason for which the platform closes the connection.
+    fn wake(&mut self, _now: At, _out: &mut Vec<Outgoing>) -> Result<(), &'static str> {
+        Ok(())
+    }
 }
 
 /// What the client wants of the platform.
@@ -156,6 +172,15 @@ pub enum Expression<'a> {
         turn: Option<&'a str>,
         retry_after: Duration,
         limit: &'a str,
+    },
+    /// What a limit on the connection still allows, after each message of the user that it let in, and before it
+    /// refuses one.
+    Left {
+        limit: &'a str,
+        quota: u32,
+        remaining: u32,
+        /// Until nothing is used up any more, where that is known.
+        reset: Option<Duration>,
     },
     Expired,
     Closed {

@@ -606,6 +606,7 @@ impl Session {
             | Heard::Ack { .. }
             | Heard::Typing
             | Heard::Error { .. }
+            | Heard::Note { .. }
             | Heard::Unknown { .. } => {}
         }
     }
@@ -847,6 +848,7 @@ impl Session {
             Heard::Over { why } => (format!("over: {why}"), None),
             Heard::Answer(_) => ("keep-alive".to_owned(), None),
             Heard::Error { text } => (format!("error: {text}"), None),
+            Heard::Note { text } => (text.clone(), None),
             Heard::Unknown { why } => (format!("not understood: {why}"), None),
         }
     }

@@ -97,11 +97,15 @@ fn refuse(guards: &mut dyn Guards, refuser: usize, now: At) -> Refused {
     guard.count.refuse(guard.rule, now, guard.cost);
     Refused {
         limit: guard.limit,
-        evidence: guard.count.evidence(guard.rule, now, guard.cost),
+        evidence: guard.evidence(now),
     }
 }
 
 impl Guard<'_> {
+    pub(super) fn evidence(&self, now: At) -> Evidence {
+        self.count.evidence(self.rule, now, self.cost)
+    }
+
     fn look(&self, now: At) -> Option<At> {
         if self.cost == 0 {
             return Some(now);

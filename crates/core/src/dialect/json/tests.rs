@@ -266,7 +266,7 @@ fn converse(yaml: &str) -> (Option<Asked>, Vec<Heard>, Vec<String>) {
         dialect.client(&identity()),
         dialect.server(&identity(), Wall::default()),
     );
-    assert!(server.begins_at_open());
+    assert!(server.open(At::ZERO, &mut Vec::new()));
     let (mut sent, mut served) = (Vec::new(), Vec::new());
     client.say(7, "I \"mean\" it", &mut sent);
     let asked = server.hear(At::ZERO, Incoming::Text(text(&sent[0])), &mut served);
