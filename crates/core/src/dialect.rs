@@ -7,10 +7,18 @@
 
 pub mod genesys;
 pub mod json;
+pub mod realtime;
+pub mod socket_io;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+
+use crate::document::{Short, Wrong, either, quoted, suggestion};
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing, Wall};
 
@@ -188,23 +196,94 @@ pub enum Expression<'a> {
     },
 }
 
-/// A dialect as plans and profiles state it: `text`, `genesys-web-messaging`, or `{json: {...}}`.
-#[derive(Clone, Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+/// A dialect as plans and profiles state it: its name alone, or `{json: {...}}` where there is something to say about it.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Spec {
     Json(Box<json::Declared>),
-    /// Plain text both ways.
     Text,
     GenesysWebMessaging,
+    SocketIo(Box<socket_io::Declared>),
+    Realtime(Box<realtime::Declared>),
+}
+
+/// The long forms of a dialect.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Declaration {
+    Json(Box<json::Declared>),
+    #[serde(rename = "socket.io")]
+    SocketIo(Box<socket_io::Declared>),
+    Realtime(Box<realtime::Declared>),
 }
 
 impl Spec {
     /// Errors are sentences, each naming its key.
-    pub fn compile(&self) -> Result<std::sync::Arc<dyn Dialect>, Vec<String>> {
-        match self {
-            Self::Json(declared) => Ok(std::sync::Arc::new(declared.compile()?)),
-            Self::Text => Ok(std::sync::Arc::new(json::Declared::text().compile()?)),
-            Self::GenesysWebMessaging => Ok(std::sync::Arc::new(genesys::WebMessaging)),
-        }
+    pub fn compile(&self) -> Result<Arc<dyn Dialect>, Vec<String>> {
+        Ok(match self {
+            Self::Json(declared) => Arc::new(declared.compile()?),
+            Self::Text => Arc::new(json::Declared::text().compile()?),
+            Self::GenesysWebMessaging => Arc::new(genesys::WebMessaging),
+            Self::SocketIo(declared) => Arc::new(declared.compile()?),
+            Self::Realtime(declared) => Arc::new(declared.compile()?),
+        })
     }
 }
+
+impl Short for Spec {
+    type Full = Declaration;
+
+    fn short(text: &str) -> Result<Self, Wrong> {
+        Ok(match text {
+            "json" => Self::Json(Box::default()),
+            "text" => Self::Text,
+            "genesys-web-messaging" => Self::GenesysWebMessaging,
+            "socket.io" => Self::SocketIo(Box::default()),
+            "realtime" => Self::Realtime(Box::default()),
+            other => {
+                let message = format!("no dialect is called {}", quoted(other));
+                return Err(Wrong::new(message, suggestion(other, NAMES)));
+            }
+        })
+    }
+
+    fn full(full: Declaration) -> Result<Self, Wrong> {
+        Ok(match full {
+            Declaration::Json(declared) => Self::Json(declared),
+            Declaration::SocketIo(declared) => Self::SocketIo(declared),
+            Declaration::Realtime(declared) => Self::Realtime(declared),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Spec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        either(deserializer)
+    }
+}
+
+impl JsonSchema for Spec {
+    fn schema_name() -> Cow<'static, str> {
+        "Dialect".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let declaration = generator.subschema_for::<Declaration>();
+        json_schema!({
+            "description": "How the bot speaks: a dialect's name, or its declaration.",
+            "anyOf": [{"type": "string", "enum": NAMES}, declaration],
+        })
+    }
+}
+
+/// A span that a frame gives in seconds; nothing for what is no span.
+fn seconds(value: &serde_json::Value) -> Option<Duration> {
+    Duration::try_from_secs_f64(value.as_f64()?).ok()
+}
+
+const NAMES: [&str; 5] = [
+    "json",
+    "text",
+    "genesys-web-messaging",
+    "socket.io",
+    "realtime",
+];
