@@ -1,11 +1,15 @@
-//! Whole conversations in the dialects that keep time or tell limits by themselves, in virtual time.
+//! Whole conversations in the dialects that keep time or tell limits by themselves, in virtual time; and the declarations
+//! of the page about dialects.
 
 use std::sync::Arc;
 
+use plimsoll_core::dialect::{Dialect, Heard, Identity};
+use plimsoll_core::plan::Plan;
 use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, play_watched};
 use plimsoll_core::sample::{TurnOutcome, What};
 use plimsoll_core::summary::Summary;
+use plimsoll_core::wire::Incoming;
 
 /// The plan's platform is this text.
 struct Platform(String);
@@ -24,9 +28,7 @@ impl Sources for Platform {
 #[track_caller]
 fn played(profile: &str, plan: &str) -> (Summary, Vec<TurnOutcome>) {
     let profile = format!("version: 1\nname: test\n{profile}");
-    let plan = format!("version: 1\nplatform: platform.yaml\ntarget: emulator\n{plan}");
-    let plan = file::read("plan.yaml", &plan, &Overrides::default(), &Platform(profile));
-    let plan = Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")));
+    let plan = read(profile, &format!("platform: platform.yaml\n{plan}"));
     let mut outcomes = Vec::new();
     let watch = &mut |sample: &plimsoll_core::sample::Sample| {
         if let What::Turn(turn) = sample.what {
@@ -35,6 +37,18 @@ fn played(profile: &str, plan: &str) -> (Summary, Vec<TurnOutcome>) {
     };
     let summary = play_watched(&plan, &plan.platform, &Network::default(), watch).summary(&plan);
     (summary, outcomes)
+}
+
+#[track_caller]
+fn read(profile: String, plan: &str) -> Arc<Plan> {
+    let plan = format!("version: 1\ntarget: emulator\n{plan}");
+    let plan = file::read(
+        "plan.yaml",
+        &plan,
+        &Overrides::default(),
+        &Platform(profile),
+    );
+    Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")))
 }
 
 const PINGS: &str = "
@@ -117,6 +131,66 @@ conversation:
             TurnOutcome::Answered,
             TurnOutcome::Throttled,
             TurnOutcome::Answered,
+        ]
+    );
+}
+
+const PAGE: &str = include_str!("../../../docs/dialects.md");
+
+/// The page's blocks of code in a language.
+fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
+    let begin = format!("{language}\n");
+    PAGE.split("```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(move |block| block.strip_prefix(begin.as_str()))
+}
+
+/// The page's declarations, ready for use.
+fn declarations() -> Vec<Arc<dyn Dialect>> {
+    blocks("yaml")
+        .map(|block| {
+            let plan = format!("{block}\nload: {{users: 1}}\nconversation: [say: hello]\n");
+            Arc::clone(&read(String::new(), &plan).dialect)
+        })
+        .collect()
+}
+
+#[test]
+fn every_declaration_of_the_page_is_one() {
+    let names: Vec<_> = declarations()
+        .iter()
+        .map(|dialect| dialect.name())
+        .collect();
+    assert_eq!(
+        names,
+        ["json", "json", "json", "json", "socket.io", "realtime"]
+    );
+}
+
+#[test]
+fn the_frames_of_the_page_mean_what_it_says() {
+    let mut client = declarations()[0].client(&Identity::default());
+    let mut heard = Vec::new();
+    for frame in blocks("json").flat_map(str::lines) {
+        client.hear(Incoming::Text(frame), &mut heard);
+    }
+    let turn = Some(1);
+    let chunk = |text: &str| Heard::Chunk {
+        text: text.to_owned(),
+        turn,
+    };
+    let greeting = Heard::Greeting {
+        text: "Hi, I am Otto.".to_owned(),
+    };
+    assert_eq!(
+        heard,
+        [
+            greeting,
+            Heard::Typing,
+            chunk("Your order "),
+            chunk("is on its way."),
+            Heard::Done { turn },
         ]
     );
 }
