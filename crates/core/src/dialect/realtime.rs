@@ -31,18 +31,19 @@ impl Declared {
             .clone()
             .unwrap_or_else(|| json!({"type": "realtime", "output_modalities": ["text"]}));
         let response = self.response.clone().unwrap_or_else(|| json!({}));
-        let metadata = response.get("metadata").unwrap_or(&Value::Null);
-        let errors: Vec<_> = [
-            ("session", &session, false),
-            ("response", &response, false),
-            ("response.metadata", metadata, true),
-        ]
-        .iter()
-        .filter(|(_, value, optional)| !value.is_object() && !(*optional && value.is_null()))
-        .map(|(key, value, _)| {
-            format!("realtime.{key}: {value} is no mapping; write {{name: value}}")
-        })
-        .collect();
+        let mut mappings = vec![("session", &session), ("response", &response)];
+        mappings.extend(
+            response
+                .get("metadata")
+                .map(|metadata| ("response.metadata", metadata)),
+        );
+        let errors: Vec<_> = mappings
+            .iter()
+            .filter(|(_, value)| !value.is_object())
+            .map(|(key, value)| {
+                format!("realtime.{key}: {value} is no mapping; write {{name: value}}")
+            })
+            .collect();
         match errors.is_empty() {
             true => Ok(Realtime(Arc::new(Compiled { session, response }))),
             false => Err(errors),

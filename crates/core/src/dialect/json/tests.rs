@@ -215,6 +215,7 @@ fn plain_text_is_the_simplest_case() {
 #[test]
 fn a_spec_is_a_name_or_a_declaration() {
     for (yaml, name) in [
+        ("json", "json"),
         ("text", "text"),
         ("genesys-web-messaging", "genesys-web-messaging"),
         ("{json: {}}", "json"),

@@ -140,9 +140,12 @@ impl Host {
         format!("{kind}_{}_{}", self.id, self.numbered)
     }
 
-    fn send(&mut self, kind: &str, mut event: Value, out: &mut Vec<Outgoing>) {
-        event["type"] = kind.into();
-        event["event_id"] = self.next_id("event").into();
+    /// Whoever reads the frame sees first what it is.
+    fn send(&mut self, kind: &str, rest: Value, out: &mut Vec<Outgoing>) {
+        let mut event = json!({"type": kind, "event_id": self.next_id("event")});
+        if let (Some(event), Value::Object(rest)) = (event.as_object_mut(), rest) {
+            event.extend(rest);
+        }
         out.push(event.to_string().into());
     }
 

@@ -306,7 +306,10 @@ fn a_response_belongs_to_the_turn_that_asked_for_it() {
     let greeting = Heard::Greeting {
         text: "c".to_owned(),
     };
-    assert_eq!(hear(&mut *client, &ended("c")), [greeting.clone()]);
+    assert_eq!(
+        hear(&mut *client, &ended("c")),
+        std::slice::from_ref(&greeting)
+    );
 
     // An echo decides, whatever comes between.
     let mut client = ready(2);
