@@ -113,6 +113,7 @@ fn a_model_refuses_a_response_in_band() {
         MODEL,
         "
 load: {users: 1, ramp_up: 0}
+admission: {pace: off}
 conversation:
   - repeat: 3
     do:
