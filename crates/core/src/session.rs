@@ -740,6 +740,7 @@ impl Session {
             | Heard::Ack { .. }
             | Heard::Typing
             | Heard::Error { .. }
+            | Heard::Note { .. }
             | Heard::Unknown { .. } => {}
         }
     }
