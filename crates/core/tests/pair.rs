@@ -173,7 +173,7 @@ fn every_law_on_messages_is_kept_to_and_used() {
             "byte",
             "token-bucket: {quota: 300, window: 5s, burst: 250}",
             12,
-            45,
+            35,
         ),
         (
             "byte",
