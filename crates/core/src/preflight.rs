@@ -230,6 +230,7 @@ impl Whole {
                     }
                     What::Due
                     | What::Turn(_)
+                    | What::Transaction(_)
                     | What::LateReply
                     | What::Handoff
                     | What::Session(_) => {}

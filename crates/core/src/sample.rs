@@ -31,6 +31,8 @@ pub enum What {
     Upgrade(Upgrade),
     /// A turn came to its end. Every message sent is followed by exactly one.
     Turn(Turn),
+    /// Steps that are measured together came to their end.
+    Transaction(Transaction),
     /// A reply to a turn that had already timed out.
     LateReply,
     /// A person took over.
@@ -110,6 +112,25 @@ pub struct Throttle {
     pub asked: Option<Millis>,
     /// Nothing was for so long at most.
     pub silent: Millis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// An index into the plan's table of transactions.
+    pub label: u16,
+    /// When its first step was due.
+    pub began: At,
+    pub ended: At,
+    pub outcome: TransactionOutcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TransactionOutcome {
+    Done,
+    /// All its steps were taken, and one of them was a miss.
+    Missed,
+    /// The conversation ended in it.
+    Cut,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

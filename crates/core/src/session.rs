@@ -31,11 +31,11 @@ use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
 use crate::limit::Refusal;
 use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
-    Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, TurnOutcome, Upgrade,
-    Upgraded, What, Who,
+    Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
+    TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::schedule::Schedule;
-use crate::script::{self, Op, Script};
+use crate::script::{self, Op, Say, Script};
 use crate::time::{At, span_text};
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Side, UpgradeTimes,
@@ -97,6 +97,14 @@ impl Shared {
             .of(who.group as u64)
             .of(who.user as u64)
             .of(who.round as u64)
+    }
+
+    /// The message that stands there in the script.
+    fn say(&self, who: Who, op: usize) -> &Say {
+        match &self.scripts[usize::from(who.group)].ops[op] {
+            Op::Say(say) => say,
+            _ => unreachable!("a turn stands at a say instruction"),
+        }
     }
 
     /// The conversation's own UUID.
@@ -210,6 +218,8 @@ pub(crate) struct Session {
     /// Instructions taken, so that every draw has its own key.
     step: u32,
     counters: Box<[u32]>,
+    /// What only conversations of some plans have to remember.
+    memory: Option<Box<Memory>>,
     /// Messages sent.
     said: u32,
     turn: Option<Box<Turn>>,
@@ -221,13 +231,12 @@ pub(crate) struct Session {
     /// When `timeout` is to be called; `At::NEVER` for not at all.
     deadline: At,
     planned: At,
+    /// When admission lets it go; after a refusal, when it is asked again.
     released: At,
     /// From 1.
     attempt: u16,
     /// Of the token that its upgrade bears.
     identity: u64,
-    /// When admission is asked again after a refusal.
-    again: At,
     opened: At,
     pulse: Pulse,
     /// The bot has spoken first.
@@ -236,6 +245,23 @@ pub(crate) struct Session {
     over: bool,
     /// What it came to, known before its connection has ended.
     outcome: Option<SessionOutcome>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// What answers gave to the plan's variables, by their numbers; empty until one did.
+    captured: Box<[Option<Box<str>>]>,
+    /// Under way, the outermost first.
+    transactions: Vec<Under>,
+    /// Turns that conditions and draws added to those of the script.
+    added: u32,
+}
+
+/// A transaction under way.
+struct Under {
+    label: u16,
+    began: At,
+    missed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,6 +304,7 @@ impl Session {
             pc: 0,
             step: 0,
             counters: vec![0; shared.scripts[usize::from(who.group)].counters].into(),
+            memory: None,
             said: 0,
             turn: None,
             allowance: None,
@@ -288,7 +315,6 @@ impl Session {
             released: planned,
             attempt: 1,
             identity: identity_of(&shared.headers(who, row, 1)),
-            again: At::NEVER,
             opened: At::NEVER,
             pulse: Pulse::default(),
             greeted: false,
@@ -341,7 +367,7 @@ impl Session {
         self.conn = conn;
         self.attempt = self.attempt.saturating_add(1);
         self.phase = Phase::Held;
-        self.deadline = self.again;
+        self.deadline = self.released;
     }
 
     /// Admission lets it go at that moment.
@@ -394,7 +420,7 @@ impl Session {
             Next::GiveUp => self.finish(now, SessionOutcome::Refused, cx),
             Next::RetryAt(at) => {
                 self.wait();
-                self.again = at;
+                self.released = at;
             }
         }
     }
@@ -581,9 +607,10 @@ impl Session {
                         return;
                     }
                 }
-                Op::Say { text, .. } => {
+                Op::Say(say) => {
                     let number = self.said + 1;
-                    let text = text.render(&Voice::new(shared, self.who, self.row, number));
+                    let voice = Voice::new(shared, self.who, self.row, number);
+                    let text = say.text.render(&voice.knowing(self.captured()));
                     let mut frames = Vec::new();
                     self.client.say(number, &text, &mut frames);
                     self.phase = Phase::Pacing;
@@ -599,6 +626,41 @@ impl Session {
                     self.counters[*counter] -= 1;
                     if self.counters[*counter] > 0 {
                         self.pc = *to;
+                    }
+                }
+                Op::Unless { condition, to } => {
+                    if !condition.holds(&self.voice(shared)) {
+                        self.pc = *to;
+                    }
+                }
+                Op::Jump { to } => self.pc = *to,
+                Op::Choose { ways } => {
+                    let all = ways.last().map_or(1, |way| way.sum);
+                    let drawn = shared
+                        .draw_of(self.who)
+                        .of(u64::from(self.step))
+                        .purpose(Purpose::Choice)
+                        .below(all);
+                    let way = ways.iter().find(|way| way.sum > drawn);
+                    self.pc = way.map_or(self.pc, |way| way.to);
+                }
+                Op::Adds(turns) => self.memory().added += turns,
+                Op::Begin { label } => {
+                    let (label, began, missed) = (*label, self.due, false);
+                    let under = Under {
+                        label,
+                        began,
+                        missed,
+                    };
+                    self.memory().transactions.push(under);
+                }
+                Op::End => {
+                    if let Some(under) = self.memory().transactions.pop() {
+                        let outcome = match under.missed {
+                            true => TransactionOutcome::Missed,
+                            false => TransactionOutcome::Done,
+                        };
+                        cx.transaction(now, self.who, &under, outcome);
                     }
                 }
             }
@@ -744,6 +806,10 @@ impl Session {
         if outcome == TurnOutcome::Answered {
             return self.advance(now, cx);
         }
+        let memory = self.memory.as_deref_mut().into_iter();
+        for under in memory.flat_map(|memory| &mut memory.transactions) {
+            under.missed = true;
+        }
         cx.missed(now, self.conn, || {
             format!("turn {turn}: {}", outcome.name())
         });
@@ -770,11 +836,11 @@ impl Session {
     ) -> Option<(u32, OnMiss)> {
         let turn = self.turn.take()?;
         self.deadline = At::NEVER;
-        let Op::Say { label, on_miss, .. } =
-            &cx.shared.scripts[usize::from(self.who.group)].ops[turn.op]
-        else {
-            unreachable!("a turn stands at a say instruction");
-        };
+        let say = cx.shared.say(self.who, turn.op);
+        if outcome == TurnOutcome::Answered && !say.captures.is_empty() {
+            let captured = turn.captured(&self.rules(turn.op, cx.shared, &self.voice(cx.shared)));
+            self.remember(captured, cx.shared);
+        }
         let answered = matches!(
             outcome,
             TurnOutcome::Answered
@@ -783,7 +849,7 @@ impl Session {
                 | TurnOutcome::TimedOut
         );
         let sample = crate::sample::Turn {
-            label: *label,
+            label: say.label,
             due: turn.due,
             released: turn.released,
             sent: turn.sent,
@@ -792,7 +858,7 @@ impl Session {
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
-        Some((turn.number, *on_miss))
+        Some((turn.number, say.on_miss))
     }
 
     fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {
@@ -858,9 +924,18 @@ impl Session {
     fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
         self.phase = Phase::Over;
         self.deadline = At::NEVER;
+        let memory = self
+            .memory
+            .take()
+            .map_or_else(Memory::default, |memory| *memory);
+        for under in memory.transactions {
+            cx.transaction(now, self.who, &under, TransactionOutcome::Cut);
+        }
         self.allowance = None;
         let planned = cx.shared.scripts[usize::from(self.who.group)].turns;
-        let never_reached = planned.saturating_sub(self.said);
+        let never_reached = planned
+            .saturating_add(memory.added)
+            .saturating_sub(self.said);
         cx.sample(
             now,
             self.who,
@@ -942,22 +1017,53 @@ impl Session {
     }
 
     fn rules<'a>(&self, op: usize, shared: &'a Shared, voice: &'a Voice<'a>) -> Rules<'a> {
-        let Op::Say { expect, .. } = &shared.scripts[usize::from(self.who.group)].ops[op] else {
-            unreachable!("a turn stands at a say instruction");
-        };
+        let say = shared.say(self.who, op);
         Rules {
-            expect,
+            expect: &say.expect,
+            captures: &say.captures,
             fallback: &shared.plan.fallback,
             values: voice,
         }
     }
 
-    const fn voice<'a>(&self, shared: &'a Shared) -> Voice<'a> {
-        Voice::new(shared, self.who, self.row, self.said)
+    fn voice<'a>(&'a self, shared: &'a Shared) -> Voice<'a> {
+        Voice::new(shared, self.who, self.row, self.said).knowing(self.captured())
+    }
+
+    fn memory(&mut self) -> &mut Memory {
+        self.memory.get_or_insert_default()
+    }
+
+    fn captured(&self) -> &[Option<Box<str>>] {
+        self.memory
+            .as_deref()
+            .map_or(&[], |memory| &memory.captured)
+    }
+
+    fn remember(&mut self, values: Vec<(usize, String)>, shared: &Shared) {
+        let captured = &mut self.memory().captured;
+        if captured.is_empty() {
+            *captured = vec![None; shared.plan.captured.len()].into();
+        }
+        for (variable, value) in values {
+            if let Some(place) = captured.get_mut(variable) {
+                *place = Some(value.into());
+            }
+        }
     }
 }
 
 impl Context<'_> {
+    fn transaction(&mut self, at: At, who: Who, under: &Under, outcome: TransactionOutcome) {
+        let transaction = Transaction {
+            label: under.label,
+            began: under.began,
+            ended: at,
+            outcome,
+        };
+        self.sample(at, who, What::Transaction(transaction));
+    }
+
     fn sample(&mut self, at: At, who: Who, what: What) {
         self.out.samples.push_back(Sample { at, who, what });
     }

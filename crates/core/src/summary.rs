@@ -6,6 +6,7 @@ mod figures;
 mod moment;
 mod speaker;
 mod spread;
+mod transaction;
 
 pub mod contract;
 
@@ -16,12 +17,14 @@ use crate::sample::{
     Closure, Evidence, Failure, Millis, Sample, Session, SessionOutcome, Throttle, Turn,
     TurnOutcome, Upgrade, Upgraded, What, Who,
 };
+use crate::script::Labels;
 use crate::time::At;
 use crate::wire::{ConnectError, Ended};
 
 pub use death::{Autopsy, Death, Lag, Survived, Unanswered};
 pub use figures::{
-    Arrivals, Closures, FirstRefusal, Generator, Sessions, TurnCounts, Turns, Upgrades,
+    Arrivals, Closures, FirstRefusal, Generator, Sessions, TransactionCounts, TurnCounts, Turns,
+    Upgrades,
 };
 pub use moment::{Close, Countdown, Event, Moment};
 pub use speaker::Speaker;
@@ -30,16 +33,18 @@ pub use spread::Percentiles;
 use death::Morgue;
 use moment::Earliest;
 use spread::Spans;
+use transaction::TransactionFigures;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    labels: Vec<String>,
+    labels: Labels,
     sessions: SessionCounts,
     upgrades: UpgradeCounts,
     turns: TurnFigures,
     /// One for each label up to the cap, then one for all others.
     by_label: Vec<TurnFigures>,
+    transactions: Vec<TransactionFigures>,
     late: u64,
     throttles: Throttles,
     closures: ClosureCounts,
@@ -123,12 +128,11 @@ pub struct Progress {
 }
 
 impl Recorder {
-    /// `labels` are the plan's turn names; a sample's `label` is an index into it.
-    pub fn new(labels: Vec<String>) -> Self {
-        let apart = labels.len().min(MOST_LABELS);
-        let others = usize::from(labels.len() > MOST_LABELS);
+    /// A sample's `label` is an index into these.
+    pub fn new(labels: Labels) -> Self {
         Self {
-            by_label: vec![TurnFigures::new(LABEL_DIGITS); apart + others],
+            by_label: vec![TurnFigures::new(LABEL_DIGITS); apart(&labels.turns)],
+            transactions: vec![TransactionFigures::new(LABEL_DIGITS); apart(&labels.transactions)],
             labels,
             sessions: SessionCounts::default(),
             upgrades: UpgradeCounts::new(),
@@ -150,6 +154,11 @@ impl Recorder {
             What::Due => self.sessions.due += 1,
             What::Upgrade(upgrade) => self.upgrade(sample.who, &upgrade),
             What::Turn(turn) => self.turn(&turn),
+            What::Transaction(transaction) => {
+                if let Some(figures) = labelled(&mut self.transactions, transaction.label) {
+                    figures.record(&transaction);
+                }
+            }
             What::LateReply => self.late += 1,
             What::Handoff => self.sessions.handoffs += 1,
             What::Throttled(throttle) => self.throttles.record(throttle),
@@ -174,6 +183,9 @@ impl Recorder {
         self.upgrades.merge(other.upgrades);
         self.turns.merge(&other.turns);
         for (ours, theirs) in self.by_label.iter_mut().zip(&other.by_label) {
+            ours.merge(theirs);
+        }
+        for (ours, theirs) in self.transactions.iter_mut().zip(&other.transactions) {
             ours.merge(theirs);
         }
         self.late += other.late;
@@ -232,9 +244,14 @@ impl Recorder {
                 countdowns_cut: self.throttles.cut,
                 planned,
                 never_reached: planned - sent,
-                by_name: by_name(&self.labels, &self.by_label),
+                by_name: by_name(&self.labels.turns, &self.by_label, TurnFigures::counts),
                 counts: self.turns.counts(),
             },
+            transactions: by_name(
+                &self.labels.transactions,
+                &self.transactions,
+                TransactionFigures::counts,
+            ),
             closures: Closures {
                 clean: self.closures.clean,
                 abnormal: self.closures.abnormal,
@@ -285,8 +302,7 @@ impl Recorder {
         self.lateness.record(turn.sent.since(turn.released));
         self.morgue.done(turn.released, turn.sent);
         self.turns.record(turn);
-        let last = self.by_label.len().saturating_sub(1);
-        if let Some(figures) = self.by_label.get_mut(usize::from(turn.label).min(last)) {
+        if let Some(figures) = labelled(&mut self.by_label, turn.label) {
             figures.record(turn);
         }
     }
@@ -621,6 +637,8 @@ pub struct Summary {
     pub sessions: Sessions,
     pub upgrades: Upgrades,
     pub turns: Turns,
+    /// Empty where the plan names none.
+    pub transactions: BTreeMap<String, TransactionCounts>,
     pub closures: Closures,
     pub generator: Generator,
     /// In order; `generator.moments_left_out` says how many later ones are missing.
@@ -633,7 +651,17 @@ pub struct Summary {
     pub evidence_left_out: u64,
 }
 
-fn by_name(labels: &[String], figures: &[TurnFigures]) -> BTreeMap<String, TurnCounts> {
+/// How many labels have figures of their own, and one more for all others where there are any.
+fn apart(labels: &[String]) -> usize {
+    labels.len().min(MOST_LABELS + 1)
+}
+
+fn labelled<F>(figures: &mut [F], label: u16) -> Option<&mut F> {
+    let last = figures.len().saturating_sub(1);
+    figures.get_mut(usize::from(label).min(last))
+}
+
+fn by_name<F, C>(labels: &[String], figures: &[F], counts: fn(&F) -> C) -> BTreeMap<String, C> {
     let names = labels
         .iter()
         .take(MOST_LABELS)
@@ -641,7 +669,7 @@ fn by_name(labels: &[String], figures: &[TurnFigures]) -> BTreeMap<String, TurnC
         .chain([OTHER]);
     names
         .zip(figures)
-        .map(|(name, figures)| (name.to_owned(), figures.counts()))
+        .map(|(name, figures)| (name.to_owned(), counts(figures)))
         .collect()
 }
 

@@ -1,5 +1,7 @@
 //! Conversations as text: what happens, and what the session does about it.
 
+mod steps;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -719,6 +721,14 @@ fn a_session_without_a_limit_on_messages_is_no_larger_than_before() {
 /// Plays the moves on the only session of the plan, and compares what it does, a line each.
 #[track_caller]
 fn check(plan: Arc<Plan>, moves: &str, expected: &str) {
+    let expected: String = expected
+        .lines()
+        .map(|line| format!("{}\n", line.trim()))
+        .collect();
+    assert_eq!(log_of(plan, moves), expected);
+}
+
+fn log_of(plan: Arc<Plan>, moves: &str) -> String {
     let mut fleet = Fleet::new(plan, Stripe { index: 0, of: 1 }, "test");
     let mut gate = Gate::new(Pace::Off, std::iter::empty::<&Limit>());
     let mut log = String::new();
@@ -771,11 +781,7 @@ fn check(plan: Arc<Plan>, moves: &str, expected: &str) {
         }
         write_log(&mut fleet, now, &mut log);
     }
-    let expected: String = expected
-        .lines()
-        .map(|line| format!("{}\n", line.trim()))
-        .collect();
-    assert_eq!(log, expected);
+    log
 }
 
 /// Samples before orders: what came to an end, then what is done next.
@@ -789,6 +795,10 @@ fn write_log(fleet: &mut Fleet, now: At, log: &mut String) {
             }) => continue,
             What::Upgrade(upgrade) => format!("upgrade {:?}", upgrade.outcome),
             What::Turn(turn) => turn_text(&turn),
+            What::Transaction(transaction) => {
+                let took = transaction.ended.since(transaction.began).as_secs_f64();
+                format!("transaction {:?} in {took:.1}", transaction.outcome)
+            }
             What::LateReply => "late".to_owned(),
             What::Handoff => "handoff".to_owned(),
             What::Throttled(throttle) => match throttle.silent.0 {
@@ -872,6 +882,7 @@ fn plan(script: &str) -> Arc<Plan> {
         groups: vec![group],
         data: None,
         vars: vec![],
+        captured: vec![],
         fallback: vec!["something went wrong".to_owned()],
         on_handoff: OnHandoff::Leave,
         admission: Admission {
@@ -923,6 +934,7 @@ fn steps(script: &str) -> Vec<Step> {
                     done_within: None,
                     quiet: None,
                 },
+                captures: vec![],
                 on_miss: OnMiss::Continue,
             }),
             _ => panic!("no such step: {step}"),

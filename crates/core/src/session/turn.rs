@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::plan::{Check, Expect};
+use crate::plan::{Capture, Check, Expect, Source};
 use crate::sample::TurnOutcome;
 use crate::text::Values;
 use crate::time::At;
@@ -52,6 +52,7 @@ pub(super) enum Standing {
 /// What a turn is judged by.
 pub(super) struct Rules<'a> {
     pub(super) expect: &'a Expect,
+    pub(super) captures: &'a [Capture],
     pub(super) fallback: &'a [String],
     pub(super) values: &'a dyn Values,
 }
@@ -154,7 +155,7 @@ impl Turn {
     fn touch(&mut self, now: At, frame: &str, rules: &Rules<'_>) {
         self.first.get_or_insert(now);
         self.last = now;
-        if rules.expect.check.as_ref().is_some_and(Check::reads_json) {
+        if rules.read_json() {
             self.frames.extend(serde_json::from_str::<Value>(frame));
             self.size += frame.len();
         }
@@ -223,12 +224,29 @@ impl Turn {
         {
             return TurnOutcome::Fallback;
         }
-        match &rules.expect.check {
-            Some(check) if !check.holds(&text, &lower, &self.frames, rules.values) => {
-                TurnOutcome::Mismatched
-            }
-            _ => TurnOutcome::Answered,
+        let holds = |check: &Check| check.holds(&text, &lower, &self.frames, rules.values);
+        let found = |capture: &Capture| {
+            capture.default.is_some()
+                || capture
+                    .from
+                    .find(&text, &self.frames, rules.values)
+                    .is_some()
+        };
+        let expected = rules.expect.check.as_ref().is_none_or(holds);
+        match expected && rules.captures.iter().all(found) {
+            true => TurnOutcome::Answered,
+            false => TurnOutcome::Mismatched,
         }
+    }
+
+    /// What the answer gives to variables, by their numbers.
+    pub(super) fn captured(&self, rules: &Rules<'_>) -> Vec<(usize, String)> {
+        let text = self.text();
+        let value = |capture: &Capture| {
+            let found = capture.from.find(&text, &self.frames, rules.values);
+            Some((capture.variable, found.or_else(|| capture.default.clone())?))
+        };
+        rules.captures.iter().filter_map(value).collect()
     }
 
     /// The answer's messages in the platform's own order where it gives one, a line each.
@@ -242,6 +260,37 @@ impl Turn {
             .map(|part| part.text.as_str())
             .collect::<Vec<_>>()
             .join("\n")
+    }
+}
+
+impl Rules<'_> {
+    fn read_json(&self) -> bool {
+        let captures = |capture: &Capture| matches!(capture.from, Source::Json(_));
+        self.expect.check.as_ref().is_some_and(Check::reads_json)
+            || self.captures.iter().any(captures)
+    }
+}
+
+impl Source {
+    fn find(&self, text: &str, frames: &[Value], values: &dyn Values) -> Option<String> {
+        let found = match self {
+            Self::Json(path) => {
+                let value = frames.iter().find_map(|frame| path.query(frame).first())?;
+                match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                }
+            }
+            Self::Regex(pattern) => {
+                let found = pattern.captures(text)?;
+                found.get(1).or_else(|| found.get(0))?.as_str().to_owned()
+            }
+            Self::Between(before, after) => {
+                let (_, rest) = text.split_once(&*before.render(values))?;
+                rest.split_once(&*after.render(values))?.0.to_owned()
+            }
+        };
+        (found.len() <= LONGEST_CAPTURE).then_some(found)
     }
 }
 
@@ -283,3 +332,5 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(600);
 /// Nobody's answer is larger, or comes in more messages.
 const LARGEST_ANSWER: usize = 4 << 20;
 const MOST_PARTS: usize = 1_000;
+/// A conversation keeps what it captured; nobody's order number is longer.
+const LONGEST_CAPTURE: usize = 64 << 10;

@@ -99,6 +99,18 @@ pub struct TurnCounts {
     pub service: Percentiles,
 }
 
+/// Every transaction that began is counted under exactly one of the outcomes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TransactionCounts {
+    pub done: u64,
+    /// With a miss in it.
+    pub missed: u64,
+    /// The conversation ended in it.
+    pub unfinished: u64,
+    /// Of those that were done, with the pauses in them.
+    pub duration: Percentiles,
+}
+
 /// Abnormal are those that nobody wanted, with a Close frame or without.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Closures {
