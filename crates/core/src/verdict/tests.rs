@@ -317,7 +317,10 @@ fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
 #[test]
 fn an_answer_that_only_a_held_message_made_slow_is_not_the_bot_s_doing() {
     use Attribution::{Platform, Target};
-    let mut recorder = Recorder::new(vec!["hello".to_owned()]);
+    let mut recorder = Recorder::new(Labels {
+        turns: vec!["hello".to_owned()],
+        ..Labels::default()
+    });
     for user in 0..10 {
         let due = At::from_secs(u64::from(user));
         let released = due + Duration::from_secs(5);
