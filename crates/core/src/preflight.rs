@@ -222,7 +222,7 @@ impl Whole {
                         }
                     }
                     What::Throttled(_) => {
-                        whole.first_throttled.get_or_insert(FirstThrottled {
+                        whole.first_throttled.get_or_insert_with(|| FirstThrottled {
                             at_s: sample.at.as_secs_f64(),
                             user: u64::from(sample.who.user) + 1,
                             limit: None,
