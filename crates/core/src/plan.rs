@@ -159,7 +159,10 @@ pub enum Step {
         within: Duration,
         on_miss: OnMiss,
     },
+    /// A turn: something is sent, or nothing, and an answer is awaited.
     Say(Say),
+    /// A frame as it stands; no answer is awaited.
+    Send(Text),
     Think(Spread),
     Repeat {
         times: NonZeroU32,
@@ -192,13 +195,24 @@ pub struct Arm {
 
 #[derive(Clone, Debug)]
 pub struct Say {
-    pub text: Text,
+    pub message: Message,
     /// The turn's name in the summary; a shortened text when the plan gives none.
     pub name: String,
     pub expect: Expect,
     /// Variables that the answer gives their values.
     pub captures: Vec<Capture>,
     pub on_miss: OnMiss,
+}
+
+/// How a turn begins.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// What the user says; the dialect makes frames of it.
+    Said(Text),
+    /// A text frame as it stands.
+    Raw(Text),
+    /// The bot speaks by itself.
+    Nothing,
 }
 
 /// A variable that takes its value from an answer.

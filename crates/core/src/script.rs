@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::draw::Spread;
-use crate::plan::{Arm, Capture, Expect, Group, OnMiss, Step};
+use crate::plan::{Arm, Capture, Expect, Group, Message, OnMiss, Step};
 use crate::text::{Condition, Text};
 
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub enum Op {
         on_miss: OnMiss,
     },
     Say(Box<Say>),
+    Send(Text),
     Think(Spread),
     /// A loop begins: its counter is set.
     Repeat {
@@ -58,7 +59,7 @@ pub enum Op {
 #[derive(Clone, Debug)]
 pub struct Say {
     pub label: u16,
-    pub text: Text,
+    pub message: Message,
     pub expect: Expect,
     pub captures: Vec<Capture>,
     pub on_miss: OnMiss,
@@ -110,7 +111,7 @@ pub fn compile(groups: &[Group]) -> (Vec<Script>, Labels) {
 pub fn turns_of(steps: &[Step]) -> u32 {
     steps.iter().fold(0u32, |sum, step| {
         sum.saturating_add(match step {
-            Step::Greeting { .. } | Step::Think(_) => 0,
+            Step::Greeting { .. } | Step::Think(_) | Step::Send(_) => 0,
             Step::If { .. } | Step::While { .. } | Step::Choose(_) => 0,
             Step::Say(_) => 1,
             Step::Repeat { times, steps } => turns_of(steps).saturating_mul(times.get()),
@@ -122,7 +123,7 @@ pub fn turns_of(steps: &[Step]) -> u32 {
 /// Does every conversation send the same number of messages?
 pub fn turns_are_certain(steps: &[Step]) -> bool {
     steps.iter().all(|step| match step {
-        Step::Greeting { .. } | Step::Think(_) | Step::Say(_) => true,
+        Step::Greeting { .. } | Step::Think(_) | Step::Send(_) | Step::Say(_) => true,
         Step::If { .. } | Step::While { .. } | Step::Choose(_) => false,
         Step::Repeat { steps, .. } | Step::Transaction { steps, .. } => turns_are_certain(steps),
     })
@@ -152,11 +153,14 @@ impl Compiler<'_> {
             Step::Think(spread) => {
                 self.push(Op::Think(*spread));
             }
+            Step::Send(text) => {
+                self.push(Op::Send(text.clone()));
+            }
             Step::Say(say) => {
                 let label = self.turns.index_of(&say.name);
                 self.push(Op::Say(Box::new(Say {
                     label,
-                    text: say.text.clone(),
+                    message: say.message.clone(),
                     expect: say.expect.clone(),
                     captures: say.captures.clone(),
                     on_miss: say.on_miss,

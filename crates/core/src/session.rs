@@ -29,7 +29,7 @@ use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
-use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
+use crate::plan::{Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
     TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who,
@@ -37,7 +37,7 @@ use crate::sample::{
 use crate::schedule::Schedule;
 use crate::script::{self, Op, Say, Script};
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, UpgradeTimes};
+use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
 
 /// What all sessions of a fleet share.
 pub(crate) struct Shared {
@@ -597,9 +597,19 @@ impl Session {
                 Op::Say(say) => {
                     let number = self.said + 1;
                     let voice = Voice::new(shared, self.who, self.row, number);
-                    let text = say.text.render(&voice.knowing(self.captured()));
+                    let voice = voice.knowing(self.captured());
                     let mut frames = Vec::new();
-                    self.client.say(number, &text, &mut frames);
+                    match &say.message {
+                        Message::Said(text) => {
+                            let text = text.render(&voice);
+                            self.client.say(number, &text, &mut frames);
+                        }
+                        Message::Raw(text) => frames.push(Outgoing::Text(text.render(&voice))),
+                        Message::Nothing => {
+                            self.begin_turn(here, self.due, self.due, now, cx);
+                            return;
+                        }
+                    }
                     self.phase = Phase::Pacing;
                     let mut says = Some(here);
                     for frame in frames {
@@ -607,6 +617,11 @@ impl Session {
                         self.post(now, Waiting { frame, says, due }, cx);
                     }
                     return;
+                }
+                Op::Send(text) => {
+                    let frame = Outgoing::Text(text.render(&self.voice(shared)));
+                    let (says, due) = (None, self.due);
+                    self.post(now, Waiting { frame, says, due }, cx);
                 }
                 Op::Repeat { counter, times } => self.counters[*counter] = *times,
                 Op::Again { counter, to } => {
@@ -871,10 +886,14 @@ impl Session {
     /// Says goodbye; the outcome is booked once the connection has ended.
     fn leave(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
         self.cut_turn(now, cx);
+        // Who has come to the end of the script still says what waits; anybody else has nothing more to say.
+        let is_through = outcome == SessionOutcome::Completed && self.phase != Phase::Pacing;
         self.outcome = Some(outcome);
         self.phase = Phase::Leaving;
         self.deadline = At::NEVER;
-        if let Some(allowance) = &mut self.allowance {
+        if let Some(allowance) = &mut self.allowance
+            && !is_through
+        {
             allowance.forget();
         }
         let mut frames = Vec::new();
@@ -920,6 +939,15 @@ impl Session {
                 never_reached,
             }),
         );
+    }
+
+    fn begin_turn(&mut self, op: usize, due: At, released: At, now: At, cx: &mut Context<'_>) {
+        self.said += 1;
+        let turn = Turn::new(self.said, op, due, released, now);
+        let shared = cx.shared;
+        self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
+        self.turn = Some(Box::new(turn));
+        self.phase = Phase::Talking;
     }
 
     fn rules<'a>(&self, op: usize, shared: &'a Shared, voice: &'a Voice<'a>) -> Rules<'a> {

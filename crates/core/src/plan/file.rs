@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use super::{
     Admission, Arm, Capture, Captured, Check, Closed, Condition, Data, Each, Exhausted, Expect,
-    Group, Load, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission, Plan, Say, Source, Stage,
-    Step, Target, Until,
+    Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission, Plan, Say, Source,
+    Stage, Step, Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
@@ -59,6 +59,7 @@ pub fn read(
         let keeps = is_address && document.is_mapping("target");
         document.set(if keeps { "target.url" } else { path }, value);
     }
+    document.include(&|path| sources.read(path));
     document.rewrite(&mut |text| expand::expand(text, &overrides.vars, sources));
     let plan = document.read::<raw::Plan>().and_then(|raw| {
         let reader = Reader {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::allowance::{Allowance, Waiting};
 use super::trace::text_of;
-use super::turn::Turn;
-use super::{Context, Phase, Session, Shared};
+use super::{Context, Session, Shared};
 use crate::fleet::{Order, TraceEvent};
 use crate::limit::Refusal;
 use crate::plan::Plan;
@@ -45,12 +44,7 @@ impl Session {
     fn put(&mut self, now: At, released: At, message: Waiting, cx: &mut Context<'_>) {
         let Waiting { frame, says, due } = message;
         if let Some(op) = says {
-            self.said += 1;
-            let turn = Turn::new(self.said, op, due, released, now);
-            let shared = cx.shared;
-            self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
-            self.turn = Some(Box::new(turn));
-            self.phase = Phase::Talking;
+            self.begin_turn(op, due, released, now, cx);
         }
         self.pulse.sent(now, frame.len());
         cx.trace(now, self.conn, || TraceEvent::Sent {

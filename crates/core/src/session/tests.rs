@@ -14,8 +14,8 @@ use crate::draw::Spread;
 use crate::fleet::{Fleet, Order, Stripe};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
-    Admission, Check, Closed, Expect, Group, Load, OnHandoff, OnMiss, OnRefusal, Pace, Plan, Say,
-    Step, Target, Until,
+    Admission, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Pace,
+    Plan, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -926,7 +926,7 @@ fn steps(script: &str) -> Vec<Step> {
             },
             "think" => Step::Think(Spread::Constant(span())),
             "say" => Step::Say(Say {
-                text: argument.into(),
+                message: Message::Said(argument.into()),
                 name: argument.to_owned(),
                 expect: Expect {
                     check: None,

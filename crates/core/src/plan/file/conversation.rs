@@ -6,7 +6,8 @@ use std::num::NonZeroU32;
 use super::expectation::WITHIN;
 use super::names::Names;
 use super::raw;
-use super::{Arm, Condition, Expect, OnMiss, Say, Step};
+use super::{Arm, Condition, Expect, Message, OnMiss, Say, Step};
+use crate::document::values::Pairs;
 use crate::document::{Document, Field, Place, quoted};
 use crate::draw::Spread;
 
@@ -111,7 +112,39 @@ impl Conversation<'_> {
                     on_miss: miss(on_miss),
                 })
             }
-            "say" => self.say(raw).map(Step::Say),
+            "say" => {
+                let text = raw.say?.placed();
+                let text = text.and_then(|(text, at)| self.text_at(text, at, "a message"));
+                self.turn(
+                    raw.name,
+                    raw.expect,
+                    raw.capture,
+                    raw.on_miss,
+                    text.map(Message::Said),
+                )
+            }
+            "send" => {
+                let text = raw.send?.placed();
+                let text = text.and_then(|(text, at)| self.text_at(text, at, "a frame"));
+                if raw.expect.is_none() {
+                    self.complain_of_no_turn(&raw.name, &raw.capture, &raw.on_miss);
+                    return text.map(Step::Send);
+                }
+                self.turn(
+                    raw.name,
+                    raw.expect,
+                    raw.capture,
+                    raw.on_miss,
+                    text.map(Message::Raw),
+                )
+            }
+            "wait" => self.turn(
+                raw.name,
+                raw.wait,
+                raw.capture,
+                raw.on_miss,
+                Some(Message::Nothing),
+            ),
             "think" => raw.think?.ok().map(|spread| Step::Think(spread.0)),
             "repeat" => {
                 let times = raw.repeat?.ok();
@@ -235,16 +268,27 @@ impl Conversation<'_> {
         let given = [
             raw.greeting.is_some(),
             raw.say.is_some(),
+            raw.send.is_some(),
+            raw.wait.is_some(),
             raw.think.is_some(),
             raw.repeat.is_some(),
             raw.condition.is_some(),
             raw.while_.is_some(),
             raw.choose.is_some(),
             raw.transaction.is_some(),
+            raw.include.is_some(),
         ];
         let kinds = raw::KINDS.iter().zip(given);
         let given: Vec<_> = kinds.filter(|kind| kind.1).map(|kind| *kind.0).collect();
         match given[..] {
+            ["include"] => {
+                self.document.complain_that(
+                    here,
+                    "'include' goes with no other key",
+                    "write '- include: PATH' alone; the keys belong to the steps in that file",
+                );
+                None
+            }
             [kind] => Some(kind),
             [] => {
                 self.document.complain_that(
@@ -270,12 +314,12 @@ impl Conversation<'_> {
         fn key<T>(field: &raw::Maybe<T>) -> Option<Place> {
             field.as_ref().map(|field| field.key)
         }
-        let say: &[&str] = &["say"];
+        let turns: &[&str] = &["say", "send", "wait"];
         let keys = [
-            ("name", say, key(&raw.name)),
-            ("expect", say, key(&raw.expect)),
-            ("capture", say, key(&raw.capture)),
-            ("on_miss", say, key(&raw.on_miss)),
+            ("name", turns, key(&raw.name)),
+            ("expect", &turns[..2], key(&raw.expect)),
+            ("capture", turns, key(&raw.capture)),
+            ("on_miss", turns, key(&raw.on_miss)),
             (
                 "do",
                 &["repeat", "if", "while", "transaction"],
@@ -290,6 +334,7 @@ impl Conversation<'_> {
                     ("greeting", "on_miss") => {
                         "write it inside: greeting: {within: 5s, on_miss: end}"
                     }
+                    ("wait", "expect") => "write it inside: wait: {contains: order, within: 10s}",
                     ("choose", "do") => "write it inside: choose: [{weight: 3, do: [...]}]",
                     _ => "move it to the step that it belongs to; mind the indentation",
                 };
@@ -302,13 +347,23 @@ impl Conversation<'_> {
         }
     }
 
-    fn say(&mut self, raw: raw::StepKeys) -> Option<Say> {
-        let text = raw.say.and_then(|field| self.text(field, "a message"));
-        let name = match raw.name {
-            Some(name) => self.name(name, "a turn"),
-            None => text.as_ref().map(|text| self.turns.made(text.source())),
+    fn turn(
+        &mut self,
+        name: raw::Maybe<String>,
+        expect: raw::Maybe<raw::Expect>,
+        capture: raw::Maybe<Pairs<Field<raw::Capture>>>,
+        on_miss: raw::Maybe<raw::OnMiss>,
+        message: Option<Message>,
+    ) -> Option<Step> {
+        let name = match (name, &message) {
+            (Some(name), _) => self.name(name, "a turn"),
+            (None, Some(Message::Said(text) | Message::Raw(text))) => {
+                Some(self.turns.made(text.source()))
+            }
+            (None, Some(Message::Nothing)) => Some(self.turns.made("wait")),
+            (None, None) => None,
         };
-        let expect = match raw.expect {
+        let expect = match expect {
             None => Some(Expect {
                 check: None,
                 within: WITHIN,
@@ -317,14 +372,37 @@ impl Conversation<'_> {
             }),
             Some(expect) => expect.ok().and_then(|raw| self.expect(raw)),
         };
-        let captures = self.captures(raw.capture);
-        Some(Say {
-            text: text?,
+        let captures = self.captures(capture);
+        Some(Step::Say(Say {
+            message: message?,
             name: name?,
             expect: expect?,
             captures: captures?,
-            on_miss: miss(raw.on_miss),
-        })
+            on_miss: miss(on_miss),
+        }))
+    }
+
+    /// A frame that nothing is awaited for cannot miss, and gives no value.
+    fn complain_of_no_turn<N, C, M>(
+        &self,
+        name: &raw::Maybe<N>,
+        capture: &raw::Maybe<C>,
+        on_miss: &raw::Maybe<M>,
+    ) {
+        let keys = [
+            ("name", name.as_ref().map(|field| field.key)),
+            ("capture", capture.as_ref().map(|field| field.key)),
+            ("on_miss", on_miss.as_ref().map(|field| field.key)),
+        ];
+        for (key, place) in keys {
+            if let Some(place) = place {
+                self.document.complain_that(
+                    place,
+                    format!("'{key}' is about an answer, and this 'send' awaits none"),
+                    "add 'expect: {within: 10s}', or remove this",
+                );
+            }
+        }
     }
 
     fn name(&self, field: Field<String>, of: &str) -> Option<String> {
@@ -378,7 +456,7 @@ pub(super) fn takes_time(steps: &[Step]) -> bool {
 fn pauses(step: &Step) -> bool {
     let any = |steps: &[Step]| steps.iter().any(pauses);
     match step {
-        Step::Greeting { .. } | Step::While { .. } => false,
+        Step::Greeting { .. } | Step::Send(_) | Step::While { .. } => false,
         Step::Say(_) => true,
         Step::Think(Spread::Constant(span)) => !span.is_zero(),
         Step::Think(Spread::Uniform(_, high)) => !high.is_zero(),

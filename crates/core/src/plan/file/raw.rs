@@ -133,23 +133,26 @@ pub(super) struct Group {
 pub(super) struct Step(pub(super) StepKeys);
 
 /// What a step can be.
-pub(super) const KINDS: [&str; 8] = [
+pub(super) const KINDS: [&str; 11] = [
     "greeting",
     "say",
+    "send",
+    "wait",
     "think",
     "repeat",
     "if",
     "while",
     "choose",
     "transaction",
+    "include",
 ];
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename = "Step", deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
-    {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
+    {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["send"]}, {"required": ["wait"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
     {"required": ["if", "do"]}, {"required": ["while", "do"]}, {"required": ["choose"]},
-    {"required": ["transaction", "do"]}
+    {"required": ["transaction", "do"]}, {"required": ["include"]}
 ]))]
 pub(super) struct StepKeys {
     /// Waits for a bot that speaks first.
@@ -157,13 +160,18 @@ pub(super) struct StepKeys {
     pub(super) greeting: Maybe<Option<Greeting>>,
     /// Sends a message and waits for the answer; `{{ name }}` is a variable.
     pub(super) say: Maybe<String>,
-    /// Of a `say`: the turn's name in the summary; a shortened text when left out.
+    /// Sends a text frame as it stands, past the dialect; `{{ name }}` is a variable. Nothing is awaited, unless it has
+    /// an `expect`: then it is a turn.
+    pub(super) send: Maybe<String>,
+    /// Waits for a bot that speaks by itself: a turn in which nothing is sent.
+    pub(super) wait: Maybe<Expect>,
+    /// Of a `say`, `send` or `wait`: the turn's name in the summary; a shortened text when left out.
     pub(super) name: Maybe<String>,
-    /// Of a `say`: what the answer must be, and when.
+    /// Of a `say` or `send`: what the answer must be, and when.
     pub(super) expect: Maybe<Expect>,
-    /// Of a `say`: variables whose values are taken from the answer.
+    /// Of a turn: variables whose values are taken from the answer.
     pub(super) capture: Maybe<Pairs<Field<Capture>>>,
-    /// Of a `say`: what happens when the answer is not as expected.
+    /// Of a turn: what happens when the answer is not as expected.
     pub(super) on_miss: Maybe<OnMiss>,
     /// Waits, as a person does before typing.
     pub(super) think: Maybe<Spread>,
@@ -179,6 +187,8 @@ pub(super) struct StepKeys {
     pub(super) choose: Maybe<Vec<Field<Arm>>>,
     /// Does the steps in `do`, and measures them together under this name.
     pub(super) transaction: Maybe<String>,
+    /// The steps of another file, a list, stand here instead; its path counts from the plan's own folder.
+    pub(super) include: Maybe<String>,
     /// Of `repeat`, `if`, `while` and `transaction`: the steps.
     #[serde(rename = "do")]
     pub(super) steps: Maybe<Vec<Field<Step>>>,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Words, check};
+use super::{Words, check, limited};
+use crate::limit::On;
 use crate::plan::Plan;
 use crate::plan::file::{self, Overrides, Sources};
 
@@ -143,6 +144,64 @@ fn a_transaction_is_measured_with_its_pauses() {
          1.0 transaction Cut in 1.0
          1.0 transaction Cut in 1.0
          1.0 session Failed(Closed), 0 never reached",
+    );
+}
+
+#[test]
+fn a_raw_frame_is_a_turn_only_where_an_answer_is_expected() {
+    check(
+        conversation(
+            "[say: hi, send: 'seen {{ turn }}', {send: state?, expect: {contains: open}, name: state}, say: bye]",
+        ),
+        "0.0 open
+         1.0 < reply hello
+         2.0 < reply open
+         3.0 reset",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         1.0 > seen 1
+         1.0 > state?
+         2.0 turn answered in 1.0
+         2.0 > bye
+         3.0 turn cut
+         3.0 closure 1006 abnormal
+         3.0 session Failed(Closed), 0 never reached",
+    );
+}
+
+#[test]
+fn a_raw_frame_at_the_end_waits_for_the_limit_and_is_sent_before_the_goodbye() {
+    let plan = conversation("[say: hi, send: seen, send: gone]");
+    check(
+        limited(plan, On::Message, 1, 2),
+        "0.0 open
+         1.0 < reply hello
+         2.1 wake
+         4.2 wake",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         2.1 > seen
+         4.2 > gone
+         4.2 close 1000",
+    );
+}
+
+#[test]
+fn a_bot_that_speaks_by_itself_is_waited_for() {
+    check(
+        conversation(
+            "[say: hi, {wait: {contains: parcel, within: 20s, done_within: 30s}}, {wait: {within: 5s}}]",
+        ),
+        "0.0 open
+         1.0 < reply hello
+         4.0 < reply one moment
+         9.0 < reply your parcel is here
+         14.0 wake",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         9.0 turn answered in 8.0, first 3.0
+         14.0 turn timed out after 5.0
+         14.0 close 1000",
     );
 }
 

@@ -341,7 +341,7 @@ plan.yaml:1:17: this step is say and think at once
 plan.yaml:1:17: this step does nothing
   1 | conversation: [{name: x}]
     |                 ^^^^
-  help: give it one of greeting, say, think, repeat, if, while, choose, transaction, with a value
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, with a value
 ",
     );
     check(
@@ -379,7 +379,7 @@ plan.yaml:1:26: 'think' needs a value
 plan.yaml:1:33: 'hello' is not a step
   1 | conversation: [greeting, think, hello]
     |                                 ^^^^^
-  help: a step is one of greeting, say, think, repeat, if, while, choose, transaction; to send this text write 'say: …'
+  help: a step is one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include; to send this text write 'say: …'
 ",
     );
     check(
@@ -1128,6 +1128,66 @@ plan.yaml:5:10: no variable is called 'gapp'
   5 |   - say: '{{ gap }} {{ gapp }}'
     |          ^^^^^^^^^^^^^^^^^^^^^^
   help: did you mean 'gap'? there are: city, none, two, bad, gap, user, loop_index, turn, token; others come from 'vars', from -e NAME=value, from the columns of 'data', or from 'capture'
+"#,
+    );
+}
+
+#[test]
+fn an_included_file_is_named_in_complaints_about_it() {
+    check(
+        "conversation:
+  - include: wrong.yaml
+  - include: nowhere.yaml
+  - include: circle.yaml
+  - include: single.yaml
+  - {include: bye.yaml, name: x}
+  - include: [a]
+  - think: 6",
+        r#"
+plan.yaml:3:14: nowhere.yaml: no such file
+  3 |   - include: nowhere.yaml
+    |              ^^^^^^^^^^^^
+  help: the path counts from the plan's own folder
+
+plan.yaml:6:6: 'include' goes with no other key
+  6 |   - {include: bye.yaml, name: x}
+    |      ^^^^^^^
+  help: write '- include: PATH' alone; the keys belong to the steps in that file
+
+plan.yaml:7:5: a file is included by its path, not by a list
+  7 |   - include: [a]
+    |     ^^^^^^^
+  help: write '- include: steps/login.yaml'
+
+plan.yaml:8:12: '6' has no unit
+  8 |   - think: 6
+    |            ^
+  help: write 6s for seconds, 6ms for milliseconds, 6m for minutes
+
+wrong.yaml:2:3: unknown key 'sya' in 'conversation'
+  2 | - sya: hello
+    |   ^^^
+  help: did you mean 'say'? allowed here: greeting, say, send, wait, name, expect, capture, on_miss, think, repeat, if, while, choose, transaction, include, do, else, at_most
+
+wrong.yaml:2:3: this step does nothing
+  2 | - sya: hello
+    |   ^^^
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, with a value
+
+wrong.yaml:3:10: '5' has no unit
+  3 | - think: 5
+    |          ^
+  help: write 5s for seconds, 5ms for milliseconds, 5m for minutes
+
+circle.yaml:1:12: 'circle.yaml' is one file too many
+  1 | - include: circle.yaml
+    |            ^^^^^^^^^^^
+  help: at most 100 files are included, 8 deep; look for one that includes itself
+
+single.yaml:1:1: an included file is a list, and this is a mapping
+  1 | say: hello
+    | ^^^
+  help: begin each of its items with '- '
 "#,
     );
 }
