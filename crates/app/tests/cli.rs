@@ -524,6 +524,44 @@ fn check_names_the_first_refusal_and_what_fits() {
         .complains("cannot be read");
 }
 
+/// One message in a second, two at once: what a check foretells, and what a run shows.
+#[test]
+fn messages_that_a_limit_would_refuse_are_foretold_and_held() {
+    let files = folder(&[("plan.yaml", CHATTY), ("slow.yaml", SLOW)]);
+    let plan = path(&files, "plan.yaml");
+    let foretold = run(["check", &plan, "--pace", "off"]).ends_with(4).out;
+    insta::assert_snapshot!(foretold.replace(&plan, "plan.yaml"));
+    let foretold = run(["check", &plan])
+        .ends_with(0)
+        .says("FITS slow")
+        .says("at most 2 of 1 used");
+    assert!(!foretold.out.contains("refused"), "{}", foretold.out);
+    run(["run", &plan])
+        .ends_with(0)
+        .says("8 sent · 8 answered\n")
+        .says("\n    held         ");
+}
+
+const CHATTY: &str = "version: 1
+name: chatty
+platform: slow.yaml
+target: emulator
+load: {users: 2, ramp_up: 100ms}
+conversation: [{repeat: 4, do: [say: hello]}]
+";
+const SLOW: &str = "version: 1
+name: slow
+about: Made by a test.
+endpoints: [{name: bot, path: /bot, dialect: {json: {}}}]
+limits:
+  - name: messages-per-connection
+    on: message
+    law: {token-bucket: {quota: 1, window: 1s, burst: 3}}
+    refusal: in-band
+    source: {label: fiction, from: a test}
+bot: {otherwise: {reply: hi, delay: 20ms}}
+";
+
 #[test]
 fn a_conversation_without_answers_is_not_held_as_planned() {
     let plan = QUICK

@@ -11,7 +11,8 @@ use std::time::Duration;
 use common::{Emulator, platform};
 use futures_util::{SinkExt as _, StreamExt as _};
 use plimsoll_net::{ServeError, ServeOptions, ServerTls, serve};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 #[tokio::test]
@@ -101,6 +102,51 @@ faults:
     // Answers the Close, and reads to the end: then the place is free.
     while let Some(Ok(_)) = first.next().await {}
     tokio_tungstenite::connect_async(&url).await.unwrap();
+}
+
+/// Two frames and a ping are three frames, and their payload one message.
+#[tokio::test]
+async fn frames_are_counted_as_they_come_and_an_upgrade_bears_what_its_limit_announces() {
+    let platform = platform(
+        "limits:
+  - name: frames
+    on: frame
+    law: {fixed-window: {quota: 3, window: 1h, anchor: first-request}}
+    refusal: {close: {code: 4029, reason: 'too many frames'}}
+    source: {label: fiction, from: a test}
+  - name: upgrades
+    on: upgrade
+    law: {fixed-window: {quota: 9, window: 1h, anchor: first-request}}
+    announces: {X-RateLimit-Remaining: '{{ remaining }}'}
+    refusal: {http: {status: 429}}
+    source: {label: fiction, from: a test}
+",
+    );
+    let emulator = Emulator::new(&platform, ServerTls::Plain);
+    let url = emulator.url("/bot");
+    let (mut socket, answer) = tokio_tungstenite::connect_async(url).await.unwrap();
+    assert_eq!(answer.headers()["x-ratelimit-remaining"], "8");
+    let (first, second) = r#"{"type": "message", "text": "hello"}"#.split_at(9);
+    let text = OpCode::Data(Data::Text);
+    let part = |text: &str, code, last| Message::Frame(Frame::message(text.to_owned(), code, last));
+    socket.send(part(first, text, false)).await.unwrap();
+    socket.send(Message::Ping("x".into())).await.unwrap();
+    let rest = OpCode::Data(Data::Continue);
+    socket.send(part(second, rest, true)).await.unwrap();
+    loop {
+        if let Message::Text(text) = socket.next().await.unwrap().unwrap()
+            && text.contains("you said")
+        {
+            break;
+        }
+    }
+    socket.send(Message::Pong("y".into())).await.unwrap();
+    let close = loop {
+        if let Message::Close(close) = socket.next().await.unwrap().unwrap() {
+            break close.unwrap();
+        }
+    };
+    assert_eq!(close.code, CloseCode::Library(4029));
 }
 
 /// The place of a client that left while its upgrade was slow, or whose conversation was stalled, is free again.

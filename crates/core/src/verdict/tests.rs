@@ -313,6 +313,51 @@ fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
     recorder
 }
 
+/// Ten turns that a limit on messages held for five seconds, and that were answered within one.
+#[test]
+fn an_answer_that_only_a_held_message_made_slow_is_not_the_bot_s_doing() {
+    use Attribution::{Platform, Target};
+    let mut recorder = Recorder::new(Labels {
+        turns: vec!["hello".to_owned()],
+        ..Labels::default()
+    });
+    for user in 0..10 {
+        let due = At::from_secs(u64::from(user));
+        let released = due + Duration::from_secs(5);
+        let last = released + Duration::from_millis(600);
+        let turn = Turn {
+            label: 0,
+            due,
+            released,
+            sent: released,
+            first: last,
+            last,
+            outcome: TurnOutcome::Answered,
+        };
+        record(&mut recorder, last, user, What::Turn(turn));
+    }
+    let held = recorder.finish(&Facts::default());
+    assert_eq!(held.turns.counts.latency.max, Some(5_600.0));
+    assert_eq!(held.turns.counts.service.max, Some(600.0));
+    assert_eq!(held.generator.lateness.max, Some(0.0));
+    let (missed, limited) = (Kind::GoalsMissed, Kind::PlatformLimited);
+    for (goal, kind, whose) in [
+        ("turns.latency.p95 < 2s", limited, Platform),
+        ("turns.hold.max < 1s", limited, Platform),
+        ("turns.latency.p95 < 500ms", missed, Target),
+        ("turns.service.p95 < 500ms", missed, Target),
+    ] {
+        check(&held, Pace::Limits, &[goal], kind, &[whose]);
+    }
+    check(
+        &held,
+        Pace::Limits,
+        &["turns.service.p95 < 1s"],
+        Kind::Passed,
+        &[],
+    );
+}
+
 #[test]
 fn what_only_the_hold_made_slow_is_the_holder_s_doing() {
     use Attribution::{Plan, Platform, Target};
