@@ -26,7 +26,7 @@ use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
 use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade, Upgraded,
-    What, Who,
+    What, Who, WrongAnswer,
 };
 use crate::schedule::Schedule;
 use crate::script::{self, Op, Script};
@@ -164,6 +164,7 @@ pub(crate) struct Output {
     pub(crate) orders: VecDeque<(ConnId, Order)>,
     pub(crate) samples: VecDeque<Sample>,
     pub(crate) evidence: VecDeque<Evidence>,
+    pub(crate) wrong: VecDeque<WrongAnswer>,
     pub(crate) traces: Option<VecDeque<Trace>>,
     /// A miss that ends the whole run.
     pub(crate) abort: bool,
@@ -734,6 +735,14 @@ impl Session {
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
+        if matches!(outcome, TurnOutcome::Mismatched | TurnOutcome::Fallback) {
+            cx.out.wrong.push_back(WrongAnswer {
+                at: now,
+                who: self.who,
+                label: *label,
+                text: turn.beginning(WrongAnswer::LONGEST),
+            });
+        }
         Some((turn.number, *on_miss))
     }
 

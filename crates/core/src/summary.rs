@@ -13,15 +13,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::sample::{
-    Closure, Evidence, Failure, Sample, Session, SessionOutcome, Turn, TurnOutcome, Upgrade,
+    self, Closure, Evidence, Failure, Sample, Session, SessionOutcome, Turn, TurnOutcome, Upgrade,
     Upgraded, What, Who,
 };
 use crate::time::At;
-use crate::wire::{ConnectError, Ended};
+use crate::wire::{ConnectError, Ended, Wall};
 
 pub use death::{Autopsy, Death, Lag, Survived, Unanswered};
 pub use figures::{
-    Arrivals, Closures, FirstRefusal, Generator, Sessions, TurnCounts, Turns, Upgrades,
+    Arrivals, Closures, FirstRefusal, Generator, Sessions, TurnCounts, Turns, Upgrades, WrongAnswer,
 };
 pub use moment::{Close, Countdown, Event, Moment};
 pub use speaker::Speaker;
@@ -35,6 +35,7 @@ use spread::Spans;
 #[derive(Clone, Debug)]
 pub struct Recorder {
     labels: Vec<String>,
+    wall: Wall,
     sessions: SessionCounts,
     upgrades: UpgradeCounts,
     turns: TurnFigures,
@@ -49,6 +50,7 @@ pub struct Recorder {
     moments: Earliest<Moment>,
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
+    wrong: Earliest<sample::WrongAnswer>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -118,6 +120,7 @@ impl Recorder {
         Self {
             by_label: vec![TurnFigures::new(LABEL_DIGITS); apart + others],
             labels,
+            wall: Wall::default(),
             sessions: SessionCounts::default(),
             upgrades: UpgradeCounts::new(),
             turns: TurnFigures::new(DIGITS),
@@ -130,7 +133,15 @@ impl Recorder {
             moments: Earliest::new(MOST_MOMENTS),
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
+            wrong: Earliest::new(MOST_WRONG),
         }
+    }
+
+    /// With the wall clock of the run, from which the moments that refusals name are counted.
+    #[must_use]
+    pub const fn with_wall(mut self, wall: Wall) -> Self {
+        self.wall = wall;
+        self
     }
 
     pub fn record(&mut self, sample: &Sample) {
@@ -148,11 +159,16 @@ impl Recorder {
 
     /// Keeps what a refusal said; caps how much it keeps, and counts the rest.
     pub fn keep(&mut self, evidence: Evidence) {
-        if let Some(countdown) = Countdown::read(&evidence) {
+        if let Some(countdown) = Countdown::read(&evidence, self.wall) {
             self.countdowns.push(countdown);
         }
         self.morgue.refused(&evidence);
         self.evidence.push(evidence);
+    }
+
+    /// Keeps an answer that was not the expected one; caps how many it keeps.
+    pub fn keep_wrong(&mut self, wrong: sample::WrongAnswer) {
+        self.wrong.push(wrong);
     }
 
     /// Adds what another recorder of the same run counted, as if this one had counted it.
@@ -175,6 +191,7 @@ impl Recorder {
         self.moments.merge(other.moments);
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
+        self.wrong.merge(other.wrong);
     }
 
     pub fn progress(&self) -> Progress {
@@ -201,6 +218,7 @@ impl Recorder {
         let (moments, moments_left_out) = self.moments.finish();
         let (countdowns, _) = self.countdowns.finish();
         let (evidence, evidence_left_out) = self.evidence.finish();
+        let (wrong, _) = self.wrong.finish();
         let accepted = self.upgrades.accepted;
         // As for conversations: a run that ends early never reaches the turns of those that were for later.
         let sent = self.turns.sent();
@@ -216,6 +234,7 @@ impl Recorder {
                 throttle_notices: self.throttle_notices,
                 planned,
                 never_reached: planned - sent,
+                wrong_answers: distinct(wrong, &self.labels),
                 by_name: by_name(&self.labels, &self.by_label),
                 counts: self.turns.counts(),
             },
@@ -258,7 +277,7 @@ impl Recorder {
             event: match upgrade.outcome {
                 Upgraded::Accepted => Event::Opened,
                 Upgraded::Refused { status } => Event::Refused { status },
-                Upgraded::Errored(_) => Event::Errored,
+                Upgraded::Errored(error) => Event::Errored(error),
             },
             from: upgrade.connected,
             who,
@@ -583,6 +602,19 @@ fn by_name(labels: &[String], figures: &[TurnFigures]) -> BTreeMap<String, TurnC
         .collect()
 }
 
+/// The first few that differ.
+fn distinct(wrong: Vec<sample::WrongAnswer>, labels: &[String]) -> Vec<WrongAnswer> {
+    let mut distinct: Vec<WrongAnswer> = Vec::new();
+    for sample::WrongAnswer { label, text, .. } in wrong {
+        let name = labels.get(usize::from(label)).cloned().unwrap_or_default();
+        let one = WrongAnswer { name, text };
+        if distinct.len() < MOST_DISTINCT && !distinct.contains(&one) {
+            distinct.push(one);
+        }
+    }
+    distinct
+}
+
 fn peak_open(moments: &[Moment]) -> u64 {
     // Signed: a conversation that ends in the instant of its opening is closed first.
     let (mut open, mut peak) = (0_i64, 0);
@@ -590,7 +622,7 @@ fn peak_open(moments: &[Moment]) -> u64 {
         match moment.event {
             Event::Opened => open += 1,
             Event::Closed(_) => open -= 1,
-            Event::Refused { .. } | Event::Errored => {}
+            Event::Refused { .. } | Event::Errored(_) => {}
         }
         peak = peak.max(open);
     }
@@ -633,6 +665,9 @@ const MOST_MOMENTS: usize = 1 << 20;
 const MOST_COUNTDOWNS: usize = 1 << 16;
 /// Heads and bodies for the report; the driver caps each.
 const MOST_EVIDENCE: usize = 64;
+/// Of which the first few that differ are shown.
+const MOST_WRONG: usize = 64;
+const MOST_DISTINCT: usize = 5;
 
 #[cfg(test)]
 mod tests;

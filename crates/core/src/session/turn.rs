@@ -228,6 +228,16 @@ impl Turn {
         }
     }
 
+    /// The answer's first bytes, to the end of a character.
+    pub(super) fn beginning(&self, most: usize) -> String {
+        let mut text = self.text();
+        let end = (0..=most.min(text.len()))
+            .rev()
+            .find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text
+    }
+
     /// The answer's messages in the platform's own order where it gives one, a line each.
     fn text(&self) -> String {
         let mut parts: Vec<_> = self.parts.iter().collect();

@@ -14,6 +14,10 @@ use world::{
     window,
 };
 
+fn see(summary: &Summary) -> Option<Seen> {
+    attribution::see(summary, &Refusals::of(summary), &Tokens::Same)
+}
+
 fn told(summary: &Summary, plan: &Plan) -> String {
     let verdict = judge(summary, plan);
     let mut lines = vec![
@@ -70,7 +74,7 @@ const ONE_MS: fn(u32) -> Duration = |_| Duration::from_millis(1);
 fn singapore_unpaced_is_a_rate_and_not_a_cap() {
     let summary = singapore(true);
     insta::assert_snapshot!(told(&summary, &unpaced(vec![three_hundred_a_minute()])));
-    let seen = attribution::see(&summary).map(|seen| seen.law);
+    let seen = see(&summary).map(|seen| seen.law);
     let expect = SeenLaw::FixedWindow {
         quota: 300,
         window: Some(Duration::from_secs(60)),
@@ -96,7 +100,7 @@ fn a_gate_of_50_places_is_a_cap() {
     }
     .play();
     insta::assert_snapshot!(told(&summary, &unpaced(vec![three_hundred_a_minute()])));
-    let seen = attribution::see(&summary).map(|seen| seen.law);
+    let seen = see(&summary).map(|seen| seen.law);
     assert_eq!(seen, Some(SeenLaw::Concurrency { quota: 50 }));
 }
 
@@ -112,7 +116,7 @@ fn a_gate_of_300_places_with_long_conversations_is_not_decided() {
     }
     .play();
     insta::assert_snapshot!(told(&summary, &unpaced(Vec::new())));
-    let seen = attribution::see(&summary).map(|seen| seen.law);
+    let seen = see(&summary).map(|seen| seen.law);
     assert_eq!(seen, Some(SeenLaw::NotDecided { quota: Some(300) }));
 }
 
@@ -142,7 +146,7 @@ fn a_trickle_is_a_meter() {
     }
     .play();
     insta::assert_snapshot!(told(&summary, &unpaced(Vec::new())));
-    let seen = attribution::see(&summary).map(|seen| seen.law);
+    let seen = see(&summary).map(|seen| seen.law);
     assert!(
         matches!(seen, Some(SeenLaw::Meter { per_second, burst })
             if (per_second - 2.0).abs() < 0.05 && burst.abs_diff(20) <= 1),
@@ -435,7 +439,7 @@ fn a_status_that_names_no_limit_is_the_target_s_doing() {
         Kind::GoalsMissed,
         &[Attribution::Target],
     );
-    assert_eq!(attribution::see(&summary), None);
+    assert_eq!(see(&summary), None);
 }
 
 /// 20 conversations, one every 100 ms, of which `died` end within that many milliseconds at 2 s; then 20 upgrades are
@@ -487,7 +491,7 @@ fn a_server_that_died_behind_its_gateway_is_no_limit() {
         let summary = deaths_and_refusals(died, within_ms, status);
         check(&summary, Pace::Off, &[], kind, by);
         let is_limit = kind == Kind::PlatformLimited;
-        assert_eq!(attribution::see(&summary).is_some(), is_limit);
+        assert_eq!(see(&summary).is_some(), is_limit);
     };
     let (target, both) = (
         &[Attribution::Target][..],
@@ -520,7 +524,7 @@ fn the_rate_of_a_meter_that_saves_nothing_up_is_told_within_bounds() {
         sheds_every: None,
     }
     .play();
-    let evidence = attribution::see(&summary).map(|seen| seen.evidence);
+    let evidence = see(&summary).map(|seen| seen.evidence);
     let evidence = evidence.unwrap_or_default().join(" ");
     assert!(
         evidence.contains("a burst of about 1. It may be up to 11.1/s"),
@@ -555,7 +559,7 @@ fn a_queue_before_a_rate_is_told_and_not_taken_for_a_cap() {
             ended(&mut recorder, answered, user, SessionOutcome::Refused);
         }
     }
-    let seen = attribution::see(&recorder.finish(&Facts::default())).expect("refusals were seen");
+    let seen = see(&recorder.finish(&Facts::default())).expect("refusals were seen");
     assert_eq!(seen.law.name(), "not-decided");
     let evidence = seen.evidence.join(" ");
     assert!(
@@ -643,7 +647,7 @@ fn wrong(kept: Kept, spacing_s: f64, talks: f64, varies: f64, way_ms: f64) -> Op
         sheds_every: None,
     }
     .play();
-    let Some(seen) = attribution::see(&summary) else {
+    let Some(seen) = see(&summary) else {
         return (summary.upgrades.refused > 0).then(|| "refusals were overlooked".to_owned());
     };
     let right = match (kept, seen.law) {
@@ -722,7 +726,7 @@ fn enough_is_seen_on_a_noisy_network() {
             sheds_every: None,
         }
         .play();
-        let seen = attribution::see(&summary);
+        let seen = see(&summary);
         let law = seen.as_ref().map(|seen| seen.law.name());
         assert_eq!(law, Some(name), "{kept:?} {seen:?}");
     }
