@@ -71,7 +71,8 @@ pub(super) fn contradictions(
     add(Figure::Key, key);
     // With the wrong key all counts are of something else.
     if kind.is_none() && !keyed && countable(claim, trail) {
-        let too_many = let_in_too_many(claim, trail);
+        let anchor = seen.and_then(|seen| wrong_anchor(claim, seen));
+        let too_many = let_in_too_many(claim, trail, anchor.is_none());
         let early = || seen.and_then(|seen| refused_too_early(claim, seen, trail));
         let faster = || seen.and_then(|seen| let_in_faster(claim, seen));
         add(Figure::Quota, too_many.or_else(early).or_else(faster));
@@ -79,10 +80,7 @@ pub(super) fn contradictions(
             Figure::Window,
             seen.and_then(|seen| wrong_window(claim, seen)),
         );
-        add(
-            Figure::Anchor,
-            seen.and_then(|seen| wrong_anchor(claim, seen)),
-        );
+        add(Figure::Anchor, anchor);
     }
     found
 }
@@ -131,8 +129,8 @@ fn wrong_key(claim: &Limit, seen: Option<&Seen>, trail: &Trail) -> Option<String
     })
 }
 
-/// More were let in than it allows.
-fn let_in_too_many(claim: &Limit, trail: &Trail) -> Option<String> {
+/// More were let in than it allows. `anchored` says that its windows may begin where it claims.
+fn let_in_too_many(claim: &Limit, trail: &Trail, anchored: bool) -> Option<String> {
     let quota = u64::from(claim.law.quota());
     if let Law::Concurrency { .. } = claim.law {
         if claim.key.contains(&Key::Token) && trail.tokens() > 1 {
@@ -151,13 +149,7 @@ fn let_in_too_many(claim: &Limit, trail: &Trail) -> Option<String> {
         Law::TokenBucket { .. } | Law::SteppedBucket { .. } => burst + quota,
         Law::Concurrency { .. } => return None,
     };
-    let opened_by_the_first = matches!(
-        claim.law,
-        Law::FixedWindow {
-            anchor: Anchor::FirstRequest,
-            ..
-        }
-    );
+    let opened_by_the_first = anchored && claim.law.anchor() == Some(Anchor::FirstRequest);
     let queued = claim.queue.map_or(Duration::ZERO, |queue| queue.up_to);
     let counts = by_token(claim, trail);
     let worst = counts

@@ -2,9 +2,12 @@
 //! does too, so it is taken for a limit only where it falls as a limit's refusals do, and where the conversations that
 //! were open went on meanwhile.
 
+use std::time::Duration;
+
 use super::attribution::{Attempt, Bounds, No, Trail};
 use crate::forensics::{Cause, Explained};
 use crate::summary::{Close, Event, Moment};
+use crate::time::At;
 use crate::wire::ConnectError;
 
 /// Could this be a refusal?
@@ -40,9 +43,11 @@ pub(super) fn by_a_limit(moments: &[Moment], trail: &Trail) -> bool {
     if bounds.rule_a_cap_out() {
         let returned = span.returned > 0;
         let blocks = in_blocks(trail) && (returned || !trail.refuses_to_connect());
-        (blocks && span.went_on(moments, trail)) || evenly(trail)
+        (blocks && went_on(moments, trail, &trail.refused_stretches())) || evenly(trail)
     } else {
-        bounds.tight() && trail.followed_ends().is_some() && span.went_on(moments, trail)
+        // A place that is freed is taken at once: the ends lie between the stretches.
+        let throughout = [(span.first.sent, span.last.sent)];
+        bounds.tight() && trail.followed_ends().is_some() && went_on(moments, trail, &throughout)
     }
 }
 
@@ -82,24 +87,22 @@ impl<'a> Span<'a> {
             .count();
         died > 1 && died as f64 > ended as f64 * FEW
     }
+}
 
-    /// Conversations that were open when upgrades came to no answer ended as they should while that lasted: whoever
-    /// serves them was well.
-    fn went_on(&self, moments: &[Moment], trail: &Trail) -> bool {
-        let stretches = trail.refused_stretches();
-        let well = |moment: &&Moment| {
-            matches!(moment.event, Event::Closed(Close::Wanted))
-                && stretches
-                    .iter()
-                    .any(|(from, to)| moment.at > *from + trail.slack && moment.at < *to)
-        };
-        moments.iter().filter(well).count() >= FEWEST
-    }
+/// Conversations ended as they should in these stretches, in which upgrades came to no answer: whoever serves them was well.
+fn went_on(moments: &[Moment], trail: &Trail, stretches: &[(At, At)]) -> bool {
+    let well = |moment: &&Moment| {
+        matches!(moment.event, Event::Closed(Close::Wanted))
+            && stretches
+                .iter()
+                .any(|(from, to)| moment.at > *from + trail.slack && moment.at < *to)
+    };
+    moments.iter().filter(well).count() >= FEWEST
 }
 
 impl Trail {
     /// From the first to the last of each run of refusals.
-    fn refused_stretches(&self) -> Vec<(crate::time::At, crate::time::At)> {
+    fn refused_stretches(&self) -> Vec<(At, At)> {
         self.attempts
             .chunk_by(|one, next| one.admitted == next.admitted)
             .filter(|run| run.len() > 1 && !run[0].admitted)
@@ -159,10 +162,10 @@ fn evenly(trail: &Trail) -> bool {
 /// Fewer show no pattern.
 const FEWEST: usize = 3;
 /// A crash is noticed on all its connections within this.
-const AROUND: std::time::Duration = std::time::Duration::from_secs(1);
+const AROUND: Duration = Duration::from_secs(1);
 /// Of those that ended: so many die anyhow.
 const FEW: f64 = 0.05;
-/// In standard deviations: one such run in two hundred comes about by chance.
-const UNLIKELY: f64 = 2.6;
+/// In standard deviations: one such run in thirty thousand comes about by chance.
+const UNLIKELY: f64 = 4.0;
 const ENOUGH_GAPS: usize = 8;
 const EVEN: f64 = 0.4;

@@ -1,3 +1,4 @@
+mod cut;
 mod world;
 
 use proptest::prelude::*;
@@ -509,6 +510,44 @@ fn a_server_that_died_behind_its_gateway_is_no_limit() {
         )),
         "{:#?}",
         verdict.why
+    );
+}
+
+/// 20 in half a second, a pause, and 20 more, at a gateway that counts 10 in 2 s, refused ones too: anything from half a
+/// second to three may be the window.
+#[test]
+fn a_silence_that_several_windows_fit_shows_none() {
+    let mut recorder = Recorder::new(Vec::new());
+    let pause = |user: u32| u64::from(user / 20) * 3_000;
+    for user in 0..40_u32 {
+        let sent = At::from_millis(u64::from(user % 20) * 25 + pause(user));
+        let answered = sent + Duration::from_millis(2);
+        let is_let_in = user % 20 < 10;
+        record(&mut recorder, sent, user, What::Due);
+        upgraded(&mut recorder, sent, answered, user, is_let_in);
+        if is_let_in {
+            let how = Ended::Closed {
+                code: Some(1000),
+                first: Side::Us,
+            };
+            let end = answered + Duration::from_millis(5);
+            close(&mut recorder, end, answered, user, how);
+        } else {
+            ended(&mut recorder, answered, user, SessionOutcome::Refused);
+        }
+    }
+    let summary = recorder.finish(&Facts::default());
+    let seen = see(&summary).expect("refusals were seen");
+    let rate = SeenLaw::Rate {
+        quota: 10,
+        at_least: Duration::from_millis(250),
+    };
+    assert_eq!(seen.law, rate, "{:?}", seen.evidence);
+    let evidence = seen.evidence.join(" ");
+    assert!(!evidence.contains("That fits"), "{evidence}");
+    assert!(
+        evidence.contains("let in again between 0.5 s and 3 s after the first"),
+        "{evidence}"
     );
 }
 

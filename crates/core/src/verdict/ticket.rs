@@ -56,10 +56,14 @@ impl Findings<'_> {
         let upgrades = &self.summary.upgrades;
         let arrivals = &self.summary.arrivals;
         let over = facts.asked_over;
+        let begun = match facts.started_at.as_str() {
+            "" => "at an unknown moment",
+            at => at,
+        };
         let mut lines = vec![format!(
             "Run {} of Plimsoll, begun {}, {} long; the User-Agent of every request names it.",
             facts.run_id,
-            moment(self.summary, At::ZERO),
+            begun,
             window::seconds(facts.elapsed.since(At::ZERO)),
         )];
         if !facts.target.is_empty() {
@@ -82,7 +86,7 @@ impl Findings<'_> {
         ));
         let (from, to) = self.trail.refused_span();
         lines.push(format!(
-            "Refused from {} to {} ({}).",
+            "Refused from {} to {}, with {}.",
             moment(self.summary, from),
             moment(self.summary, to),
             self.trail.ways_in_words()

@@ -29,7 +29,10 @@ pub(super) fn rate(
     evidence: &mut Vec<String>,
 ) -> (SeenLaw, f64) {
     let stretches = Stretches::new(trail, first_refused);
-    if let Some(clock) = clock {
+    // Where each countdown ends another one or two are let in: that is no window's end, but a trickle.
+    let trickles =
+        |clock: &Clock| clock.ends.len() >= 3 && clock.quota(trail) < Some(stretches.quota / 4);
+    if let Some(clock) = clock.filter(|clock| !trickles(clock)) {
         return by_countdowns(trail, &stretches, clock, evidence);
     }
     if let Some(found) = stretches.trickle(evidence) {
@@ -367,9 +370,9 @@ impl Stretches {
                 at_least: self.lasted,
             };
             evidence.push(format!(
-                "Too few attempts came between to tell when they would have been let in again, so the window's length \
-                 was not shown: it is longer than {}.",
-                seconds(self.lasted)
+                "They were let in again between {} and {} after the first: which window that is, was not shown.",
+                seconds(least),
+                seconds(most)
             ));
             return Some((law, WINDOW_WITHOUT_A_CLOCK));
         };
