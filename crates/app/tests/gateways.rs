@@ -506,7 +506,12 @@ fn all_are_cut_when_idle_for_a_second(gateway: impl Fn() -> Option<Gateway>) {
     assert_eq!(told.count("/turns/answered"), 20);
     assert_eq!(told.count("/turns/never_reached"), 20);
     told.ends_with(3, "goals-missed");
-    assert_eq!(told.summary["attributions"], Value::from(vec!["gateway"]));
+    assert_eq!(
+        told.summary["attributions"],
+        Value::from(vec!["gateway"]),
+        "{}",
+        told.ran.out
+    );
     for request in logged {
         let age = request.ended - request.began;
         assert!(

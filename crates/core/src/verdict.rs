@@ -99,7 +99,7 @@ pub enum Kind {
 pub enum Attribution {
     Platform,
     Target,
-    /// Something between, that ends connections on which nobody speaks.
+    /// Something in front of the target that ends connections by a timer, of silence or of age.
     Gateway,
     Generator,
     /// The plan asked for it: its own pace.
@@ -352,7 +352,7 @@ impl<'a> Findings<'a> {
     }
 
     /// Sockets that the gateway shed or kicked, and upgrades that a limit `cut` off, are the platform's doing; sockets that
-    /// an idle timeout ended a gateway's, those that this machine lost its own, all others the target's.
+    /// a timer ended a gateway's, those that this machine lost its own, all others the target's.
     fn blame_for_ends(&self, ended: u64, cut: u64) -> Vec<Attribution> {
         let count = |causes: &[Cause]| -> u64 {
             let of_these = |group: &&Explained| causes.contains(&group.cause);
@@ -363,7 +363,7 @@ impl<'a> Findings<'a> {
                 .sum()
         };
         let platform = count(&[Cause::ShedByGateway, Cause::PolicyKick]) + cut;
-        let gateway = count(&[Cause::IdleTimeout]);
+        let gateway = count(&[Cause::IdleTimeout, Cause::MaxLifetime, Cause::StateLost]);
         let ours = count(&[Cause::ThisGenerator]);
         let all: Vec<_> = [
             (platform > 0, Attribution::Platform),
@@ -544,7 +544,13 @@ fn is_about_throttling(path: &Path) -> bool {
 
 /// The middle one of the silences before an idle timeout.
 fn idle_for(summary: &Summary, deaths: &forensics::Findings) -> Option<Duration> {
-    let by_idling = |group: &usize| deaths.groups[*group].cause == Cause::IdleTimeout;
+    let by_idling = |group: &usize| {
+        let Explained {
+            cause, candidates, ..
+        } = &deaths.groups[*group];
+        *cause == Cause::IdleTimeout
+            || *cause == Cause::MaxLifetime && candidates.contains(&Cause::IdleTimeout)
+    };
     let mut silences: Vec<_> = summary
         .autopsy
         .deaths

@@ -367,7 +367,7 @@ impl Findings<'_> {
                 )
             },
         );
-        let rate = safe_rate(quota, window.unwrap_or(at_least.max(LEAST_SILENCE)));
+        let rate = safe_rate(quota, window.unwrap_or_else(|| at_least.max(LEAST_SILENCE)));
         let takes = self.summary.arrivals.asked.saturating_sub(1) as f64 / rate;
         let per_minute = (rate * 60.0).floor().max(1.0);
         let what = format!(
