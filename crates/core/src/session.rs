@@ -2,10 +2,11 @@
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
 //! `pulse` notes when frames went in and out, `turn` has the rules of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the
-//! values of the texts' variables.
+//! values of the texts' variables, `trace` what `try` shows of it.
 
 mod pulse;
 mod replies;
+mod trace;
 mod turn;
 mod voice;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use self::pulse::Pulse;
 use self::replies::{Belongs, Replies};
+use self::trace::text_of;
 use self::turn::{Rules, Standing, Turn};
 use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
@@ -822,103 +824,11 @@ impl Session {
     const fn voice<'a>(&self, shared: &'a Shared) -> Voice<'a> {
         Voice::new(shared, self.who, self.row, self.said)
     }
-
-    /// What a frame is taken for, in the words of `try`, and the latency that it closes.
-    fn meaning(&self, now: At, heard: &Heard) -> (String, Option<Duration>) {
-        let pending = self.turn.as_deref();
-        let since_due = || pending.map(|turn| now.since(turn.due));
-        let answer = |turn: &Option<u32>, word: &str| match (turn, pending) {
-            (Some(turn), Some(pending)) if *turn != pending.number => ("late".to_owned(), None),
-            (_, None) => ("late".to_owned(), None),
-            (_, Some(pending)) if pending.first.is_none() => {
-                (format!("{word}, first frame"), since_due())
-            }
-            _ => (word.to_owned(), since_due()),
-        };
-        match heard {
-            Heard::Ready => ("ready".to_owned(), None),
-            Heard::Greeting { .. } => ("greeting".to_owned(), Some(now.since(self.opened))),
-            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
-                ("greeting".to_owned(), Some(now.since(self.opened)))
-            }
-            Heard::Reply { turn, .. } => answer(turn, "reply"),
-            Heard::Chunk { turn, .. } => answer(turn, "piece"),
-            Heard::Done { turn } => answer(turn, "end"),
-            Heard::Ack { .. } => ("echo".to_owned(), None),
-            Heard::Typing => ("typing".to_owned(), None),
-            Heard::Handoff => ("hand-off".to_owned(), None),
-            Heard::Refused { retry_after, .. } => {
-                let after = retry_after.map_or_else(String::new, |span| {
-                    format!(", retry after {}", span_text(span))
-                });
-                (format!("refused{after}"), None)
-            }
-            Heard::Over { why } => (format!("over: {why}"), None),
-            Heard::Answer(_) => ("keep-alive".to_owned(), None),
-            Heard::Error { text } => (format!("error: {text}"), None),
-            Heard::Unknown { why } => (format!("not understood: {why}"), None),
-        }
-    }
-}
-
-impl TurnOutcome {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Mismatched => "not the expected answer",
-            Self::Fallback => "an apology instead of an answer",
-            Self::TimedOut => "no complete answer in time",
-            Self::Throttled => "refused by a limit",
-            Self::Cut => "cut off before the answer was complete",
-        }
-    }
 }
 
 impl Context<'_> {
     fn sample(&mut self, at: At, who: Who, what: What) {
         self.out.samples.push_back(Sample { at, who, what });
-    }
-
-    fn trace(&mut self, at: At, conn: ConnId, event: impl FnOnce() -> TraceEvent) {
-        if let Some(traces) = &mut self.out.traces {
-            traces.push_back(Trace {
-                at,
-                conn,
-                event: event(),
-            });
-        }
-    }
-
-    fn missed(&mut self, at: At, conn: ConnId, what: impl FnOnce() -> String) {
-        self.trace(at, conn, || TraceEvent::Missed { what: what() });
-    }
-
-    fn received(
-        &mut self,
-        at: At,
-        conn: ConnId,
-        frame: Incoming<'_>,
-        meaning: &str,
-        span: Option<Duration>,
-    ) {
-        self.trace(at, conn, || {
-            let text = match frame {
-                Incoming::Text(text) => text.to_owned(),
-                Incoming::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
-            };
-            TraceEvent::Received {
-                text,
-                meaning: meaning.to_owned(),
-                span,
-            }
-        });
-    }
-}
-
-fn text_of(frame: &Outgoing) -> String {
-    match frame {
-        Outgoing::Text(text) => text.to_string(),
-        Outgoing::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
     }
 }
 
