@@ -363,7 +363,12 @@ impl<'a> Findings<'a> {
                 .sum()
         };
         let platform = count(&[Cause::ShedByGateway, Cause::PolicyKick]) + cut;
-        let gateway = count(&[Cause::IdleTimeout, Cause::MaxLifetime, Cause::StateLost]);
+        let gateway = self
+            .causes
+            .iter()
+            .filter(|group| by_a_timer(group))
+            .map(|group| group.count)
+            .sum::<u64>();
         let ours = count(&[Cause::ThisGenerator]);
         let all: Vec<_> = [
             (platform > 0, Attribution::Platform),
@@ -542,14 +547,24 @@ fn is_about_throttling(path: &Path) -> bool {
     )
 }
 
+/// Ended by a timer of something in front of the target, of whichever kind.
+fn by_a_timer(group: &Explained) -> bool {
+    const TIMERS: [Cause; 3] = [Cause::IdleTimeout, Cause::MaxLifetime, Cause::StateLost];
+    let is_timer = |cause: &Cause| TIMERS.contains(cause);
+    match group.cause {
+        Cause::Undetermined => {
+            !group.candidates.is_empty() && group.candidates.iter().all(is_timer)
+        }
+        cause => is_timer(&cause),
+    }
+}
+
 /// The middle one of the silences before an idle timeout.
 fn idle_for(summary: &Summary, deaths: &forensics::Findings) -> Option<Duration> {
     let by_idling = |group: &usize| {
-        let Explained {
-            cause, candidates, ..
-        } = &deaths.groups[*group];
-        *cause == Cause::IdleTimeout
-            || *cause == Cause::MaxLifetime && candidates.contains(&Cause::IdleTimeout)
+        let group = &deaths.groups[*group];
+        let may_be = group.candidates.contains(&Cause::IdleTimeout);
+        group.cause == Cause::IdleTimeout || may_be && by_a_timer(group)
     };
     let mut silences: Vec<_> = summary
         .autopsy

@@ -243,8 +243,8 @@ const SINGAPORE: Case = Case {
 
 /// Long enough for several windows.
 const LONG: Case = Case {
-    users: 2_000,
-    ramp_up_s: 240,
+    users: 1_250,
+    ramp_up_s: 150,
     talk_s: 20,
     ..SINGAPORE
 };

@@ -141,6 +141,13 @@ fn evenly(trail: &Trail) -> bool {
         .iter()
         .skip_while(|attempt| attempt.admitted)
         .collect();
+    // One of several servers that is down fails every n-th, from the first on; a meter has a burst before.
+    let burst = trail.attempts.len() - behind.len();
+    let runs = behind.chunk_by(|one, next| one.admitted == next.admitted);
+    let longest = runs.filter(|run| run[0].admitted).map(<[_]>::len).max();
+    if longest.is_none_or(|longest| burst < longest * CLEARLY_LONGER) {
+        return false;
+    }
     let let_in = behind.iter().filter(|attempt| attempt.admitted).count();
     let rarer = let_in * 2 <= behind.len();
     let places: Vec<_> = behind
@@ -167,5 +174,6 @@ const AROUND: Duration = Duration::from_secs(1);
 const FEW: f64 = 0.05;
 /// In standard deviations: one such run in thirty thousand comes about by chance.
 const UNLIKELY: f64 = 4.0;
+const CLEARLY_LONGER: usize = 3;
 const ENOUGH_GAPS: usize = 8;
 const EVEN: f64 = 0.4;

@@ -133,6 +133,11 @@ fn a_target_in_trouble_is_no_limit() {
             check(&cut(drops, None), None);
         }
     }
+    // One of its servers is down, and they take turns.
+    for servers in [2, 3, 4, 10] {
+        let turns = |user: u32, _: f64, _: usize| (user % servers == servers - 1).then_some(Reset);
+        check(&cut(turns, None), None);
+    }
     // Two of two hundred.
     check(
         &cut(|user, _, _| (user % 97 == 5).then_some(Reset), None),
