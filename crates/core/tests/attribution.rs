@@ -143,6 +143,30 @@ fn limits_that_cut_upgrades_off_are_recognised() {
     }
 }
 
+/// What a conversation took from an answer as secret is in no wrong answer that is kept.
+#[test]
+fn wrong_answers_are_kept_without_captured_secrets() {
+    let plan = read(&[
+        ("load.users", "3"),
+        (
+            "conversation",
+            "[{say: hello, capture: {word: {regex: 'Which (order is it)', secret: true}}}, \
+             {say: hello, expect: {contains: tomatoes}}, \
+             {say: hello, expect: {contains: tomatoes}, capture: {again: {regex: 'Hello', secret: true}}}]",
+        ),
+    ]);
+    let played = play(&plan, &plan.platform, &Network::default());
+    let wrong = played.summary(&plan).turns.wrong_answers;
+    let texts: Vec<_> = wrong.iter().map(|wrong| wrong.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "Hello! Which [redacted] about?",
+            "[redacted: an answer with a secret]"
+        ]
+    );
+}
+
 /// Nobody is let in again by a limit that counts refused attempts too, while somebody keeps trying.
 #[test]
 fn the_way_out_of_a_limit_that_charges_refused_attempts_is_silence_and_then_a_pace() {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limit::Anchor;
 use crate::sample::{SessionOutcome, Turn, TurnOutcome, Upgrade, Upgraded, What};
+use crate::script::Labels;
 use crate::summary::contract::Document;
 use crate::summary::{Facts, Recorder};
 use crate::time::At;
@@ -199,7 +200,7 @@ fn a_gate_that_was_shut_all_along_shows_nothing_but_that() {
 
 #[test]
 fn deaths_far_from_refusals_stay_undetermined() {
-    let mut recorder = Recorder::new(Vec::new());
+    let mut recorder = Recorder::new(Labels::default());
     for user in 0..10 {
         let at = At::from_secs(u64::from(user));
         record(&mut recorder, at, user, What::Due);
@@ -277,7 +278,10 @@ fn a_throttled_run_passes_only_where_the_goals_say_so() {
 
 /// Ten upgrades, released when due plus `hold` and sent `late` after that; with as many turns of 500 ms.
 fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
-    let mut recorder = Recorder::new(vec!["hello".to_owned()]);
+    let mut recorder = Recorder::new(Labels {
+        turns: vec!["hello".to_owned()],
+        ..Labels::default()
+    });
     for user in 0..10 {
         let planned = At::from_secs(u64::from(user));
         let released = planned + hold;
@@ -297,6 +301,7 @@ fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
             let turn = Turn {
                 label: 0,
                 due: upgrade.ended,
+                released: upgrade.ended,
                 sent: upgrade.ended,
                 first: upgrade.ended + Duration::from_millis(500),
                 last: upgrade.ended + Duration::from_millis(500),
@@ -449,7 +454,7 @@ fn a_status_that_names_no_limit_is_the_target_s_doing() {
 fn deaths_and_refusals(died: u32, within_ms: u64, status: u16) -> Summary {
     let at = |user: u32| At::from_millis(u64::from(user) * 100);
     let answer = Duration::from_millis(2);
-    let mut recorder = Recorder::new(Vec::new());
+    let mut recorder = Recorder::new(Labels::default());
     for user in 0..40 {
         record(&mut recorder, at(user), user, What::Due);
         let outcome = match user {
@@ -518,7 +523,7 @@ fn a_server_that_died_behind_its_gateway_is_no_limit() {
 /// second to three may be the window.
 #[test]
 fn a_silence_that_several_windows_fit_shows_none() {
-    let mut recorder = Recorder::new(Vec::new());
+    let mut recorder = Recorder::new(Labels::default());
     let pause = |user: u32| u64::from(user / 20) * 3_000;
     for user in 0..40_u32 {
         let sent = At::from_millis(u64::from(user % 20) * 25 + pause(user));
@@ -575,7 +580,7 @@ fn the_rate_of_a_meter_that_saves_nothing_up_is_told_within_bounds() {
 /// nginx's limit_req of 10 a second with a burst of 10 and without nodelay, and an attempt every 45 ms.
 #[test]
 fn a_queue_before_a_rate_is_told_and_not_taken_for_a_cap() {
-    let mut recorder = Recorder::new(Vec::new());
+    let mut recorder = Recorder::new(Labels::default());
     // The moment at which the next one may go.
     let mut free_ms = 0;
     for user in 0..40 {

@@ -8,7 +8,7 @@ use crate::wire::ConnectError;
 /// 200 users, ten a second, who talk for six seconds. `no` says how user n's upgrade at that second fails, if it does,
 /// given how many are open; at `crash` all that are open die.
 fn cut(mut no: impl FnMut(u32, f64, usize) -> Option<ConnectError>, crash: Option<f64>) -> Summary {
-    let mut recorder = Recorder::new(Vec::new());
+    let mut recorder = Recorder::new(Labels::default());
     let mut open: Vec<(At, At, u32)> = Vec::new();
     let crash = crash.map(At::from_secs_f64);
     for user in 0..200_u32 {
