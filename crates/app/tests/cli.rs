@@ -115,7 +115,8 @@ fn goals_missed_by_the_target_end_with_3() {
     ])
     .ends_with(3)
     .says("GOALS MISSED")
-    .says("missed  turns.mismatched == 0   (was 5)");
+    .says("missed  turns.mismatched == 0   (was 5)")
+    .says("wrong answer  order: \"Your order has left the warehouse.");
 }
 
 #[test]
@@ -125,11 +126,26 @@ fn a_platform_that_refuses_ends_with_4() {
         .replace("  - greeting: {within: 5s}\n", "")
         .replace("contains: order}}", "contains: order}}\n  - think: 1s");
     let plans = folder(&[("plan.yaml", &plan), ("gate.yaml", GATE)]);
-    run(["run", &path(&plans, "plan.yaml"), "--pace", "off"])
+    let (ticket, summary) = (path(&plans, "ticket.txt"), path(&plans, "summary.json"));
+    let plan = path(&plans, "plan.yaml");
+    run(["run", &plan, "--pace", "off"])
         .ends_with(4)
         .says("Target: built-in emulator (gate)")
         .says("PLATFORM LIMITED")
-        .says("2 refused (429: 2)");
+        .says("2 refused (429: 2)")
+        .says("with --ticket FILE");
+    let files = ["--ticket", &ticket, "--summary", &summary];
+    run(["run", &plan, "--pace", "off"].into_iter().chain(files))
+        .ends_with(4)
+        .says(&format!("summary written to {summary}"))
+        .says(&format!("ticket written to {ticket}"));
+    let text = std::fs::read_to_string(&ticket).unwrap();
+    assert!(text.contains("3 let in, 2 refused by the limit"), "{text}");
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(&summary).unwrap()).unwrap();
+    assert_eq!(summary["limits"][0]["ticket"], text.trim_end());
+    run(["run", &plan, "--ticket", &path(&plans, "no/ticket.txt")])
+        .ends_with(2)
+        .complains("--ticket");
     run([
         "try",
         &path(&plans, "plan.yaml"),

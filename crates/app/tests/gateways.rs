@@ -277,7 +277,23 @@ fn haproxy_rejects_connections_before_any_answer() {
     let causes = &told.summary["upgrades"]["causes"];
     assert_eq!(causes[0]["cause"], "cut-before-answer", "{causes:#}");
     assert_eq!(causes[0]["count"], rejected, "{causes:#}");
+    // Nothing was open meanwhile: a target that is down looks the same.
     told.ends_with(3, "goals-missed");
+}
+
+#[test]
+fn haproxy_that_rejects_while_others_talk_is_seen_as_a_limit() {
+    let Some(server) = node() else { return };
+    let words = ["--say", "hello", "--say", "bye", "--think", "600ms"];
+    let Some((told, _)) = through(|| haproxy(&server, REJECT, ""), &words, 40, 1_800) else {
+        return;
+    };
+    assert_eq!(told.count("/upgrades/accepted"), 10);
+    told.ends_with(4, "platform-limited");
+    let seen = told.seen();
+    assert_eq!((&seen["law"], &seen["quota"]), (&"rate".into(), &10.into()));
+    let sure = seen["confidence"].as_f64();
+    assert!(sure < Some(0.9), "a reset names no limit: {seen:#}");
 }
 
 #[test]
@@ -448,6 +464,12 @@ fn all_are_cut_when_idle_for_a_second(gateway: impl Fn() -> Option<Gateway>) {
     assert_eq!(told.count("/turns/answered"), 20);
     assert_eq!(told.count("/turns/never_reached"), 20);
     told.ends_with(3, "goals-missed");
+    assert_eq!(
+        told.summary["attributions"],
+        Value::from(vec!["gateway"]),
+        "{}",
+        told.ran.out
+    );
     for request in logged {
         let age = request.ended - request.began;
         assert!(

@@ -268,6 +268,22 @@ pub enum Failure {
     Handoff,
 }
 
+/// An answer that was not the expected one, kept for the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongAnswer {
+    pub at: At,
+    pub who: Who,
+    /// Of the turn: an index into the plan's turn names.
+    pub label: u16,
+    /// Its beginning.
+    pub text: String,
+}
+
+impl WrongAnswer {
+    /// What is kept of one, in bytes: more than is ever shown, so that secrets in what is shown are whole.
+    pub const LONGEST: usize = 4_096;
+}
+
 /// What a refusal said, kept for the attribution and the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {

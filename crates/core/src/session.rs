@@ -29,10 +29,10 @@ use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
-use crate::plan::{Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
+use crate::plan::{Capture, Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
-    TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who,
+    TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who, WrongAnswer,
 };
 use crate::schedule::Schedule;
 use crate::script::{self, Op, Say, Script};
@@ -183,6 +183,7 @@ pub(crate) struct Output {
     pub(crate) orders: VecDeque<(ConnId, Order)>,
     pub(crate) samples: VecDeque<Sample>,
     pub(crate) evidence: VecDeque<Evidence>,
+    pub(crate) wrong: VecDeque<WrongAnswer>,
     pub(crate) traces: Option<VecDeque<Trace>>,
     /// A miss that ends the whole run.
     pub(crate) abort: bool,
@@ -861,7 +862,36 @@ impl Session {
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
+        if matches!(outcome, TurnOutcome::Mismatched | TurnOutcome::Fallback) {
+            cx.out.wrong.push_back(WrongAnswer {
+                at: now,
+                who: self.who,
+                label: say.label,
+                text: self.without_secrets(turn.beginning(WrongAnswer::LONGEST), say, cx.shared),
+            });
+        }
         Some((turn.number, say.on_miss))
+    }
+
+    /// The text without what this conversation took from answers as secret. One that a secret is yet to be taken from is
+    /// not shown at all.
+    fn without_secrets(&self, mut text: String, say: &Say, shared: &Shared) -> String {
+        let is_secret = |variable: usize| {
+            let captured = shared.plan.captured.get(variable);
+            captured.is_some_and(|captured| captured.secret)
+        };
+        let takes_one = |capture: &Capture| is_secret(capture.variable);
+        if say.captures.iter().any(takes_one) {
+            return "[redacted: an answer with a secret]".to_owned();
+        }
+        for (variable, value) in self.captured().iter().enumerate() {
+            if let Some(value) = value.as_deref().filter(|value| !value.is_empty())
+                && is_secret(variable)
+            {
+                text = text.replace(value, "[redacted]");
+            }
+        }
+        text
     }
 
     fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {
