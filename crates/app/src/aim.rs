@@ -1,7 +1,7 @@
 //! From a plan's target to an address: starts the emulator where that is the target. Whether an address may be loaded is
 //! the dialer's to judge, which sees what its name resolves to.
 
-use plimsoll_core::plan::{Permission, Plan, Target};
+use plimsoll_core::plan::{Permission, Plan, Proxy, Target};
 use plimsoll_core::profile::Endpoint;
 use url::{Host, Url};
 
@@ -9,12 +9,14 @@ use crate::child::Emulator;
 use crate::console::{Console, WARN, clean, paint};
 use crate::exit::Failure;
 use crate::input::Input;
+use crate::proxy::Chosen;
 
 /// An address to load.
 pub(crate) struct Aim {
     pub(crate) url: Url,
     /// On this machine: the target then competes for its cores.
     pub(crate) is_local: bool,
+    pub(crate) proxy: Option<Proxy>,
     /// As the summary names it.
     pub(crate) name: String,
     /// Lives as long as the run.
@@ -24,16 +26,20 @@ pub(crate) struct Aim {
 /// Finds the address, and says what the run will be: the first line of every run.
 pub(crate) fn take(input: &Input, say: impl Fn(&str)) -> Result<Aim, Failure> {
     let plan = &input.plan;
+    let chosen = input.proxy.as_ref().map_err(Failure::input)?.as_ref();
+    let proxy = chosen.map(|chosen| chosen.proxy.clone());
+    let way = chosen.map_or_else(String::new, way_text);
     match &plan.target {
         Target::Emulator => {
             let emulator = Emulator::start(plan, input.profile_file.as_deref())?;
             say(&format!(
-                "Target: built-in emulator ({}); no bot of yours was tested.",
+                "Target: built-in emulator ({}){way}; no bot of yours was tested.",
                 clean(&plan.platform.name)
             ));
             Ok(Aim {
                 url: address_of(&emulator.base, plan)?,
                 is_local: true,
+                proxy,
                 name: "emulator".to_owned(),
                 emulator: Some(emulator),
             })
@@ -45,13 +51,14 @@ pub(crate) fn take(input: &Input, say: impl Fn(&str)) -> Result<Aim, Failure> {
                 .as_ref()
                 .map_or_else(String::new, permission_text);
             say(&format!(
-                "Target: {}{}{permission}",
+                "Target: {}{}{way}{permission}",
                 shown(url),
                 if is_local { " (this machine)" } else { "" }
             ));
             Ok(Aim {
                 url: url.clone(),
                 is_local,
+                proxy,
                 name: shown(url),
                 emulator: None,
             })
@@ -108,6 +115,16 @@ fn is_this_machine(url: &Url) -> bool {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         None => false,
     }
+}
+
+fn way_text(chosen: &Chosen) -> String {
+    let from = chosen
+        .from
+        .map_or_else(String::new, |name| format!(" ({name})"));
+    format!(
+        ", through the proxy {}{from}",
+        clean(&chosen.proxy.to_string())
+    )
 }
 
 fn permission_text(permission: &Permission) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plimsoll_core::document::suggestion;
 use plimsoll_core::document::values::Span;
-use plimsoll_core::plan::Permission;
+use plimsoll_core::plan::{Permission, Proxy};
 use plimsoll_core::profile::{Api, Profile};
 use plimsoll_core::reading::measured::{Measured, Row, Standing, measured};
 use plimsoll_core::reading::{Client, Reading, Wanted};
@@ -18,7 +18,7 @@ use url::Url;
 use crate::args::Limits;
 use crate::console::{Console, Secrets, clean};
 use crate::exit::{Ending, Failure};
-use crate::{input, try_one};
+use crate::{input, proxy, try_one};
 
 pub(crate) fn limits(args: &Limits) -> Result<Ending, Failure> {
     let profile = input::profile(&args.platform)?;
@@ -46,6 +46,7 @@ pub(crate) fn limits(args: &Limits) -> Result<Ending, Failure> {
             insecure: false,
         },
         permission: hosts.permission.clone(),
+        proxy: proxy(args, &hosts.api)?,
         patience: PATIENCE,
     };
     let mut reading = Reading::new(client, wanted);
@@ -137,6 +138,13 @@ fn hosts(args: &Limits, profile: &Profile, api: &Api) -> Result<Hosts, Failure> 
         place: format!("{} in {region}", profile.name),
         tag: region.to_owned(),
     })
+}
+
+fn proxy(args: &Limits, api: &str) -> Result<Option<Proxy>, Failure> {
+    let choice = args.proxy.as_deref().map(proxy::typed).transpose()?;
+    let api = Url::parse(api).map_err(Failure::input)?;
+    let chosen = proxy::to(&api, &choice.unwrap_or_default(), &proxy::variable);
+    Ok(chosen.map_err(Failure::input)?.map(|chosen| chosen.proxy))
 }
 
 fn wanted(args: &Limits, api: &Api, hosts: &Hosts) -> Result<Wanted, Failure> {

@@ -97,6 +97,7 @@ impl Started {
                 insecure: over.insecure,
             },
             permission: self.plan.permission.clone(),
+            proxy: self.aim.proxy.clone(),
             run_id: self.run_id.clone(),
             shards: plimsoll_net::default_shards(self.aim.is_local),
             connect_timeout: CONNECT_TIMEOUT,

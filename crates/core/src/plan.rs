@@ -2,12 +2,14 @@
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod file;
+pub mod route;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
+pub use route::{Proxy, ProxyChoice, Route};
 use url::{Position, Url};
 
 use crate::dialect::Dialect;
@@ -27,6 +29,7 @@ pub struct Plan {
     /// The endpoint's, unless the plan declares its own.
     pub dialect: Arc<dyn Dialect>,
     pub target: Target,
+    pub route: Route,
     /// Sent with every upgrade, names in lower case. Values may be secrets.
     pub headers: Vec<(String, Text)>,
     /// Never empty.

@@ -3,13 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use plimsoll_core::plan::Permission;
+use plimsoll_core::plan::{Permission, Proxy};
 use plimsoll_core::wire::{ConnectError, UpgradeTimes};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::{Clock, epoch_millis};
+use crate::proxy::tunnel;
 
 /// Why an attempt came to nothing: the name that is counted, and a sentence about this one.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub(crate) struct Dialer {
     host: String,
     port: u16,
     permission: Option<Permission>,
+    proxy: Option<Proxy>,
     found: RefCell<Found>,
     /// The address that answered last: a name with two addresses, one of them dead, is not tried twice by everybody.
     preferred: Cell<usize>,
@@ -45,11 +48,17 @@ struct Found {
 
 impl Dialer {
     /// `host` as in a URL, without the brackets of an IPv6 address.
-    pub(crate) fn new(host: String, port: u16, permission: Option<Permission>) -> Self {
+    pub(crate) fn new(
+        host: String,
+        port: u16,
+        permission: Option<Permission>,
+        proxy: Option<Proxy>,
+    ) -> Self {
         Self {
             host,
             port,
             permission,
+            proxy,
             found: RefCell::default(),
             preferred: Cell::new(0),
         }
@@ -59,9 +68,31 @@ impl Dialer {
         &self.host
     }
 
+    /// Whose address is dialed: the proxy's, where there is one.
+    fn next_hop(&self) -> (&str, u16) {
+        match &self.proxy {
+            Some(proxy) => (&proxy.host, proxy.port),
+            None => (&self.host, self.port),
+        }
+    }
+
+    /// Is it certain that these addresses lead to this machine or a private network? What a name is behind a proxy is
+    /// not seen from here.
+    pub(crate) fn stays_near(&self, addresses: &[SocketAddr]) -> bool {
+        addresses.iter().all(|address| self.may_dial(address.ip()))
+    }
+
+    /// Without a permission.
+    fn may_dial(&self, address: IpAddr) -> bool {
+        is_near(address) && (self.proxy.is_none() || is_near_by_name(&self.host))
+    }
+
     /// The addresses that it may go to now, best first.
     pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
-        let mut found = self.resolve().await?;
+        let mut found = self
+            .resolve()
+            .await
+            .map_err(|failure| self.blamed(failure))?;
         // Judged each time, also when the name was resolved earlier: a permission ends.
         let permitted = self
             .permission
@@ -70,36 +101,78 @@ impl Dialer {
         let (shift, all) = (self.preferred.get(), found.len());
         found.rotate_left(shift.min(all.saturating_sub(1)));
         let refused = found.first().map(|address| address.ip().to_canonical());
-        found.retain(|address| permitted || is_near(address.ip()));
+        found.retain(|address| permitted || self.may_dial(address.ip()));
         if found.is_empty() {
-            let address = refused.map(|ip| ip.to_string());
-            let address = address.filter(|address| *address != self.host);
-            let address = address.map_or_else(String::new, |address| format!(" ({address})"));
             return Err(Failure::new(
                 ConnectError::NotPermitted,
-                format!(
-                    "{}{address} is neither this machine nor a private address, and no permission holds for it now",
-                    self.host
-                ),
+                self.why_not(refused),
             ));
         }
         Ok(found)
     }
 
-    /// Opens a TCP connection to the first address that answers.
+    fn why_not(&self, refused: Option<IpAddr>) -> String {
+        let host = &self.host;
+        match &self.proxy {
+            Some(proxy) if refused.is_some_and(|ip| !is_near(ip)) => format!(
+                "the proxy {proxy} is neither on this machine nor at a private address, and no permission holds for \
+                 {host} now"
+            ),
+            Some(proxy) if host.parse::<IpAddr>().is_err() => format!(
+                "where the proxy {proxy} finds {host} is not seen from here, and no permission holds for it now"
+            ),
+            _ => {
+                let address = refused.filter(|_| self.proxy.is_none());
+                let address = address.map(|ip| ip.to_string());
+                let address = address.filter(|address| address != host);
+                let address = address.map_or_else(String::new, |address| format!(" ({address})"));
+                format!(
+                    "{host}{address} is neither this machine nor a private address, and no permission holds for it now"
+                )
+            }
+        }
+    }
+
+    /// Opens a TCP connection to the first address that answers, and a tunnel where that is a proxy's.
     pub(crate) async fn dial(
         &self,
         clock: Clock,
-        patience: Duration,
+        deadline: Instant,
         times: &mut UpgradeTimes,
     ) -> Result<TcpStream, Failure> {
-        let addresses = self.addresses().await?;
+        let Ok(addresses) = timeout_at(deadline, self.addresses()).await else {
+            let (host, _) = self.next_hop();
+            return Err(self.blamed(Failure::new(
+                ConnectError::TimedOut,
+                format!("`{host}` did not resolve in time"),
+            )));
+        };
+        let addresses = addresses?;
         times.connect = clock.now();
         times.ready = times.connect;
-        let share = patience / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        let connected = self.connect(&addresses, deadline).await;
+        let tcp = connected.map_err(|failure| self.blamed(failure))?;
+        match &self.proxy {
+            None => Ok(tcp),
+            Some(proxy) => tunnel(proxy, &self.host, self.port, tcp, deadline).await,
+        }
+    }
+
+    /// In order, none of them at the cost of those behind it.
+    async fn connect(
+        &self,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<TcpStream, Failure> {
         let mut last = None;
         for (n, address) in addresses.iter().enumerate() {
-            match tokio::time::timeout(share, connect(*address)).await {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let others = u32::try_from(addresses.len() - n).unwrap_or(u32::MAX);
+            let share = match others {
+                1 => left,
+                _ => (left / others).min(LONGEST_TRY),
+            };
+            match timeout(share, connect(*address)).await {
                 Ok(Ok(tcp)) => {
                     self.preferred
                         .set((self.preferred.get() + n) % addresses.len());
@@ -109,7 +182,7 @@ impl Dialer {
                 Err(_) => {
                     last = Some(Failure::new(
                         ConnectError::TimedOut,
-                        format!("{address} did not answer within {share:?}"),
+                        format!("{address} did not answer in time"),
                     ));
                 }
             }
@@ -121,9 +194,21 @@ impl Dialer {
         Err(last.unwrap_or_else(|| Failure::new(ConnectError::Resolve, "no address")))
     }
 
+    /// A proxy that cannot be reached says nothing about the target.
+    fn blamed(&self, failure: Failure) -> Failure {
+        match (&self.proxy, failure.error) {
+            (None, _) | (_, ConnectError::Local | ConnectError::NotPermitted) => failure,
+            (Some(proxy), _) => Failure::new(
+                ConnectError::Proxy,
+                format!("the proxy {proxy} cannot be reached: {}", failure.detail),
+            ),
+        }
+    }
+
     async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
-        if let Ok(ip) = self.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, self.port)]);
+        let (host, port) = self.next_hop();
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
         }
         {
             let found = self.found.borrow();
@@ -131,19 +216,19 @@ impl Dialer {
                 return Ok(found.addresses.clone());
             }
         }
-        let addresses: Vec<_> = tokio::net::lookup_host((self.host.as_str(), self.port))
+        let addresses: Vec<_> = tokio::net::lookup_host((host, port))
             .await
             .map_err(|error| {
                 Failure::new(
                     ConnectError::Resolve,
-                    format!("`{}` does not resolve: {error}", self.host),
+                    format!("`{host}` does not resolve: {error}"),
                 )
             })?
             .collect();
         if addresses.is_empty() {
             return Err(Failure::new(
                 ConnectError::Resolve,
-                format!("`{}` has no address", self.host),
+                format!("`{host}` has no address"),
             ));
         }
         let mut found = self.found.borrow_mut();
@@ -238,6 +323,14 @@ pub(crate) fn is_near(address: IpAddr) -> bool {
     }
 }
 
+/// As far as the host's own text shows it, wherever it is resolved.
+fn is_near_by_name(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => is_near(ip),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
 /// Does the permission hold for this host at this moment?
 pub(crate) fn covers(permission: &Permission, host: &str, epoch_millis: i64) -> bool {
     let named = permission.hosts.is_empty()
@@ -266,12 +359,18 @@ pub(crate) fn covers(permission: &Permission, host: &str, epoch_millis: i64) -> 
 /// How long an answer of the resolver is used: shorter than any sensible change of an address takes to spread, long
 /// enough that a ramp-up does not become a load test of the resolver.
 const FRESH: Duration = Duration::from_secs(10);
+/// For an address that is not the last: time for a lost SYN and its first two repetitions, after 1 s and 3 s.
+const LONGEST_TRY: Duration = Duration::from_millis(3_500);
 /// Last octets of the loopback addresses to connect from when 127.0.0.1 has no port left.
 const SPARE_SOURCES: std::ops::RangeInclusive<u8> = 2..=9;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn in_secs(seconds: u64) -> Instant {
+        Instant::now() + Duration::from_secs(seconds)
+    }
 
     #[test]
     fn near_is_this_machine_and_private_networks() {
@@ -343,10 +442,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_public_address_needs_a_permission() {
-        let dialer = Dialer::new("192.0.2.1".into(), 443, None);
+        let dialer = Dialer::new("192.0.2.1".into(), 443, None, None);
         let mut times = UpgradeTimes::default();
         let refused = dialer
-            .dial(Clock::start(), Duration::from_secs(1), &mut times)
+            .dial(Clock::start(), in_secs(1), &mut times)
             .await
             .unwrap_err();
         assert_eq!(refused.error, ConnectError::NotPermitted);
@@ -357,7 +456,7 @@ mod tests {
     async fn a_second_address_is_tried_when_the_first_refuses_and_remembered() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let dialer = Dialer::new("two.test".into(), port, None);
+        let dialer = Dialer::new("two.test".into(), port, None, None);
         *dialer.found.borrow_mut() = Found {
             // Nothing listens on the first.
             addresses: vec![
@@ -368,7 +467,7 @@ mod tests {
         };
         let mut times = UpgradeTimes::default();
         let tcp = dialer
-            .dial(Clock::start(), Duration::from_secs(5), &mut times)
+            .dial(Clock::start(), in_secs(5), &mut times)
             .await
             .unwrap();
         assert_eq!(tcp.peer_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
@@ -382,10 +481,10 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let dialer = Dialer::new("127.0.0.1".into(), port, None);
+        let dialer = Dialer::new("127.0.0.1".into(), port, None, None);
         let mut times = UpgradeTimes::default();
         let failure = dialer
-            .dial(Clock::start(), Duration::from_secs(5), &mut times)
+            .dial(Clock::start(), in_secs(5), &mut times)
             .await
             .unwrap_err();
         assert_eq!(failure.error, ConnectError::Refused);

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use plimsoll_core::plan::Permission;
+use plimsoll_core::plan::{Permission, Proxy};
 use plimsoll_core::reading::{Ask, Reading, Step, Trouble};
 use plimsoll_core::time::At;
 use plimsoll_core::wire::{Answer, ConnectError, UpgradeTimes};
@@ -29,6 +29,7 @@ pub struct HttpOptions {
     pub tls: ClientTls,
     /// The public hosts that it may go to.
     pub permission: Option<Permission>,
+    pub proxy: Option<Proxy>,
     /// For one request, from the socket call to the end of the answer.
     pub patience: Duration,
 }
@@ -109,7 +110,12 @@ async fn fetch(ask: &Ask, options: &HttpOptions, clock: Clock) -> Result<Answer,
         }
     };
     let port = url.port_or_known_default().unwrap_or(443);
-    let dialer = Dialer::new(host.clone(), port, options.permission.clone());
+    let dialer = Dialer::new(
+        host.clone(),
+        port,
+        options.permission.clone(),
+        options.proxy.clone(),
+    );
     let deadline = Instant::now() + options.patience;
     let slow = |_| at(format!("no answer within {:?}", options.patience));
     let mut times = UpgradeTimes {
@@ -117,13 +123,15 @@ async fn fetch(ask: &Ask, options: &HttpOptions, clock: Clock) -> Result<Answer,
         ready: At::ZERO,
         end: At::ZERO,
     };
-    let tcp = timeout_at(deadline, dialer.dial(clock, options.patience, &mut times))
+    let tcp = dialer
+        .dial(clock, deadline, &mut times)
         .await
-        .map_err(slow)?
         .map_err(|failure| sorted(failure, &host))?;
-    let is_here = tcp
-        .peer_addr()
-        .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+    // A proxy on this machine leads elsewhere.
+    let is_here = options.proxy.is_none()
+        && tcp
+            .peer_addr()
+            .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
     let stream = match &connector {
         Some(connector) => timeout_at(deadline, connector.connect(tcp))
             .await
@@ -264,6 +272,7 @@ mod tests {
         let options = HttpOptions {
             tls: ClientTls::default(),
             permission: None,
+            proxy: None,
             patience: Duration::from_millis(500),
         };
         read_limits(&mut Reading::new(client, wanted), &options, |_| ()).unwrap_err()

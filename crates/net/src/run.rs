@@ -9,7 +9,7 @@ use std::time::Duration;
 use plimsoll_core::admission::Admission;
 use plimsoll_core::draw::Draw;
 use plimsoll_core::fleet::{Fleet, Stripe, Trace};
-use plimsoll_core::plan::{Permission, Plan};
+use plimsoll_core::plan::{Permission, Plan, Proxy};
 use plimsoll_core::profile::file::owner_of;
 use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::script;
@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::clock::{Clock, epoch_millis};
 use crate::connection::Masks;
-use crate::dial::{Dialer, Failure, covers, is_near};
+use crate::dial::{Dialer, Failure, covers};
 use crate::shard::{self, Gate, Parts, Report, Stage, locked};
 use crate::target::Target;
 use crate::tls::{ClientTls, Connector, TlsError};
@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub tls: ClientTls,
     /// In place of the plan's.
     pub permission: Option<Permission>,
+    /// On the way to the target; whether it comes from the plan or the environment has been settled.
+    pub proxy: Option<Proxy>,
     pub run_id: String,
     /// Threads; at least 1.
     pub shards: usize,
@@ -154,6 +156,8 @@ pub struct Finished {
 pub enum RunError {
     #[error("{0}; check the spelling of the target's host")]
     Resolve(String),
+    #[error("{0}; check the spelling of the proxy's host, or go without it: --proxy none")]
+    Proxy(String),
     #[error(
         "{reason}. {policy}Add a `permission` block to the plan, or `--permission TICKET`, once its owner has agreed"
     )]
@@ -297,7 +301,12 @@ fn prepare(
         .transpose()?;
     let permission = options.permission.as_ref().or(plan.permission.as_ref());
     heed_owner(plan, &host, permission)?;
-    let dialer = Dialer::new(host.clone(), port, permission.cloned());
+    let dialer = Dialer::new(
+        host.clone(),
+        port,
+        permission.cloned(),
+        options.proxy.clone(),
+    );
     let mut stage = control.0.stage.subscribe();
     let addresses = block_on(async {
         Ok(tokio::select! {
@@ -307,7 +316,7 @@ fn prepare(
             _ = stage.wait_for(|stage| *stage > Stage::Running) => Err(RunError::Stopped),
         })
     })??;
-    let far = addresses.iter().any(|address| !is_near(address.ip()));
+    let far = !dialer.stays_near(&addresses);
     let last_call = permission
         .filter(|permission| far && covers(permission, &host, epoch_millis()))
         .and_then(|permission| last_call(permission, options.grace, epoch_millis()));
@@ -367,8 +376,10 @@ fn last_call(permission: &Permission, grace: Duration, epoch_millis: i64) -> Opt
 }
 
 fn explain(plan: &Plan, failure: Failure) -> RunError {
-    if failure.error != ConnectError::NotPermitted {
-        return RunError::Resolve(failure.detail);
+    match failure.error {
+        ConnectError::NotPermitted => {}
+        ConnectError::Proxy => return RunError::Proxy(failure.detail),
+        _ => return RunError::Resolve(failure.detail),
     }
     RunError::NotPermitted {
         reason: failure.detail,

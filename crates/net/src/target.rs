@@ -54,10 +54,7 @@ impl Target {
     ) -> Result<Upgraded, Failure> {
         let deadline = Instant::now() + self.patience;
         let slow = |what| move |_| Failure::new(ConnectError::TimedOut, what);
-        let connect = self.dialer.dial(clock, self.patience, times);
-        let tcp = timeout_at(deadline, connect)
-            .await
-            .map_err(slow("connecting took too long"))??;
+        let tcp = self.dialer.dial(clock, deadline, times).await?;
         let stream = match &self.connector {
             None => Stream::Plain(tcp),
             Some(connector) => timeout_at(deadline, connector.connect(tcp))

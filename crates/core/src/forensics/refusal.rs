@@ -100,6 +100,7 @@ fn cause(one: &Unanswered) -> Cause {
         ConnectError::Handshake => Cause::NotWebSocket,
         ConnectError::Resolve | ConnectError::Unreachable => Cause::NotReached,
         ConnectError::NotPermitted => Cause::NotPermitted,
+        ConnectError::Proxy => Cause::RefusedByProxy,
     }
 }
 

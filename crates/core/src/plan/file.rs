@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use super::{
     Admission, Check, Closed, Data, Each, Exhausted, Expect, Group, Load, OnHandoff, OnMiss,
-    OnRefusal, Open, Pace, Permission, Plan, Say, Stage, Step, Target, Until,
+    OnRefusal, Open, Pace, Permission, Plan, Proxy, ProxyChoice, Route, Say, Stage, Step, Target,
+    Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
@@ -125,13 +126,14 @@ impl Reader<'_> {
             Some(raw::OnHandoff::Wait) => OnHandoff::Wait,
             Some(raw::OnHandoff::Fail) => OnHandoff::Fail,
         };
-        let (target, headers) = aim?;
+        let (target, headers, route) = aim?;
         Some(Plan {
             name: name?,
             endpoint: endpoint?.name.clone(),
             dialect: dialect?,
             platform: platform?,
             target,
+            route,
             headers,
             groups: groups?,
             data,

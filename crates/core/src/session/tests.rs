@@ -12,8 +12,8 @@ use crate::draw::Spread;
 use crate::fleet::{Fleet, Order, Stripe};
 use crate::limit;
 use crate::plan::{
-    Admission, Check, Closed, Expect, Group, Load, OnHandoff, OnMiss, OnRefusal, Pace, Plan, Say,
-    Step, Target, Until,
+    Admission, Check, Closed, Expect, Group, Load, OnHandoff, OnMiss, OnRefusal, Pace, Plan, Route,
+    Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -551,6 +551,7 @@ fn plan(script: &str) -> Arc<Plan> {
         endpoint: "bot".to_owned(),
         dialect: Arc::new(Words),
         target: Target::Emulator,
+        route: Route::default(),
         headers: vec![],
         groups: vec![group],
         data: None,

@@ -56,7 +56,7 @@ fn target(address: SocketAddr, tls: Option<&ClientTls>) -> Target {
     let scheme = if tls.is_some() { "wss" } else { "ws" };
     let url = Url::parse(&format!("{scheme}://{address}/chat?a=b")).unwrap();
     Target {
-        dialer: Dialer::new(address.ip().to_string(), address.port(), None),
+        dialer: Dialer::new(address.ip().to_string(), address.port(), None, None),
         connector: tls.map(|tls| Connector::new(tls, &address.ip().to_string()).unwrap()),
         resource: Arc::new(Resource::new(&url, "r1").unwrap()),
         patience: Duration::from_secs(20),

@@ -81,6 +81,7 @@ pub(crate) fn options(url: &str) -> RunOptions {
         url: url.parse().unwrap(),
         tls: ClientTls::default(),
         permission: None,
+        proxy: None,
         run_id: "r1".into(),
         shards: 2,
         connect_timeout: Duration::from_secs(10),

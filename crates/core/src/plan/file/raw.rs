@@ -71,6 +71,9 @@ pub(super) struct TargetParts {
     pub(super) headers: Maybe<Pairs<Field<String>>>,
     /// The Origin header of the upgrade.
     pub(super) origin: Maybe<String>,
+    /// The proxy on the way: http://name:password@host:port, socks5://host:port, or `none` to go directly whatever the
+    /// environment says; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide when left out.
+    pub(super) proxy: Maybe<String>,
 }
 
 impl Short for Target {

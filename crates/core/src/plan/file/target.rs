@@ -4,13 +4,13 @@ use url::Url;
 
 use super::names::Names;
 use super::raw;
-use super::{Permission, Target};
+use super::{Permission, Proxy, ProxyChoice, Route, Target};
 use crate::document::{Document, Field, Place, Wrong, quoted, suggestion};
 use crate::profile::{Endpoint, Profile};
 use crate::text::Text;
 
-/// Target and headers.
-pub(super) type Aim = (Target, Vec<(String, Text)>);
+/// Target, headers and the way there.
+pub(super) type Aim = (Target, Vec<(String, Text)>, Route);
 
 /// `platform` is nothing when it could not be read.
 pub(super) fn target(
@@ -21,8 +21,11 @@ pub(super) fn target(
     document: &Document,
 ) -> Option<Aim> {
     let parts = match raw {
-        raw::Target::Emulator => return Some((Target::Emulator, Vec::new())),
-        raw::Target::Address(text) => return Some((address(&text, here, document)?, Vec::new())),
+        raw::Target::Emulator => return Some((Target::Emulator, Vec::new(), Route::default())),
+        raw::Target::Address(text) => {
+            let target = address(&text, here, document)?;
+            return Some((target, Vec::new(), Route::default()));
+        }
         raw::Target::Parts(parts) => *parts,
     };
     let target = match (parts.url, parts.region, parts.deployment) {
@@ -76,7 +79,32 @@ pub(super) fn target(
             value_of(&origin, place, names, document).map(|text| ("origin".to_owned(), text)),
         );
     }
-    Some((target?, headers))
+    let route = Route {
+        proxy: parts
+            .proxy
+            .map_or(ProxyChoice::Environment, |field| proxy(field, document)),
+    };
+    Some((target?, headers, route))
+}
+
+fn proxy(field: Field<String>, document: &Document) -> ProxyChoice {
+    let Some((text, place)) = field.placed() else {
+        return ProxyChoice::Environment;
+    };
+    if text == "none" {
+        return ProxyChoice::None;
+    }
+    match Proxy::parse(&text) {
+        Ok(proxy) => ProxyChoice::This(proxy),
+        Err(why) => {
+            document.complain_that(
+                place,
+                why,
+                "write http://host:port, http://${PROXY_USER}:${PROXY_PASSWORD}@host:port, socks5://host:port, or none",
+            );
+            ProxyChoice::Environment
+        }
+    }
 }
 
 fn value_of(value: &str, place: Place, names: &Names, document: &Document) -> Option<Text> {
