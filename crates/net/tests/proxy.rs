@@ -203,6 +203,30 @@ fn what_a_socks_proxy_does_wrong_is_its_own_fault_too() {
     );
 }
 
+/// The name goes to the proxy as a name.
+#[test]
+fn a_socks_proxy_resolves() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = RunOptions {
+        proxy: Some(proxy("socks5h://", listener.local_addr().unwrap())),
+        ..options("ws://bot.localhost:9/")
+    };
+    let asked = std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        drop(listener);
+        tcp.read_exact(&mut [0; 3]).unwrap();
+        tcp.write_all(b"\x05\x00").unwrap();
+        let mut request = [0; 20];
+        tcp.read_exact(&mut request).unwrap();
+        request
+    });
+    finish(&talk(), options).unwrap();
+    assert_eq!(
+        &asked.join().unwrap(),
+        b"\x05\x01\x00\x03\x0dbot.localhost\x00\x09"
+    );
+}
+
 #[test]
 fn a_proxy_that_is_not_there_is_not_the_target_s_absence() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
