@@ -167,6 +167,12 @@ pub(crate) struct Over {
     /// Trust the certificates of this PEM file besides the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca_file: Option<PathBuf>,
+    /// A client certificate for every conversation, in PEM (target.tls.certificates gives each user its own)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert, in PEM; the same file when left out
+    #[arg(long, value_name = "FILE", requires = "cert", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
     /// Accept any certificate: whoever answers is believed
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -214,6 +220,8 @@ impl Over {
             ("--permission", self.permission.clone()),
             ("--proxy", self.proxy.as_deref().map(hide_in_addresses)),
             ("--ca-file", self.ca_file.as_ref().map(text)),
+            ("--cert", self.cert.as_ref().map(text)),
+            ("--key", self.key.as_ref().map(text)),
         ];
         let pairs = |flag, pairs: &[(String, String)], sign: &str| -> Vec<(&str, String)> {
             let values = pairs

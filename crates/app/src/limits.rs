@@ -44,6 +44,7 @@ pub(crate) fn limits(args: &Limits) -> Result<Ending, Failure> {
         tls: ClientTls {
             ca_file: args.ca_file.as_deref().map(ca_file).transpose()?,
             insecure: false,
+            certificates: Vec::new(),
         },
         permission: hosts.permission.clone(),
         proxy: proxy(args, &hosts.api)?,

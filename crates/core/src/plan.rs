@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
-pub use route::{Proxy, ProxyChoice, Route};
+pub use route::{Certificate, Proxy, ProxyChoice, Route};
 use url::{Position, Url};
 
 use crate::dialect::Dialect;

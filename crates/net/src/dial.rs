@@ -64,10 +64,6 @@ impl Dialer {
         }
     }
 
-    pub(crate) fn host(&self) -> &str {
-        &self.host
-    }
-
     /// Whose address is dialed: the proxy's, where there is one.
     fn next_hop(&self) -> (&str, u16) {
         match &self.proxy {

@@ -1,6 +1,7 @@
 //! A small HTTP client for a platform's own API: one request, one answer, capped in size and time, through the one dialer.
 //! It follows no redirects, keeps no connections and no cookies, and sends credentials unencrypted to this machine only.
 
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub enum ReadError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("this machine cannot make the request: {0}")]
-    Local(#[from] std::io::Error),
+    Local(#[from] io::Error),
 }
 
 impl From<Trouble> for ReadError {
@@ -133,7 +134,7 @@ async fn fetch(ask: &Ask, options: &HttpOptions, clock: Clock) -> Result<Answer,
             .peer_addr()
             .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
     let stream = match &connector {
-        Some(connector) => timeout_at(deadline, connector.connect(tcp))
+        Some(connector) => timeout_at(deadline, connector.connect(tcp, 0))
             .await
             .map_err(slow)?
             .map_err(|error| at(format!("{}: {error}", io_error(&error).name())))?,
@@ -192,7 +193,7 @@ async fn exchange(stream: Stream, request: Request<Full<Bytes>>) -> Result<Answe
         .max_buf_size(LONGEST_HEAD)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| failure(&error))?;
+        .map_err(|error| failure(&error, &io::Error::to_string))?;
     let mut connection = Driver {
         connection: pin!(connection),
         ended: None,
@@ -202,7 +203,7 @@ async fn exchange(stream: Stream, request: Request<Full<Bytes>>) -> Result<Answe
         // The sender only says "closed" where the connection itself knows why.
         Err(error) => {
             let why = connection.ended.take().and_then(Result::err);
-            return Err(failure(&why.unwrap_or(error)));
+            return Err(failure(&why.unwrap_or(error), &io::Error::to_string));
         }
     };
     let (head, body) = response.into_parts();
@@ -289,7 +290,7 @@ mod tests {
     fn a_server_that_never_answers_is_left() {
         let error = read_from("http://127.0.0.1", |mut stream| {
             // Until the other side has had enough.
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            let _ = io::copy(&mut stream, &mut io::sink());
         });
         assert_eq!(error.to_string(), "127.0.0.1: no answer within 500ms");
     }
@@ -299,7 +300,7 @@ mod tests {
         let error = read_from("http://127.0.0.1", |mut stream| {
             until_the_head_ends(&mut stream);
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{");
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            let _ = io::copy(&mut stream, &mut io::sink());
         });
         assert_eq!(error.to_string(), "127.0.0.1: no answer within 500ms");
     }

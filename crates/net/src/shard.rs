@@ -298,9 +298,11 @@ impl Shard {
         mailbox: &Mailbox,
     ) -> Option<(Stream, Vec<u8>)> {
         let mut times = UpgradeTimes::default();
-        let attempt = self
-            .target
-            .attempt(&open.headers, self.masks.key(), self.clock, &mut times);
+        let who = self.fleet.borrow().who(conn);
+        let identity = who.map_or(0, |who| who.user);
+        let attempt =
+            self.target
+                .attempt(&open, identity, self.masks.key(), self.clock, &mut times);
         let outcome = tokio::select! {
             biased;
             _ = std::future::poll_fn(|cx| mailbox.poll_ended(cx)) => return None,

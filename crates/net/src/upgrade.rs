@@ -109,7 +109,8 @@ pub(crate) enum Upgraded {
     Refused(Answer),
 }
 
-/// Sends the request and reads the answer, whose head must be there by `deadline`; `on_head` is called when it is.
+/// Sends the request and reads the answer, whose head must be there by `deadline`; `on_head` is called when it is. `why`
+/// puts an error of the stream into words.
 pub(crate) async fn upgrade(
     stream: Stream,
     resource: &Resource,
@@ -117,7 +118,9 @@ pub(crate) async fn upgrade(
     key: [u8; 16],
     deadline: Instant,
     on_head: impl FnOnce(),
+    why: &dyn Fn(&io::Error) -> String,
 ) -> Result<Upgraded, Failure> {
+    let failure = |error: &hyper::Error| failure(error, why);
     let key = STANDARD.encode(key);
     let request = resource.request(own_headers, &key)?;
     let protocols = request
@@ -144,8 +147,8 @@ pub(crate) async fn upgrade(
         Ok(response) => response,
         // The sender only says "closed" where the connection itself knows why.
         Err(error) if error.is_canceled() || error.is_closed() => {
-            let why = connection.ended.take().and_then(Result::err);
-            return Err(failure(&why.unwrap_or(error)));
+            let cause = connection.ended.take().and_then(Result::err);
+            return Err(failure(&cause.unwrap_or(error)));
         }
         Err(error) => return Err(failure(&error)),
     };
@@ -260,11 +263,12 @@ pub(crate) fn accept_key(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-pub(crate) fn failure(error: &hyper::Error) -> Failure {
+/// `why` puts an error of the stream into words.
+pub(crate) fn failure(error: &hyper::Error, why: &dyn Fn(&io::Error) -> String) -> Failure {
     let mut source: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            return Failure::new(io_error(io), io.to_string());
+            return Failure::new(io_error(io), why(io));
         }
         source = inner.source();
     }

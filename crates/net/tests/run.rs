@@ -372,6 +372,7 @@ fn what_is_wrong_before_the_first_socket_is_said_in_a_sentence() {
         tls: ClientTls {
             ca_file: Some(b"not a certificate".to_vec()),
             insecure: false,
+            certificates: Vec::new(),
         },
         ..options("wss://127.0.0.1/bot")
     };

@@ -167,7 +167,7 @@ impl Drop for Proxy {
 }
 
 /// A loopback address that belongs to this process, and a port of it for whoever asks.
-fn own_place(port: u16) -> String {
+pub(crate) fn own_place(port: u16) -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Of a process id's 22 bits.
     let [_, a, b, c] = std::process::id().to_be_bytes();

@@ -15,9 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Admission, Check, Closed, Data, Each, Exhausted, Expect, Group, Load, OnHandoff, OnMiss,
-    OnRefusal, Open, Pace, Permission, Plan, Proxy, ProxyChoice, Route, Say, Stage, Step, Target,
-    Until,
+    Admission, Certificate, Check, Closed, Data, Each, Exhausted, Expect, Group, Load, OnHandoff,
+    OnMiss, OnRefusal, Open, Pace, Permission, Plan, Proxy, ProxyChoice, Route, Say, Stage, Step,
+    Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
@@ -111,7 +111,14 @@ impl Reader<'_> {
             .get("target", top, self.document)
             .and_then(|raw| {
                 let platform = platform.as_deref().zip(endpoint);
-                target::target(raw, target_place, platform, &names, self.document)
+                target::target(
+                    raw,
+                    target_place,
+                    platform,
+                    &names,
+                    self.sources,
+                    self.document,
+                )
             });
         let mut turns = Turns::default();
         let groups = self.groups(raw.load, raw.conversation, raw.groups, &names, &mut turns);

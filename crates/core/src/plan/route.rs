@@ -1,7 +1,8 @@
-//! How the target is reached, beyond its address: through which proxy. Which one the environment names is the app's to
-//! read.
+//! How the target is reached, beyond its address: through which proxy, and with which certificates. Which proxy the
+//! environment names is the app's to read; what a certificate holds is the TLS layer's to judge.
 
 use std::fmt;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
@@ -9,6 +10,27 @@ use url::{Host, Url};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Route {
     pub proxy: ProxyChoice,
+    /// An authority in PEM that is trusted beside the system's own.
+    pub ca: Option<Arc<str>>,
+    /// Identity k shows certificate k modulo their number.
+    pub certificates: Vec<Certificate>,
+}
+
+/// A client's certificate, in PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The file, for messages.
+    pub name: String,
+    /// With the chain that leads to its authority.
+    pub chain: Arc<str>,
+    /// Never shown.
+    pub key: Arc<str>,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({})", self.name)
+    }
 }
 
 /// Which proxy, if any.

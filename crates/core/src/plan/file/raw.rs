@@ -74,6 +74,26 @@ pub(super) struct TargetParts {
     /// The proxy on the way: http://name:password@host:port, socks5://host:port, or `none` to go directly whatever the
     /// environment says; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide when left out.
     pub(super) proxy: Maybe<String>,
+    pub(super) tls: Maybe<Tls>,
+}
+
+/// Whom to trust and which certificates to show, with wss://.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// A PEM file with an authority that is trusted beside the system's own.
+    pub(super) ca: Maybe<String>,
+    /// The client's certificates: virtual user k shows number k modulo their count.
+    pub(super) certificates: Maybe<Vec<Field<Certificate>>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Certificate {
+    /// A PEM file with the certificate, and the chain behind it.
+    pub(super) cert: Field<String>,
+    /// A PEM file with its private key; the same file when left out.
+    pub(super) key: Maybe<String>,
 }
 
 impl Short for Target {

@@ -1,10 +1,12 @@
 //! What is loaded, with which headers, and by whose leave.
 
+use std::sync::Arc;
+
 use url::Url;
 
 use super::names::Names;
 use super::raw;
-use super::{Permission, Proxy, ProxyChoice, Route, Target};
+use super::{Certificate, Permission, Proxy, ProxyChoice, Route, Sources, Target};
 use crate::document::{Document, Field, Place, Wrong, quoted, suggestion};
 use crate::profile::{Endpoint, Profile};
 use crate::text::Text;
@@ -18,6 +20,7 @@ pub(super) fn target(
     here: Place,
     platform: Option<(&Profile, &Endpoint)>,
     names: &Names,
+    sources: &dyn Sources,
     document: &Document,
 ) -> Option<Aim> {
     let parts = match raw {
@@ -83,8 +86,59 @@ pub(super) fn target(
         proxy: parts
             .proxy
             .map_or(ProxyChoice::Environment, |field| proxy(field, document)),
+        ..parts
+            .tls
+            .and_then(Field::placed)
+            .map_or_else(Route::default, |(raw, here)| {
+                tls(raw, here, sources, document)
+            })
     };
     Some((target?, headers, route))
+}
+
+/// The part of the route that is TLS's.
+fn tls(raw: raw::Tls, here: Place, sources: &dyn Sources, document: &Document) -> Route {
+    let pem = |path: &str, place: Place| -> Option<Arc<str>> {
+        let text = sources.read(path);
+        let text = text.map_err(|error| {
+            document.complain_that(place, error, "the path counts from the plan's own folder");
+        });
+        Some(text.ok()?.into())
+    };
+    let ca = raw.ca.and_then(Field::placed);
+    let certificate = |field: Field<raw::Certificate>| {
+        let (raw, place) = field.placed()?;
+        let cert_place = raw.cert.place;
+        let cert = raw.cert.get("cert", place, document)?;
+        let (key, key_place) = match raw.key {
+            Some(field) => field.placed()?,
+            None => (cert.clone(), cert_place),
+        };
+        let chain = pem(&cert, cert_place);
+        let key = pem(&key, key_place);
+        Some(Certificate {
+            name: cert,
+            chain: chain?,
+            key: key?,
+        })
+    };
+    let certificates = raw.certificates.and_then(Field::placed);
+    if certificates.as_ref().is_some_and(|(all, _)| all.is_empty()) {
+        document.complain_that(
+            here,
+            "there are no certificates",
+            "list them, {cert: file, key: file}, or leave 'certificates' out",
+        );
+    }
+    Route {
+        ca: ca.and_then(|(path, place)| pem(&path, place)),
+        certificates: certificates
+            .map_or_else(Vec::new, |(all, _)| all)
+            .into_iter()
+            .filter_map(certificate)
+            .collect(),
+        ..Route::default()
+    }
 }
 
 fn proxy(field: Field<String>, document: &Document) -> ProxyChoice {

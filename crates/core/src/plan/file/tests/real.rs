@@ -29,3 +29,41 @@ plan.yaml:1:40: a proxy that is itself reached over TLS (https://) is not suppor
 ",
     );
 }
+
+#[test]
+fn certificates_are_read_with_the_plan() {
+    let read = plan(
+        "target: {url: 'wss://h/', tls: {ca: orders.csv, certificates: [{cert: user.csv, key: /run/secrets/token}, {cert: user.csv}]}}",
+    );
+    assert!(
+        read.route
+            .ca
+            .is_some_and(|pem| pem.starts_with("order,city"))
+    );
+    let all = &read.route.certificates;
+    let keys: Vec<_> = all.iter().map(|one| one.key.trim()).collect();
+    assert_eq!(keys, ["s3cr3t", "user\nann"]);
+    assert!(!format!("{all:?}").contains("s3cr3t"));
+    check(
+        "target: {url: 'wss://h/', tls: {certificates: [{cert: a.pem, key: user.csv}, {key: user.csv}]}}",
+        "
+plan.yaml:1:55: a.pem: no such file
+  1 | target: {url: 'wss://h/', tls: {certificates: [{cert: a.pem, key: user.csv}, {key: user.csv}]}}
+    |                                                       ^^^^^
+  help: the path counts from the plan's own folder
+
+plan.yaml:1:78: 'cert' is missing
+  1 | target: {url: 'wss://h/', tls: {certificates: [{cert: a.pem, key: user.csv}, {key: user.csv}]}}
+    |                                                                              ^
+",
+    );
+    check(
+        "target: {url: 'wss://h/', tls: {certificates: []}}",
+        "
+plan.yaml:1:32: there are no certificates
+  1 | target: {url: 'wss://h/', tls: {certificates: []}}
+    |                                ^
+  help: list them, {cert: file, key: file}, or leave 'certificates' out
+",
+    );
+}
