@@ -3,6 +3,7 @@
 
 use plimsoll_core::plan::{Permission, Plan, Proxy, Target};
 use plimsoll_core::profile::Endpoint;
+use plimsoll_core::time::Rate;
 use url::{Host, Url};
 
 use crate::child::Emulator;
@@ -132,7 +133,23 @@ fn permission_text(permission: &Permission) -> String {
     let by = by.map_or_else(String::new, |by| format!(" granted by {}", clean(by)));
     let until = permission.until;
     let until = until.map_or_else(String::new, |until| format!(" until {until}"));
-    format!(", permission {}{by}{until}", clean(&permission.ticket))
+    let window = permission.window.as_ref();
+    let window = window.map_or_else(String::new, |window| format!(", {window}"));
+    let most = permission
+        .max_rate
+        .map_or_else(String::new, |rate| format!(", at most {}", rate_text(rate)));
+    format!(
+        ", permission {}{by}{until}{window}{most}",
+        clean(&permission.ticket)
+    )
+}
+
+fn rate_text(rate: Rate) -> String {
+    let per_second = rate.as_per_second();
+    match per_second.fract() == 0.0 {
+        true => format!("{per_second}/s"),
+        false => format!("{}/min", (per_second * 60_000.0).round() / 1_000.0),
+    }
 }
 
 /// The emulator wants the parameter, whatever its value.
@@ -140,6 +157,9 @@ const ANY_VALUE: &str = "rehearsal";
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::{Offset, TimeZone};
+    use plimsoll_core::plan::permission::Window;
+
     use super::*;
 
     fn url(text: &str) -> Url {
@@ -176,10 +196,18 @@ mod tests {
             granted_by: Some("platform team".to_owned()),
             hosts: Vec::new(),
             until: Some("2026-05-05T05:00:00Z".parse().unwrap()),
+            window: Some(Window {
+                from: "22:00".parse().unwrap(),
+                to: "06:00".parse().unwrap(),
+                zone: TimeZone::fixed(Offset::constant(8)),
+                days: Vec::new(),
+            }),
+            max_rate: Rate::per_second(5.0),
+            probe: false,
         };
         assert_eq!(
             permission_text(&permission),
-            ", permission CHG-4711 granted by platform team until 2026-05-05T05:00:00Z"
+            ", permission CHG-4711 granted by platform team until 2026-05-05T05:00:00Z, 22:00 to 06:00, UTC+08, at most 5/s"
         );
     }
 }

@@ -79,12 +79,7 @@ pub(crate) fn from_text(
         let granted = plan.permission.take();
         plan.permission = Some(Permission {
             ticket: ticket.clone(),
-            ..granted.unwrap_or(Permission {
-                ticket: String::new(),
-                granted_by: None,
-                hosts: Vec::new(),
-                until: None,
-            })
+            ..granted.unwrap_or_default()
         });
     }
     if let Some(proxy) = &over.proxy {

@@ -127,12 +127,11 @@ fn hosts(args: &Limits, profile: &Profile, api: &Api) -> Result<Hosts, Failure> 
         // Whoever names a region asks for a handful of requests to these two hosts, and to no others.
         permission: Some(Permission {
             ticket: "plimsoll limits".to_owned(),
-            granted_by: None,
             hosts: [&base, &login]
                 .into_iter()
                 .filter_map(|address| host_of(address))
                 .collect(),
-            until: None,
+            ..Permission::default()
         }),
         api: base,
         login,

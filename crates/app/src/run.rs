@@ -91,6 +91,7 @@ impl Started {
             shards: plimsoll_net::default_shards(self.aim.is_local),
             connect_timeout: CONNECT_TIMEOUT,
             grace: GRACE,
+            begins: None,
             trace: None,
         })
     }

@@ -2,12 +2,14 @@
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod file;
+pub mod permission;
 pub mod route;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use permission::Permission;
 use regex::Regex;
 pub use route::{Certificate, Proxy, ProxyChoice, Route};
 use url::{Position, Url};
@@ -336,15 +338,4 @@ pub enum RetryAfter {
     Obey,
     /// Nothing.
     Ignore,
-}
-
-/// Leave to load a host that is not this machine's or a private one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Permission {
-    pub ticket: String,
-    pub granted_by: Option<String>,
-    /// Host names that it holds for; never empty when it came from a plan. Empty: the target's own.
-    pub hosts: Vec<String>,
-    /// The run must have ended by then.
-    pub until: Option<jiff::Timestamp>,
 }

@@ -5,12 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use plimsoll_core::plan::{Permission, Proxy};
 use plimsoll_core::wire::{ConnectError, UpgradeTimes};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::clock::{Clock, epoch_millis};
+use crate::clock::Clock;
 use crate::proxy::tunnel;
 
 /// Why an attempt came to nothing: the name that is counted, and a sentence about this one.
@@ -84,31 +85,35 @@ impl Dialer {
     }
 
     /// The addresses that it may go to now, best first.
-    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
+    pub(crate) async fn addresses(&self, now: Timestamp) -> Result<Vec<SocketAddr>, Failure> {
         let mut found = self
             .resolve()
             .await
             .map_err(|failure| self.blamed(failure))?;
         // Judged each time, also when the name was resolved earlier: a permission ends.
-        let permitted = self
-            .permission
-            .as_ref()
-            .is_some_and(|permission| covers(permission, &self.host, epoch_millis()));
+        let permission = self.permission.as_ref();
+        let permitted = permission.is_some_and(|permission| permission.holds(&self.host, now));
+        // Who lists a host is bound by the permission's times, wherever that is.
+        let bound = permission.is_some_and(|permission| permission.names(&self.host));
         let (shift, all) = (self.preferred.get(), found.len());
         found.rotate_left(shift.min(all.saturating_sub(1)));
         let refused = found.first().map(|address| address.ip().to_canonical());
-        found.retain(|address| permitted || self.may_dial(address.ip()));
+        found.retain(|address| permitted || !bound && self.may_dial(address.ip()));
         if found.is_empty() {
             return Err(Failure::new(
                 ConnectError::NotPermitted,
-                self.why_not(refused),
+                self.why_not(refused, now),
             ));
         }
         Ok(found)
     }
 
-    fn why_not(&self, refused: Option<IpAddr>) -> String {
+    fn why_not(&self, refused: Option<IpAddr>, now: Timestamp) -> String {
         let host = &self.host;
+        let listed = self.permission.as_ref().filter(|one| one.covers(host));
+        if let Some(why) = listed.and_then(|permission| permission.why_not_now(now)) {
+            return why;
+        }
         match &self.proxy {
             Some(proxy) if refused.is_some_and(|ip| !is_near(ip)) => format!(
                 "the proxy {proxy} is neither on this machine nor at a private address, and no permission holds for \
@@ -136,7 +141,7 @@ impl Dialer {
         deadline: Instant,
         times: &mut UpgradeTimes,
     ) -> Result<TcpStream, Failure> {
-        let Ok(addresses) = timeout_at(deadline, self.addresses()).await else {
+        let Ok(addresses) = timeout_at(deadline, self.addresses(clock.date())).await else {
             let (host, _) = self.next_hop();
             return Err(self.blamed(Failure::new(
                 ConnectError::TimedOut,
@@ -327,31 +332,6 @@ fn is_near_by_name(host: &str) -> bool {
     }
 }
 
-/// Does the permission hold for this host at this moment?
-pub(crate) fn covers(permission: &Permission, host: &str, epoch_millis: i64) -> bool {
-    let named = permission.hosts.is_empty()
-        || permission.hosts.iter().any(|allowed| {
-            match allowed.strip_prefix("*.") {
-                None => allowed.eq_ignore_ascii_case(host),
-                // The dot stays with the domain, so that `*.example.com` does not cover `badexample.com`.
-                Some(domain) => host
-                    .len()
-                    .checked_sub(domain.len() + 1)
-                    .filter(|&dot| dot > 0)
-                    .is_some_and(|dot| {
-                        host.as_bytes()[dot] == b'.'
-                            && host
-                                .get(dot + 1..)
-                                .is_some_and(|rest| rest.eq_ignore_ascii_case(domain))
-                    }),
-            }
-        });
-    named
-        && permission
-            .until
-            .is_none_or(|until| epoch_millis < until.as_millisecond())
-}
-
 /// How long an answer of the resolver is used: shorter than any sensible change of an address takes to spread, long
 /// enough that a ramp-up does not become a load test of the resolver.
 const FRESH: Duration = Duration::from_secs(10);
@@ -409,33 +389,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_permission_covers_its_hosts_until_it_ends() {
-        let permission = |hosts: &[&str], until: Option<&str>| Permission {
-            ticket: "T-1".into(),
-            granted_by: None,
-            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
-            until: until.map(|text| text.parse().unwrap()),
-        };
-        let check = |hosts: &[&str], until, host, expect| {
-            let permission = permission(hosts, until);
-            assert_eq!(
-                covers(&permission, host, 1_000_000),
-                expect,
-                "{permission:?} {host}"
-            );
-        };
-        check(&["bot.example.com"], None, "BOT.example.com", true);
-        check(&["bot.example.com"], None, "bot.example.org", false);
-        check(&["*.example.com"], None, "bot.example.com", true);
-        check(&["*.example.com"], None, "badexample.com", false);
-        check(&["*.example.com"], None, "example.com", false);
-        check(&["*.example.com"], None, ".example.com", false);
-        check(&[], None, "anything.example", true);
-        check(&[], Some("1970-01-01T01:00:00Z"), "a.example", true);
-        check(&[], Some("1970-01-01T00:10:00Z"), "a.example", false);
-    }
-
     #[tokio::test]
     async fn a_public_address_needs_a_permission() {
         let dialer = Dialer::new("192.0.2.1".into(), 443, None, None);
@@ -468,7 +421,7 @@ mod tests {
             .unwrap();
         assert_eq!(tcp.peer_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
         assert!(tcp.nodelay().unwrap());
-        let best = dialer.addresses().await.unwrap()[0];
+        let best = dialer.addresses(Timestamp::UNIX_EPOCH).await.unwrap()[0];
         assert_eq!(best.ip(), Ipv4Addr::LOCALHOST);
     }
 

@@ -255,6 +255,7 @@ fn a_near_proxy_opens_no_way_to_a_far_target() {
             granted_by: None,
             hosts: vec![host.to_owned()],
             until: None,
+            ..Permission::default()
         });
         let options = RunOptions {
             proxy: Some(proxy.clone()),

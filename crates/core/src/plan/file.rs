@@ -7,6 +7,7 @@ mod data;
 mod expand;
 mod load;
 mod names;
+mod permission;
 mod raw;
 mod target;
 
@@ -125,8 +126,14 @@ impl Reader<'_> {
         let goals = self.goals(raw.goals, &turns.names(), groups.is_some());
         let permission = raw.permission.and_then(Field::placed);
         let permission =
-            permission.and_then(|(raw, here)| target::permission(raw, here, self.document));
-        let admission = self.admission(raw.admission);
+            permission.and_then(|(raw, here)| permission::permission(raw, here, self.document));
+        let mut admission = self.admission(raw.admission);
+        if let Some(most) = permission
+            .as_ref()
+            .and_then(|permission| permission.max_rate)
+        {
+            admission.pace = at_most(admission.pace, most);
+        }
         let fallback = self.fallback(raw.fallback);
         let on_handoff = match raw.on_handoff.and_then(Field::ok) {
             None | Some(raw::OnHandoff::Leave) => OnHandoff::Leave,
@@ -510,6 +517,16 @@ impl Reader<'_> {
             );
         }
         texts.0
+    }
+}
+
+/// What a permission allows holds whatever the plan's pace is.
+fn at_most(pace: Pace, most: crate::time::Rate) -> Pace {
+    match pace {
+        Pace::Rate(rate) if rate.as_per_second() <= most.as_per_second() => pace,
+        Pace::Rate(_) | Pace::Off => Pace::Rate(most),
+        // Admission keeps to both.
+        Pace::Limits | Pace::FastLimits => pace,
     }
 }
 

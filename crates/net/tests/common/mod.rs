@@ -88,6 +88,7 @@ pub(crate) fn options(url: &str) -> RunOptions {
         shards: 2,
         connect_timeout: Duration::from_secs(10),
         grace: Duration::from_secs(10),
+        begins: None,
         trace: None,
     }
 }

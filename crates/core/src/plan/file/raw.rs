@@ -480,6 +480,25 @@ pub(super) struct Permission {
     pub(super) hosts: Field<Texts>,
     /// The run must have ended by then: 2026-12-31T18:00:00+08:00.
     pub(super) until: Maybe<String>,
+    /// The time of day at which it holds; the run ends with it.
+    pub(super) window: Maybe<Window>,
+    /// Upgrades are never let go faster, whatever 'admission' says.
+    pub(super) max_rate: Maybe<Rate>,
+    /// Whether limits may be looked for by being met; false when left out.
+    pub(super) probe: Maybe<bool>,
+}
+
+/// `{from: '22:00', to: '06:00', zone: Asia/Singapore, days: [Mon, Tue]}`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Window {
+    pub(super) from: Field<String>,
+    /// On the next day, where that is not after `from`.
+    pub(super) to: Field<String>,
+    /// A name, or a distance from UTC like +08:00.
+    pub(super) zone: Field<String>,
+    /// Those on which it begins; every day when left out.
+    pub(super) days: Maybe<Texts>,
 }
 
 macro_rules! short {
@@ -549,19 +568,4 @@ pub(super) const LATER: &[Later] = &[
         "write several groups, or 'arrivals' for a rate that changes",
     ),
     ("Load", "warm_up", "leave it out"),
-    (
-        "Permission",
-        "max_rate",
-        "leave it out; 'admission: {pace: 280/min}' holds a rate",
-    ),
-    (
-        "Permission",
-        "probe",
-        "leave it out; this version does not probe",
-    ),
-    (
-        "Permission",
-        "window",
-        "leave it out; 'until' says when the run must have ended",
-    ),
 ];

@@ -1,4 +1,4 @@
-//! What is loaded, with which headers, and by whose leave.
+//! What is loaded, by which way, and with which headers.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use url::Url;
 
 use super::names::Names;
 use super::raw;
-use super::{Certificate, Permission, Proxy, ProxyChoice, Route, Sources, Target};
+use super::{Certificate, Proxy, ProxyChoice, Route, Sources, Target};
 use crate::document::{Document, Field, Place, Wrong, quoted, suggestion};
 use crate::profile::{Endpoint, Profile};
 use crate::text::Text;
@@ -287,66 +287,6 @@ fn regional(
             .replace("{domain}", domain)
             .replace("{deployment}", &deployment),
     )
-}
-
-pub(super) fn permission(
-    raw: raw::Permission,
-    here: Place,
-    document: &Document,
-) -> Option<Permission> {
-    let until = match raw.until {
-        None => Some(None),
-        Some(field) => {
-            let (text, place) = field.placed()?;
-            text.parse::<jiff::Timestamp>()
-                .map_err(|_| {
-                    document.complain_that(
-                        place,
-                        format!("{} is not a moment", quoted(&text)),
-                        "write date, time and distance from UTC: 2026-12-31T18:00:00+08:00, or 2026-12-31T10:00:00Z",
-                    );
-                })
-                .ok()
-                .map(Some)
-        }
-    };
-    let ticket_place = raw.ticket.place;
-    let ticket = raw.ticket.get("ticket", here, document);
-    if ticket
-        .as_ref()
-        .is_some_and(|ticket| ticket.trim().is_empty())
-    {
-        document.complain_that(
-            ticket_place,
-            "the ticket is empty",
-            "name where the leave was given; it stands in every report",
-        );
-    }
-    let hosts_place = raw.hosts.place;
-    let hosts = raw.hosts.get("hosts", here, document)?.0;
-    if hosts.is_empty() {
-        document.complain_that(
-            hosts_place,
-            "the permission holds for no host",
-            "list the host names that may be loaded",
-        );
-    }
-    for host in &hosts {
-        let fine = |c: char| c.is_alphanumeric() || "-._:[]".contains(c);
-        if host.is_empty() || !host.chars().all(fine) {
-            document.complain_that(
-                hosts_place,
-                format!("{} is not a host name", quoted(host)),
-                "write it without scheme, port and path, like bot.example.com",
-            );
-        }
-    }
-    Some(Permission {
-        ticket: ticket?,
-        granted_by: raw.granted_by.and_then(Field::ok),
-        hosts: hosts.into_iter().map(|host| host.to_lowercase()).collect(),
-        until: until?,
-    })
 }
 
 /// Headers of the handshake itself (RFC 6455 section 4.1), and those that would break it.
