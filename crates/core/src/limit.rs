@@ -27,6 +27,8 @@ pub struct Limit {
     /// Who crosses the limit is shut out for a while.
     pub penalty: Option<Penalty>,
     pub refusal: Refusal,
+    /// Headers of the upgrades that it let in; their texts may use [`Refusal::VARIABLES`].
+    pub announces: Vec<(String, String)>,
     /// Who can raise it and by which route, in a sentence.
     pub raised_by: Option<String>,
     /// What the platform's own limits API calls its quota.

@@ -91,6 +91,75 @@ fn a_message_costs_its_bytes() {
     );
 }
 
+/// Two frames in 10 s, on each connection.
+fn two_frames(on: &str) -> String {
+    with_refusal(on, "in-band").replace("quota: 1", "quota: 2")
+}
+
+#[test]
+fn a_message_costs_its_frames_and_a_control_frame_is_one() {
+    check(
+        &two_frames("frame"),
+        "0 1 open /bot\n1 1 fragment\n1 1 say a\n2 1 say b\n11 1 ping\n12 1 say c\n13 1 ping",
+        "0 1 accept
+         1.4 1 < reply re a
+         2 1 < refused one 9
+         12.4 1 < reply re c
+         13 1 < refused one 8",
+    );
+    // In three frames it never fits, and is refused once.
+    check(
+        &two_frames("frame"),
+        "0 1 open /bot\n1 1 fragment\n1 1 fragment\n1 1 say a\n2 1 say b",
+        "0 1 accept\n1 1 < refused one 0\n2.4 1 < reply re b",
+    );
+    // Neither is a message of its own.
+    check(
+        &two_frames("message"),
+        "0 1 open /bot\n1 1 fragment\n1 1 ping\n1 1 say a\n2 1 say b\n3 1 say c",
+        "0 1 accept\n1.4 1 < reply re a\n2.4 1 < reply re b\n3 1 < refused one 8",
+    );
+}
+
+#[test]
+fn an_upgrade_that_is_let_in_is_told_what_its_limit_announces() {
+    let announces = "key: [token]
+    announces: {X-RateLimit-Limit: '{{ quota }}', X-RateLimit-Remaining: '{{ remaining }}', X-RateLimit-Reset: '{{ reset }}'}
+    refusal:";
+    let profile = two_frames("upgrade").replace("refusal:", announces);
+    let told = |remaining: u32, reset: u32| {
+        format!(
+            "accept x-ratelimit-limit=2 x-ratelimit-remaining={remaining} x-ratelimit-reset={reset}"
+        )
+    };
+    check(
+        &profile,
+        "0 1 open /bot token=a\n4 2 open /bot token=a\n5 3 open /bot token=b\n12 4 open /bot token=a",
+        &format!(
+            "0 1 {}\n4 2 {}\n5 3 {}\n12 4 {}",
+            told(1, 10),
+            told(0, 6),
+            told(1, 10),
+            told(1, 10)
+        ),
+    );
+}
+
+#[test]
+fn the_use_of_limits_on_messages_is_known() {
+    let mut platform = Platform::new(Arc::new(profile_of(&two_frames("frame"))), 1, WALL);
+    for conn in [1, 2] {
+        platform.upgrade(At::ZERO, ConnId(conn), &request_of("/bot"));
+    }
+    for at in [1, 2, 3, 20] {
+        platform.frame(At::from_secs(at), ConnId(1), Incoming::Text("say a"));
+    }
+    platform.frame(At::from_secs(20), ConnId(2), Incoming::Text("say a"));
+    let usage = &platform.usage()[0];
+    assert_eq!((usage.peak, usage.peak_at), (2, At::from_secs(2)));
+    assert_eq!(usage.refused, 1);
+}
+
 #[test]
 fn connections_may_share_a_count_of_messages() {
     check(
@@ -112,7 +181,10 @@ fn requests_and_upgrades_share_a_limit_on_requests() {
         let profile = with_refusal("request", refusal);
         let mut platform = Platform::new(Arc::new(profile_of(&profile)), 1, WALL);
         platform.upgrade(At::ZERO, ConnId(1), &request_of("/bot"));
-        assert_eq!(platform.poll_order(), Some((ConnId(1), Order::Accept)));
+        assert_eq!(
+            platform.poll_order(),
+            Some((ConnId(1), Order::Accept(vec![])))
+        );
         let refused = platform.request(At::from_secs(1), &request_of("/api"));
         match (refused.unwrap_err(), expect) {
             (Order::Refuse(answer), Some(status)) => {
@@ -127,7 +199,7 @@ fn requests_and_upgrades_share_a_limit_on_requests() {
         platform.upgrade(later, ConnId(2), &request_of("/bot"));
         assert!(!matches!(
             platform.poll_order(),
-            Some((_, Order::Accept)) | None
+            Some((_, Order::Accept(_))) | None
         ));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::figures::{claims, published};
 use super::raw::{self, Maybe};
 use super::{Unique, all, optional, required, text, unique};
-use crate::document::values::{Count, Span};
+use crate::document::values::{Count, Pairs, Span};
 use crate::document::{Document, Field, Place, quoted, suggestion};
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Penalty, Queue, Refusal, Source};
 use crate::profile::{Cut, Shedding, Victim};
@@ -99,6 +99,7 @@ fn limit(
     }
     let knows_when = law.window().is_some();
     let refusal = refusal.and_then(|(raw, place)| self::refusal(raw, place, knows_when, document));
+    let announces = announces(raw.announces, on, knows_when, document);
     Some(Limit {
         name: name?.0,
         endpoints: all(raw.endpoints),
@@ -110,6 +111,7 @@ fn limit(
         queue,
         penalty,
         refusal: refusal?,
+        announces,
         raised_by: optional(raw.raised_by),
         published: raw.published.and_then(|raw| published(raw, document)),
         also_claimed: claims(raw.also_claimed, document),
@@ -131,6 +133,37 @@ fn check_shape(on: On, refusal: &raw::Refusal, place: Place, document: &Document
         _ => return,
     };
     document.complain_that(place, message, help);
+}
+
+/// The headers of an upgrade that is let in.
+fn announces(
+    raw: Maybe<Pairs<Field<String>>>,
+    on: Option<On>,
+    knows_when: bool,
+    document: &Document,
+) -> Vec<(String, String)> {
+    let Some(field) = raw else { return Vec::new() };
+    let (key, here) = (field.key, field.place);
+    if on.is_some_and(|on| !on.counts_upgrades()) {
+        document.complain_that(
+            key,
+            "what is sent on an open connection has no HTTP answer to bear headers",
+            "remove 'announces', or write 'on: upgrade'",
+        );
+    }
+    let Some(pairs) = field.ok() else {
+        return Vec::new();
+    };
+    for (name, value) in &pairs.0 {
+        if name.to_ascii_lowercase().starts_with("sec-websocket-") {
+            document.complain_that(
+                value.place,
+                format!("{} belongs to the handshake", quoted(name)),
+                "remove it",
+            );
+        }
+    }
+    headers(pairs.0, here, knows_when, document)
 }
 
 /// Does something count? Not where a law counts what is open.
