@@ -1,6 +1,6 @@
 //! Which of a plan's values are secrets. What is done about them is [`crate::console`]'s.
 
-use plimsoll_core::plan::{Plan, Proxy, Target};
+use plimsoll_core::plan::{Identities, Plan, Proxy, Target};
 use plimsoll_core::text::Text;
 use url::Url;
 
@@ -39,7 +39,32 @@ pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
     if let Target::Url(url) = &plan.target {
         add_address(&mut secrets, url);
     }
+    for (name, text) in &plan.route.query {
+        match text {
+            Text::Static(value) if is_credential(name) => secrets.add(value),
+            Text::Template(_) if is_credential(name) => {
+                add_variables(&mut secrets, plan, text.source());
+            }
+            _ => {}
+        }
+    }
+    if let Some(identities) = &plan.route.identities {
+        add_identities(&mut secrets, plan, identities);
+    }
     secrets
+}
+
+/// Columns that are called like credentials, and those that a header or the query takes in.
+fn add_identities(secrets: &mut Secrets, plan: &Plan, identities: &Identities) {
+    let sent = plan.headers.iter().chain(&plan.route.query);
+    let sent: Vec<_> = sent.map(|(_, text)| text.source()).collect();
+    for (n, column) in identities.columns.iter().enumerate() {
+        let variable = format!("identity_{column}");
+        if is_credential(column) || sent.iter().any(|text| text.contains(&variable)) {
+            let values = identities.rows.iter();
+            secrets.add_all(values.filter_map(|row| Some(row.get(n)?.as_str())));
+        }
+    }
 }
 
 /// A proxy's password, as it is meant and as it was typed.

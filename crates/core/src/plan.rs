@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use permission::Permission;
 use regex::Regex;
-pub use route::{Certificate, Proxy, ProxyChoice, Route};
+pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
 use serde_json_path::JsonPath;
 use url::{Position, Url};
 

@@ -426,6 +426,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_address_of_ipv6_is_dialed_as_one() {
+        // Not every machine has it.
+        let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else {
+            return;
+        };
+        let port = listener.local_addr().unwrap().port();
+        let dialer = Dialer::new("::1".into(), port, None, None);
+        let mut times = UpgradeTimes::default();
+        let tcp = dialer.dial(Clock::start(), in_secs(5), &mut times);
+        assert!(tcp.await.unwrap().peer_addr().unwrap().is_ipv6());
+    }
+
+    #[tokio::test]
     async fn nothing_listening_is_refused() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -314,11 +314,9 @@ impl Shard {
         mailbox: &Mailbox,
     ) -> Option<(Stream, Vec<u8>)> {
         let mut times = UpgradeTimes::default();
-        let who = self.fleet.borrow().who(conn);
-        let identity = who.map_or(0, |who| who.user);
-        let attempt =
-            self.target
-                .attempt(&open, identity, self.masks.key(), self.clock, &mut times);
+        let attempt = self
+            .target
+            .attempt(&open, self.masks.key(), self.clock, &mut times);
         let outcome = tokio::select! {
             biased;
             _ = std::future::poll_fn(|cx| mailbox.poll_ended(cx)) => return None,

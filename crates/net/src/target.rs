@@ -30,7 +30,6 @@ impl Target {
     pub(crate) async fn attempt(
         &self,
         open: &Open,
-        identity: u32,
         key: [u8; 16],
         clock: Clock,
         times: &mut UpgradeTimes,
@@ -41,7 +40,7 @@ impl Target {
             ready: now,
             end: now,
         };
-        let outcome = self.try_once(open, identity, key, clock, times).await;
+        let outcome = self.try_once(open, key, clock, times).await;
         if outcome.is_err() {
             times.end = clock.now();
         }
@@ -51,7 +50,6 @@ impl Target {
     async fn try_once(
         &self,
         open: &Open,
-        identity: u32,
         key: [u8; 16],
         clock: Clock,
         times: &mut UpgradeTimes,
@@ -61,26 +59,17 @@ impl Target {
         let tcp = self.dialer.dial(clock, deadline, times).await?;
         let why = |error: &io::Error| match &self.connector {
             None => error.to_string(),
-            Some(connector) => connector.why(error, identity),
+            Some(connector) => connector.why(error, open.identity),
         };
         let stream = match &self.connector {
             None => Stream::Plain(tcp),
-            Some(connector) => timeout_at(deadline, connector.connect(tcp, identity))
+            Some(connector) => timeout_at(deadline, connector.connect(tcp, open.identity))
                 .await
                 .map_err(slow("the TLS handshake took too long"))?
                 .map_err(|error| Failure::new(io_error(&error), why(&error)))?,
         };
         times.ready = clock.now();
         let on_head = || times.end = clock.now();
-        upgrade(
-            stream,
-            &self.resource,
-            &open.headers,
-            key,
-            deadline,
-            on_head,
-            &why,
-        )
-        .await
+        upgrade(stream, &self.resource, open, key, deadline, on_head, &why).await
     }
 }

@@ -7,6 +7,7 @@ mod conversation;
 mod data;
 mod expand;
 mod expectation;
+mod identities;
 mod load;
 mod names;
 mod permission;
@@ -25,7 +26,9 @@ use super::{
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
 use crate::goal::Goal;
+use crate::plan::Identities;
 use crate::profile::{self, Profile};
+use crate::text::{Slot, Text};
 use conversation::{Conversation, Turns, takes_time};
 use names::{Names, own};
 
@@ -116,7 +119,17 @@ impl Reader<'_> {
             .filter_map(Field::as_ref)
             .map(Vec::as_slice);
         let captured = capture::captured(conversations, &taken, self.document);
+        let had_identities = raw.identities.is_some();
+        let identities = raw.identities.and_then(Field::placed);
+        let identities = identities
+            .and_then(|(raw, here)| identities::identities(raw, here, self.sources, self.document));
+        let (identities, bearer) =
+            identities.map_or((None, None), |(all, asked)| (Some(all), asked));
         let names = Names {
+            identities: match &identities {
+                Some(identities) => Some(identities.columns.clone()),
+                None => (!had_identities).then(Vec::new),
+            },
             columns_known: data.is_some() || !had_data,
             columns,
             vars,
@@ -156,7 +169,11 @@ impl Reader<'_> {
             Some(raw::OnHandoff::Wait) => OnHandoff::Wait,
             Some(raw::OnHandoff::Fail) => OnHandoff::Fail,
         };
-        let (target, headers, route) = aim?;
+        let (target, mut headers, mut route) = aim?;
+        if let Some(identities) = identities {
+            headers.extend(bearer_of(&identities, bearer, &headers, &route));
+            route.identities = Some(identities);
+        }
         Some(Plan {
             name: name?,
             endpoint: endpoint?.name.clone(),
@@ -535,6 +552,32 @@ impl Reader<'_> {
         }
         texts.0
     }
+}
+
+/// The header that carries an identity's token, where one is asked for or nothing else says how it is sent.
+fn bearer_of(
+    identities: &Identities,
+    asked: Option<usize>,
+    headers: &[(String, Text)],
+    route: &Route,
+) -> Option<(String, Text)> {
+    let sent = headers.iter().chain(&route.query);
+    let is_sent = sent
+        .map(|(_, text)| text.source())
+        .any(|text| text.contains(names::IDENTITY));
+    let of_itself = || {
+        let token = |column: &String| column == identities::TOKEN;
+        let place = identities.columns.iter().position(token);
+        place.filter(|_| !is_sent && headers.iter().all(|(name, _)| name != "authorization"))
+    };
+    let column = asked.or_else(of_itself)?;
+    let source = format!(
+        "Bearer {{{{ {}{} }}}}",
+        names::IDENTITY,
+        identities.columns[column]
+    );
+    let text = Text::parse(&source, |_| Some(Slot::Identity(column)));
+    Some(("authorization".to_owned(), text.ok()?))
 }
 
 /// What a permission allows holds whatever the plan's pace is.

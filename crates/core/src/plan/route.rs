@@ -1,4 +1,4 @@
-//! How the target is reached, beyond its address: through which proxy, and with which certificates. Which proxy the
+//! How the target is reached, beyond its address: through which proxy, with which certificates, as whom. Which proxy the
 //! environment names is the app's to read; what a certificate holds is the TLS layer's to judge.
 
 use std::fmt;
@@ -6,14 +6,34 @@ use std::sync::Arc;
 
 use url::{Host, Url};
 
+use crate::text::Text;
+
 /// What stands between this machine and the target's address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Route {
     pub proxy: ProxyChoice,
     /// An authority in PEM that is trusted beside the system's own.
     pub ca: Option<Arc<str>>,
     /// Identity k shows certificate k modulo their number.
     pub certificates: Vec<Certificate>,
+    pub identities: Option<Identities>,
+    /// Added to the query of every upgrade. Values may be secrets.
+    pub query: Vec<(String, Text)>,
+}
+
+/// Who the virtual users are to the platform: user k is identity k modulo their number.
+#[derive(Clone)]
+pub struct Identities {
+    /// In texts, column `x` is the variable `identity_x`.
+    pub columns: Vec<String>,
+    /// Never empty; every row has as many fields as there are columns.
+    pub rows: Arc<Vec<Vec<String>>>,
+}
+
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identities({} of {:?})", self.rows.len(), self.columns)
+    }
 }
 
 /// A client's certificate, in PEM.

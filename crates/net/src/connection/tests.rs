@@ -68,9 +68,11 @@ async fn attempt(target: &Target) -> (Result<Upgraded, Failure>, UpgradeTimes) {
     let mut times = UpgradeTimes::default();
     let open = Open {
         headers: vec![("x-user".to_owned(), "7".to_owned())],
+        identity: 0,
+        query: String::new(),
     };
     let outcome = target
-        .attempt(&open, 0, [7; 16], Clock::start(), &mut times)
+        .attempt(&open, [7; 16], Clock::start(), &mut times)
         .await;
     (outcome, times)
 }

@@ -41,6 +41,8 @@ pub(super) struct Plan {
     pub(super) on_handoff: Maybe<OnHandoff>,
     /// Rows for the variables of texts.
     pub(super) data: Maybe<Data>,
+    /// Who the virtual users are to the platform: user k is identity k modulo their number.
+    pub(super) identities: Maybe<Identities>,
     /// Variables of texts and their values; `-e NAME=value` changes one.
     pub(super) vars: Maybe<Pairs<Field<String>>>,
     pub(super) admission: Maybe<Admission>,
@@ -71,10 +73,26 @@ pub(super) struct TargetParts {
     pub(super) headers: Maybe<Pairs<Field<String>>>,
     /// The Origin header of the upgrade.
     pub(super) origin: Maybe<String>,
+    /// Added to the address's query with every upgrade; values may have variables.
+    pub(super) query: Maybe<Pairs<Field<String>>>,
     /// The proxy on the way: http://name:password@host:port, socks5://host:port, or `none` to go directly whatever the
     /// environment says; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide when left out.
     pub(super) proxy: Maybe<String>,
     pub(super) tls: Maybe<Tls>,
+}
+
+/// `{csv: users.csv, bearer: token}` or `{tokens: ["${TOKEN}"]}`. In texts, column x is the variable `identity_x`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["csv"]}, {"required": ["tokens"]}]))]
+pub(super) struct Identities {
+    /// A CSV file: a line of column names, then one for each identity.
+    pub(super) csv: Maybe<String>,
+    /// Tokens, one for each identity: the column `token`.
+    pub(super) tokens: Maybe<Texts>,
+    /// The column that is sent as 'Authorization: Bearer …'. When left out it is `token`, where there is one and the
+    /// target's headers and query name no column themselves.
+    pub(super) bearer: Maybe<String>,
 }
 
 /// Whom to trust and which certificates to show, with wss://.

@@ -7,6 +7,7 @@ use url::Url;
 use super::names::Names;
 use super::raw;
 use super::{Certificate, Proxy, ProxyChoice, Route, Sources, Target};
+use crate::document::values::Pairs;
 use crate::document::{Document, Field, Place, Wrong, quoted, suggestion};
 use crate::profile::{Endpoint, Profile};
 use crate::text::Text;
@@ -86,6 +87,7 @@ pub(super) fn target(
         proxy: parts
             .proxy
             .map_or(ProxyChoice::Environment, |field| proxy(field, document)),
+        query: query(parts.query, names, document),
         ..parts
             .tls
             .and_then(Field::placed)
@@ -94,6 +96,19 @@ pub(super) fn target(
             })
     };
     Some((target?, headers, route))
+}
+
+fn query(
+    pairs: raw::Maybe<Pairs<Field<String>>>,
+    names: &Names,
+    document: &Document,
+) -> Vec<(String, Text)> {
+    let pairs = pairs.and_then(Field::ok).unwrap_or_default().0.into_iter();
+    let pairs = pairs.filter_map(|(name, field)| {
+        let (value, place) = field.placed()?;
+        Some((name, names.text(&value, place, document)?))
+    });
+    pairs.collect()
 }
 
 /// The part of the route that is TLS's.
