@@ -12,7 +12,7 @@ fn squid_opens_tunnels_plain_and_over_tls() {
     let proxy = format!("http://{}", squid.at);
     let (plain, secure) = (emulator(&[]), secure());
     let ca = path(&secure.0, "ca.pem");
-    load(&plain.address(0), &["--proxy", &proxy])
+    load(plain.address(0), &["--proxy", &proxy])
         .ends_with(0)
         .says(&format!("through the proxy {proxy}"));
     load(secure.1.address(0), &["--proxy", &proxy, "--ca-file", &ca]).ends_with(0);

@@ -239,9 +239,8 @@ pub struct Document {
 pub type Later = (&'static str, &'static str, &'static str);
 
 impl Document {
-    /// Parses the text. An error is about the YAML itself; duplicate keys are kept with the other complaints.
-    pub fn parse(file: &str, text: &str) -> Result<Self, Complaints> {
-        let mut document = Self {
+    fn empty(file: &str) -> Self {
+        Self {
             file: file.to_owned(),
             lines: Vec::new(),
             parts: Vec::new(),
@@ -251,20 +250,14 @@ impl Document {
             unwritten: BTreeSet::new(),
             later: &[],
             complaints: RefCell::default(),
-        };
+        }
+    }
+
+    /// Parses the text. An error is about the YAML itself; duplicate keys are kept with the other complaints.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Complaints> {
+        let mut document = Self::empty(file);
         if text.len() > MOST_BYTES {
-            document.complain(
-                Place::FILE,
-                Wrong::new(
-                    format!(
-                        "the file has {:.1} MiB; at most {} MiB are read",
-                        text.len() as f64 / 1_048_576.0,
-                        MOST_BYTES >> 20
-                    ),
-                    "data belongs in a CSV file that the YAML names",
-                ),
-            );
-            return Err(document.into_complaints());
+            return Err(document.too_long());
         }
         let text = text.trim_start_matches('\u{feff}');
         document.lines = text.lines().map(str::to_owned).collect();
@@ -280,6 +273,25 @@ impl Document {
                 Err(document.into_complaints())
             }
         }
+    }
+
+    /// The complaint about a file of more than [`MOST_BYTES`], for who reads files and stops there.
+    pub fn complain_of_length(file: &str) -> Complaints {
+        Self::empty(file).too_long()
+    }
+
+    fn too_long(self) -> Complaints {
+        self.complain(
+            Place::FILE,
+            Wrong::new(
+                format!(
+                    "the file has more than {} MiB, and no more are read",
+                    MOST_BYTES >> 20
+                ),
+                "data belongs in a CSV file that the YAML names",
+            ),
+        );
+        self.into_complaints()
     }
 
     /// Names keys that a later version will know, so that they are told apart from mistakes.
@@ -650,7 +662,7 @@ fn hide(message: &str, new: &str, old: &str) -> String {
 }
 
 /// A plan is a few kilobytes; a file beyond this is a mistake, and parsing it would cost seconds and gigabytes.
-const MOST_BYTES: usize = 4 << 20;
+pub const MOST_BYTES: usize = 4 << 20;
 /// Nobody nests files deeper; one that includes itself ends here.
 const DEEPEST_INCLUDE: usize = 8;
 const MOST_INCLUDED: usize = 100;

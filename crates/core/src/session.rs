@@ -174,8 +174,10 @@ impl Shared {
     pub(crate) fn identity(&self, who: Who) -> u32 {
         let number = self.number(Who { round: 0, ..who });
         let identities = self.plan.route.identities.as_ref();
-        let count = identities.map_or(u64::from(u32::MAX), |all| all.rows.len() as u64);
-        (number % count.max(1)) as u32
+        match identities {
+            Some(all) => (number % (all.rows.len() as u64).max(1)) as u32,
+            None => number as u32,
+        }
     }
 
     /// What is added to the query of the conversation's upgrade.

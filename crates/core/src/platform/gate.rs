@@ -245,6 +245,7 @@ pub(super) fn key_of(limit: &Limit, request: &Request) -> Arc<str> {
             Key::Deployment => request.query("deploymentId"),
             Key::User => request.query("user"),
             Key::Path => Some(request.path_only().to_owned()),
+            Key::Global => None,
         };
         let value = value.as_deref().unwrap_or("none");
         // Writing to a String never fails.

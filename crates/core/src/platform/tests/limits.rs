@@ -170,6 +170,46 @@ fn connections_may_share_a_count_of_messages() {
 }
 
 #[test]
+fn all_connections_may_share_a_count_of_messages() {
+    check(
+        &with_refusal("message", "in-band").replace("refusal:", "key: [global]\n    refusal:"),
+        "0 1 open /bot token=a\n0 2 open /bot token=b\n1 1 say a\n2 2 say b\n11 2 say c",
+        "0 1 accept\n0 2 accept\n1.4 1 < reply re a\n2 2 < refused one 9\n11.4 2 < reply re c",
+    );
+}
+
+/// Two at once under one key, one under another.
+#[test]
+fn each_key_counts_apart_what_it_names() {
+    let check_key = |key: &str, first: &str, other: &str| {
+        check(
+            &with_refusal("upgrade", "fin")
+                .replace("refusal:", &format!("key: [{key}]\n    refusal:")),
+            &format!("0 1 open {first}\n1 2 open {first}\n2 3 open {other}"),
+            "0 1 accept\n1 2 fin\n2 3 accept",
+        );
+    };
+    check_key("token", "/bot token=a", "/bot token=b");
+    check_key("deployment", "/bot?deploymentId=a", "/bot?deploymentId=b");
+    check_key("user", "/bot?user=a", "/bot?user=b");
+    check_key("address", "/bot addr=10.0.0.1", "/bot addr=10.0.0.2");
+    check_key("user, token", "/bot?user=a token=a", "/bot?user=a token=b");
+    check(
+        &format!(
+            "endpoints: [{{name: any, path: /*, dialect: text}}]\n{}",
+            with_refusal("upgrade", "fin").replace("refusal:", "key: [path]\n    refusal:")
+        ),
+        "0 1 open /a?x=1\n1 2 open /a?x=2\n2 3 open /b",
+        "0 1 accept\n1 2 fin\n2 3 accept",
+    );
+    check(
+        &with_refusal("upgrade", "fin").replace("refusal:", "key: [global]\n    refusal:"),
+        "0 1 open /bot token=a\n1 2 open /bot token=b",
+        "0 1 accept\n1 2 fin",
+    );
+}
+
+#[test]
 fn requests_and_upgrades_share_a_limit_on_requests() {
     for (refusal, expect) in [
         (

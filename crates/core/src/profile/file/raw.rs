@@ -298,6 +298,8 @@ pub(super) enum Key {
     User,
     /// The path of the request.
     Path,
+    /// Nothing: all connections share one count. It stands alone.
+    Global,
 }
 
 /// How a limit says no. Texts may have `{{ count }}`, `{{ remaining }}`, `{{ quota }}`, `{{ burst }}`, `{{ window }}`
