@@ -65,6 +65,10 @@ pub enum Order {
 pub struct Open {
     /// Beyond those of the plan's target: names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The place of its user's identity among the plan's.
+    pub identity: u32,
+    /// Added to the target's query, encoded.
+    pub query: String,
 }
 
 /// What happened on one connection, for `try`: only recorded when asked for.

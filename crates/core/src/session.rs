@@ -167,6 +167,35 @@ impl Shared {
         }
         headers
     }
+
+    /// Which identity the conversation's user has: all are used evenly, whatever the groups.
+    pub(crate) fn identity(&self, who: Who) -> u32 {
+        let number = self.number(Who { round: 0, ..who });
+        let identities = self.plan.route.identities.as_ref();
+        match identities {
+            Some(all) => (number % (all.rows.len() as u64).max(1)) as u32,
+            None => number as u32,
+        }
+    }
+
+    /// What is added to the query of the conversation's upgrade.
+    pub(crate) fn query(&self, who: Who, row: Option<u32>) -> String {
+        let voice = Voice::new(self, who, row, 0);
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &self.plan.route.query {
+            query.append_pair(name, &value.render(&voice));
+        }
+        query.finish()
+    }
+}
+
+/// Path and query with more of a query behind it.
+pub(crate) fn extended(path: &str, query: &str) -> String {
+    match (query.is_empty(), path.contains('?')) {
+        (true, _) => path.to_owned(),
+        (false, true) => format!("{path}&{query}"),
+        (false, false) => format!("{path}?{query}"),
+    }
 }
 
 /// A hash of the token that an upgrade bears; 0 without one.
@@ -535,11 +564,13 @@ impl Session {
 
     fn release(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Upgrading;
-        let headers = cx.shared.headers(self.who, self.row, self.attempt);
+        let open = Open {
+            headers: cx.shared.headers(self.who, self.row, self.attempt),
+            identity: cx.shared.identity(self.who),
+            query: cx.shared.query(self.who, self.row),
+        };
         cx.trace(now, self.conn, || TraceEvent::Released);
-        cx.out
-            .orders
-            .push_back((self.conn, Order::Open(Open { headers })));
+        cx.out.orders.push_back((self.conn, Order::Open(open)));
     }
 
     fn upgrade_ended(
