@@ -36,6 +36,7 @@ fn nginx_lets_in_who_shows_a_certificate_that_it_trusts() {
             }}"
         ),
         "",
+        false,
     ) else {
         skipped("nginx is not installed; run: cargo xtask test");
         return;
