@@ -49,6 +49,8 @@ pub struct Plan {
     /// Empty means the default goals: no conversation failed or was refused.
     pub goals: Vec<Goal>,
     pub permission: Option<Permission>,
+    /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
+    pub max_lateness: Option<Duration>,
     pub seed: u64,
 }
 

@@ -191,6 +191,7 @@ impl Reader<'_> {
             admission,
             goals,
             permission,
+            max_lateness: raw.max_lateness.and_then(Field::ok).map(|span| span.0),
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
         })
     }

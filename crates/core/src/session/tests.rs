@@ -892,6 +892,7 @@ fn plan(script: &str) -> Arc<Plan> {
         },
         goals: vec![],
         permission: None,
+        max_lateness: None,
         seed: 1,
     })
 }

@@ -49,6 +49,9 @@ pub(super) struct Plan {
     /// Conditions on the summary, like `turns.latency.p95 < 2s`.
     pub(super) goals: Maybe<Vec<Field<String>>>,
     pub(super) permission: Maybe<Permission>,
+    /// How late this generator may be itself (99th percentile) before its figures are not to be trusted; 5 % of the
+    /// tightest latency goal when left out, or 100ms where there is none.
+    pub(super) max_lateness: Maybe<Span>,
     /// The same seed draws the same think times and rows; 1 when left out.
     pub(super) seed: Maybe<u64>,
 }

@@ -108,6 +108,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             .map(|goal| Goal::parse(goal, &[]).unwrap_or_else(|error| panic!("{error}")))
             .collect(),
         permission: None,
+        max_lateness: None,
         seed: 1,
     }
 }
