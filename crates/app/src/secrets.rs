@@ -1,5 +1,6 @@
 //! Which of a plan's values are secrets. What is done about them is [`crate::console`]'s.
 
+use plimsoll_core::plan::variable::Value;
 use plimsoll_core::plan::{Identities, Plan, Proxy, Target};
 use plimsoll_core::text::Text;
 use url::Url;
@@ -93,7 +94,9 @@ pub(crate) fn of_outside(outside: &[Outside]) -> Secrets {
 /// Variables and columns of the data that a header takes in.
 fn add_variables(secrets: &mut Secrets, plan: &Plan, source: &str) {
     for (variable, value) in &plan.vars {
-        if source.contains(variable.as_str()) {
+        if let Value::Text(value) = value
+            && source.contains(variable.as_str())
+        {
             secrets.add(value);
         }
     }

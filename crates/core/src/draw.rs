@@ -21,6 +21,7 @@ pub enum Purpose {
     BotOrder,
     Fault,
     Choice,
+    Variable,
 }
 
 /// A source of draws: a hash of everything that it has been told so far.

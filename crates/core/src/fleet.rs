@@ -11,7 +11,9 @@ use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who,
 use crate::schedule::Schedule;
 use crate::session::{Context, NoRow, Output, Session, Shared};
 use crate::time::At;
-use crate::wire::{Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes};
+use crate::wire::{
+    Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes, Wall,
+};
 
 /// Who says when an upgrade may go: [`crate::admission::Admission`] itself in virtual time, a lock around the one
 /// of the whole run over sockets.
@@ -105,7 +107,7 @@ pub enum TraceEvent {
 }
 
 pub struct Fleet {
-    shared: Arc<Shared>,
+    shared: Shared,
     stripe: Stripe,
     groups: Vec<Muster>,
     sessions: BTreeMap<ConnId, Afloat>,
@@ -155,7 +157,7 @@ impl Fleet {
             .map(|group| Muster::new(&group.load, stripe))
             .collect();
         Self {
-            shared: Arc::new(Shared::new(plan, run_id)),
+            shared: Shared::new(plan, run_id),
             stripe,
             groups,
             sessions: BTreeMap::new(),
@@ -165,6 +167,13 @@ impl Fleet {
             stopped: false,
             out: Output::default(),
         }
+    }
+
+    /// Gives it the wall clock, for variables that say the time.
+    #[must_use]
+    pub const fn with_wall(mut self, wall: Wall) -> Self {
+        self.shared.set_wall(wall);
+        self
     }
 
     /// When `wake` wants to be called next; may change after every call of any other method.
@@ -398,12 +407,12 @@ impl Fleet {
             what: What::Due,
         });
         let muster = &mut self.groups[usize::from(who.group)];
-        let row = if muster.afloat < muster.max_open {
-            self.shared.row_for(who)
+        let dealt = if muster.afloat < muster.max_open {
+            self.shared.deal(who, planned)
         } else {
             Err(NoRow)
         };
-        let Ok(row) = row else {
+        let Ok(dealt) = dealt else {
             let never_reached = self.shared.scripts[usize::from(who.group)].turns;
             let outcome = SessionOutcome::NotStarted;
             self.out.samples.push_back(Sample {
@@ -418,7 +427,7 @@ impl Fleet {
         };
         self.groups[usize::from(who.group)].afloat += 1;
         let conn = self.next_conn();
-        let session = Session::new(who, conn, planned, row, &self.shared);
+        let session = Session::new(who, conn, dealt, &self.shared);
         self.sessions.insert(
             conn,
             Afloat {

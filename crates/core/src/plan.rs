@@ -4,6 +4,7 @@
 pub mod file;
 pub mod permission;
 pub mod route;
+pub mod variable;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub struct Plan {
     pub groups: Vec<Group>,
     pub data: Option<Data>,
     /// Names of the plan's own variables, and their values: `vars` of the file, `-e NAME=value`.
-    pub vars: Vec<(String, String)>,
+    pub vars: Vec<(String, variable::Value)>,
     /// Variables that answers fill, over all groups.
     pub captured: Vec<Captured>,
     /// An answer with one of these in it (letter case ignored) is an apology, and no answer.

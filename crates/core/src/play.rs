@@ -231,7 +231,8 @@ impl Game {
             network,
             draw: Draw::new(plan.seed).purpose(Purpose::Network),
             path: plan.rehearsal_path(),
-            fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID),
+            fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID)
+                .with_wall(network.wall),
             admission: Admission::of(plan, network.wall),
             platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),
             recorder: Recorder::new(labels).with_wall(network.wall),

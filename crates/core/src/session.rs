@@ -37,7 +37,7 @@ use crate::sample::{
 use crate::schedule::Schedule;
 use crate::script::{self, Op, Say, Script};
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
+use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes, Wall};
 
 /// What all sessions of a fleet share.
 pub(crate) struct Shared {
@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     /// The close codes by which the platform, as its profile says, refuses messages.
     kicks: Vec<u16>,
     draw: Draw,
+    wall: Wall,
     run_id: String,
     deployment: Option<String>,
 }
@@ -72,6 +73,15 @@ impl Crowd {
     }
 }
 
+/// What a conversation has from its start on.
+#[derive(Clone, Copy)]
+pub(crate) struct Dealt {
+    /// Its row of the plan's data.
+    pub(crate) row: Option<u32>,
+    /// When it was to begin.
+    pub(crate) planned: At,
+}
+
 /// The plan's data has no row for this conversation.
 pub(crate) struct NoRow;
 
@@ -84,10 +94,16 @@ impl Shared {
             pacing: Pacing::of(&plan),
             kicks: kicks(&plan),
             draw: Draw::new(plan.seed),
+            wall: Wall::default(),
             run_id: run_id.to_owned(),
             deployment: plan.deployment(),
             plan,
         }
+    }
+
+    /// With the wall clock, for variables that say the time.
+    pub(crate) const fn set_wall(&mut self, wall: Wall) {
+        self.wall = wall;
     }
 
     const fn draw_of(&self, who: Who) -> Draw {
@@ -110,8 +126,13 @@ impl Shared {
         self.draw_of(who).purpose(Purpose::Token).uuid()
     }
 
+    pub(crate) fn deal(&self, who: Who, planned: At) -> Result<Dealt, NoRow> {
+        let row = self.row_for(who)?;
+        Ok(Dealt { row, planned })
+    }
+
     /// The conversation's row of the plan's data, where the plan has any.
-    pub(crate) fn row_for(&self, who: Who) -> Result<Option<u32>, NoRow> {
+    fn row_for(&self, who: Who) -> Result<Option<u32>, NoRow> {
         let Some(data) = &self.plan.data else {
             return Ok(None);
         };
@@ -143,12 +164,7 @@ impl Shared {
 
     /// The headers of the conversation's upgrade. Attempts from the second on are told apart, so that the other side's
     /// draws differ.
-    pub(crate) fn headers(
-        &self,
-        who: Who,
-        row: Option<u32>,
-        attempt: u16,
-    ) -> Vec<(String, String)> {
+    pub(crate) fn headers(&self, who: Who, dealt: Dealt, attempt: u16) -> Vec<(String, String)> {
         let Who { group, user, round } = who;
         let again = match attempt {
             ..=1 => String::new(),
@@ -160,7 +176,7 @@ impl Shared {
             self.run_id
         );
         let mut headers = vec![("user-agent".to_owned(), agent)];
-        let voice = Voice::new(self, who, row, 0);
+        let voice = Voice::new(self, who, dealt, 0);
         for (name, value) in &self.plan.headers {
             headers.retain(|(present, _)| present != name);
             headers.push((name.clone(), value.render(&voice).to_string()));
@@ -179,8 +195,8 @@ impl Shared {
     }
 
     /// What is added to the query of the conversation's upgrade.
-    pub(crate) fn query(&self, who: Who, row: Option<u32>) -> String {
-        let voice = Voice::new(self, who, row, 0);
+    pub(crate) fn query(&self, who: Who, dealt: Dealt) -> String {
+        let voice = Voice::new(self, who, dealt, 0);
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in &self.plan.route.query {
             query.append_pair(name, &value.render(&voice));
@@ -301,13 +317,8 @@ enum Phase {
 }
 
 impl Session {
-    pub(crate) fn new(
-        who: Who,
-        conn: ConnId,
-        planned: At,
-        row: Option<u32>,
-        shared: &Shared,
-    ) -> Self {
+    pub(crate) fn new(who: Who, conn: ConnId, dealt: Dealt, shared: &Shared) -> Self {
+        let Dealt { row, planned } = dealt;
         let identity = Identity {
             token: shared.token(who),
             deployment: shared.deployment.clone(),
@@ -331,7 +342,7 @@ impl Session {
             planned,
             released: planned,
             attempt: 1,
-            identity: identity_of(&shared.headers(who, row, 1)),
+            identity: identity_of(&shared.headers(who, dealt, 1)),
             opened: At::NEVER,
             pulse: Pulse::default(),
             greeted: false,
@@ -565,9 +576,9 @@ impl Session {
     fn release(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Upgrading;
         let open = Open {
-            headers: cx.shared.headers(self.who, self.row, self.attempt),
+            headers: cx.shared.headers(self.who, self.dealt(), self.attempt),
             identity: cx.shared.identity(self.who),
-            query: cx.shared.query(self.who, self.row),
+            query: cx.shared.query(self.who, self.dealt()),
         };
         cx.trace(now, self.conn, || TraceEvent::Released);
         cx.out.orders.push_back((self.conn, Order::Open(open)));
@@ -628,7 +639,7 @@ impl Session {
                 }
                 Op::Say(say) => {
                     let number = self.said + 1;
-                    let voice = Voice::new(shared, self.who, self.row, number);
+                    let voice = Voice::new(shared, self.who, self.dealt(), number);
                     let voice = voice.knowing(self.captured());
                     let mut frames = Vec::new();
                     match &say.message {
@@ -1023,7 +1034,14 @@ impl Session {
     }
 
     fn voice<'a>(&'a self, shared: &'a Shared) -> Voice<'a> {
-        Voice::new(shared, self.who, self.row, self.said).knowing(self.captured())
+        Voice::new(shared, self.who, self.dealt(), self.said).knowing(self.captured())
+    }
+
+    const fn dealt(&self) -> Dealt {
+        Dealt {
+            row: self.row,
+            planned: self.planned,
+        }
     }
 
     fn memory(&mut self) -> &mut Memory {

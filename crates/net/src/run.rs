@@ -208,7 +208,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         let masks = Draw::new(epoch_millis() as u64).text(&options.run_id);
         let parts = Parts {
             clock,
-            fleet: Fleet::new(plan.clone(), stripe, &options.run_id),
+            fleet: Fleet::new(plan.clone(), stripe, &options.run_id).with_wall(clock.wall()),
             gate: gate.clone(),
             recorder: recorders[index].clone(),
             stage: control.0.stage.clone(),

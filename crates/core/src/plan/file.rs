@@ -13,6 +13,7 @@ mod names;
 mod permission;
 mod raw;
 mod target;
+mod vars;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,7 +31,7 @@ use crate::plan::Identities;
 use crate::profile::{self, Profile};
 use crate::text::{Slot, Text};
 use conversation::{Conversation, Turns, takes_time};
-use names::{Names, own};
+use names::Names;
 
 /// What a plan may refer to outside itself. The app reads files and the environment; core only asks.
 pub trait Sources {
@@ -324,54 +325,6 @@ impl Reader<'_> {
                 }
             })
             .ok()
-    }
-
-    /// The file's variables with those of `-e` over them.
-    fn vars(
-        &self,
-        field: raw::Maybe<crate::document::values::Pairs<Field<String>>>,
-        data: Option<&Data>,
-    ) -> Vec<(String, String)> {
-        let mut vars = Vec::new();
-        for (name, field) in field.and_then(Field::ok).unwrap_or_default().0 {
-            self.var_is_usable(&name, field.key, data);
-            vars.extend(field.ok().map(|value| (name, value)));
-        }
-        for (name, value) in &self.overrides.vars {
-            match vars.iter_mut().find(|(var, _)| var == name) {
-                Some((_, old)) => old.clone_from(value),
-                None => {
-                    // It may be meant for ${NAME} alone, so a name that no text could use is no mistake.
-                    if own(name).is_none() {
-                        vars.push((name.clone(), value.clone()));
-                    }
-                }
-            }
-        }
-        vars
-    }
-
-    fn var_is_usable(&self, name: &str, place: Place, data: Option<&Data>) {
-        let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !begins || name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
-            self.document.complain_that(
-                place,
-                format!("{} is no name for a variable", quoted(name)),
-                "use letters, digits and '_', a letter first",
-            );
-        } else if own(name).is_some() {
-            self.document.complain_that(
-                place,
-                format!("every conversation has {} already", quoted(name)),
-                "rename the variable",
-            );
-        } else if data.is_some_and(|data| data.columns.iter().any(|column| column == name)) {
-            self.document.complain_that(
-                place,
-                format!("the data has a column {} already", quoted(name)),
-                "rename the variable, or the column",
-            );
-        }
     }
 
     fn groups(

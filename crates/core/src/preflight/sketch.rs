@@ -16,7 +16,7 @@ use crate::platform::gate::{Entry, Gate};
 use crate::profile::Profile;
 use crate::sample::Who;
 use crate::schedule::Schedule;
-use crate::session::{Shared, extended, identity_of};
+use crate::session::{Dealt, Shared, extended, identity_of};
 use crate::time::At;
 use crate::wire::{ConnId, Request, Wall};
 
@@ -79,7 +79,7 @@ struct Sketch<'a> {
 
 struct Conn {
     who: Who,
-    row: Option<u32>,
+    dealt: Dealt,
     held: Box<[Charge]>,
 }
 
@@ -132,17 +132,17 @@ impl<'a> Sketch<'a> {
     fn on(&mut self, now: At, event: Event) -> Verdict {
         match event {
             Event::Due(who) => {
-                let Ok(row) = self.shared.row_for(who) else {
+                let Ok(dealt) = self.shared.deal(who, now) else {
                     return Verdict::Fine;
                 };
                 let conn = ConnId(self.conns.len() as u64);
                 let held = Box::default();
-                self.conns.push(Conn { who, row, held });
+                self.conns.push(Conn { who, dealt, held });
                 let asker = Asker {
                     conn,
                     who,
                     attempt: 1,
-                    identity: identity_of(&self.shared.headers(who, row, 1)),
+                    identity: identity_of(&self.shared.headers(who, dealt, 1)),
                 };
                 if let Some(at) = self.admission.ask(now, &asker) {
                     self.release(at, conn);
@@ -171,10 +171,10 @@ impl<'a> Sketch<'a> {
     }
 
     fn arrive(&mut self, now: At, conn: ConnId) -> Verdict {
-        let Conn { who, row, .. } = self.conns[conn.0 as usize];
+        let Conn { who, dealt, .. } = self.conns[conn.0 as usize];
         let request = Request {
-            path: extended(&self.path, &self.shared.query(who, row)),
-            headers: self.shared.headers(who, row, 1),
+            path: extended(&self.path, &self.shared.query(who, dealt)),
+            headers: self.shared.headers(who, dealt, 1),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let Entry::Admitted { at, held, .. } =

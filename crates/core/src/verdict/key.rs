@@ -8,8 +8,9 @@ use super::attribution::{Attempt, Trail};
 use super::count;
 use crate::plan::Plan;
 use crate::sample::Who;
-use crate::session::{Shared, identity_of};
+use crate::session::{Dealt, Shared, identity_of};
 use crate::text::Text;
+use crate::time::At;
 
 /// Which conversation bears which token.
 pub(super) enum Tokens {
@@ -35,8 +36,11 @@ impl Tokens {
         match self {
             Self::Same => 0,
             Self::Several(shared) => {
-                let row = shared.row_for(who).ok().flatten();
-                identity_of(&shared.headers(who, row, 1))
+                // Tokens that say the time are not told apart by it.
+                let planned = At::ZERO;
+                let dealt = shared.deal(who, planned);
+                let dealt = dealt.unwrap_or(Dealt { row: None, planned });
+                identity_of(&shared.headers(who, dealt, 1))
             }
         }
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use super::Captured;
 use crate::document::{Document, Place, Wrong, closest, quoted};
+use crate::plan::variable::Value;
 use crate::text::{Condition, Slot, Text};
 
 #[derive(Debug)]
@@ -12,7 +13,7 @@ pub(super) struct Names {
     pub(super) columns: Vec<String>,
     /// `None` when the data could not be read: then any name may be a column.
     pub(super) columns_known: bool,
-    pub(super) vars: Vec<(String, String)>,
+    pub(super) vars: Vec<(String, Value)>,
     pub(super) captured: Vec<Captured>,
     /// The columns of the identities; `None` when they could not be read: then any name may be one.
     pub(super) identities: Option<Vec<String>>,

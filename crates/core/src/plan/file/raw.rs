@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
+use super::vars::Var;
 use crate::dialect;
 use crate::document::values::{Count, Pairs, Rate, Span, Spread, Texts};
 use crate::document::{Field, Later, Short, Wrong, either, quoted, suggestion};
@@ -43,8 +44,8 @@ pub(super) struct Plan {
     pub(super) data: Maybe<Data>,
     /// Who the virtual users are to the platform: user k is identity k modulo their number.
     pub(super) identities: Maybe<Identities>,
-    /// Variables of texts and their values; `-e NAME=value` changes one.
-    pub(super) vars: Maybe<Pairs<Field<String>>>,
+    /// Variables of texts and their values, or how they are made for each conversation; `-e NAME=value` changes one.
+    pub(super) vars: Maybe<Pairs<Field<Var>>>,
     pub(super) admission: Maybe<Admission>,
     /// Conditions on the summary, like `turns.latency.p95 < 2s`.
     pub(super) goals: Maybe<Vec<Field<String>>>,

@@ -2,6 +2,7 @@
 
 mod complaints;
 mod real;
+mod vars;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -251,7 +252,8 @@ vars: {tenant: acme, colour: red}
             ("origin", "https://www.example")
         ]
     );
-    let vars = [("tenant", "acme"), ("colour", "blue")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let vars = [("tenant", "acme"), ("colour", "blue")];
+    let vars = vars.map(|(name, text)| (name.to_owned(), crate::plan::variable::Value::from(text)));
     assert_eq!(plan.vars, vars);
     let named = read_with("name: '${NAME}'", &[], &[("NAME", "from a flag")]).unwrap();
     assert_eq!(named.name, "from a flag");

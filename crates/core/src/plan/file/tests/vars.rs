@@ -1,0 +1,194 @@
+//! Where the values of variables come from: made by generators, taken from rows, laid over by flags.
+
+use super::*;
+use crate::admission::Admission;
+use crate::fleet::{Fleet, Order, Stripe};
+use crate::time::At;
+use crate::wire::{Ended, Incoming, Outgoing, Side, UpgradeTimes, Wall};
+
+/// 2026-03-01T08:30:00Z.
+const WALL: Wall = Wall {
+    epoch_millis_at_zero: 1_772_353_800_000,
+};
+
+/// What conversations say, in the order in which they begin, and with it the header `x-say` of their upgrade. Each is
+/// answered at once.
+fn said(plan: Plan) -> Vec<String> {
+    let plan = Arc::new(plan);
+    let mut fleet = Fleet::new(plan.clone(), Stripe { index: 0, of: 1 }, "r1").with_wall(WALL);
+    let mut gate = Admission::of(&plan, WALL);
+    let mut all = Vec::new();
+    let mut now = At::ZERO;
+    for _ in 0..100 {
+        fleet.wake(now, &mut gate);
+        while let Some((conn, order)) = fleet.poll_order() {
+            match order {
+                Order::Open(open) => {
+                    let header = |(name, value): &(String, String)| {
+                        (name == "x-say").then(|| format!("[{value}] "))
+                    };
+                    let header: String = open.headers.iter().filter_map(header).collect();
+                    all.push((conn, header));
+                    fleet.opened(now, conn, UpgradeTimes::default(), &mut gate);
+                }
+                Order::Send(Outgoing::Text(text)) => {
+                    let (_, line) = all.iter_mut().find(|(of, _)| *of == conn).unwrap();
+                    line.push_str(&text);
+                    fleet.frame(now, conn, Incoming::Text("ok"), &mut gate);
+                }
+                Order::Close { .. } => {
+                    let (code, first) = (Some(1000), Side::Us);
+                    fleet.ended(now, conn, Ended::Closed { code, first }, &mut gate);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        match fleet.next_wake() {
+            Some(at) => now = at,
+            None => break,
+        }
+    }
+    all.into_iter().map(|(_, line)| line).collect()
+}
+
+/// What three users say, who begin a second apart and have two conversations each.
+fn three_say(vars: &str, say: &str, seed: u64) -> Vec<String> {
+    said(plan(&format!(
+        "vars: {vars}
+seed: {seed}
+dialect: text
+target: {{url: 'ws://h/', headers: {{X-Say: '{say}'}}}}
+admission: {{pace: off}}
+load: {{users: 3, ramp_up: 3s, loops: 2}}
+conversation: [{{say: '{say}'}}, {{think: 10s}}]
+"
+    )))
+}
+
+#[test]
+fn what_is_made_is_the_same_all_through_one_conversation_and_with_the_same_seed() {
+    let vars =
+        "{ref: {generate: uuid}, n: {random: [1, 1000000]}, hello: {choice: [hi, hello, hey]}}";
+    let say = "{{ ref }} {{ n }} {{ hello }}";
+    let all = three_say(vars, say, 1);
+    assert_eq!(all.len(), 6);
+    for line in &all {
+        let (header, text) = line.split_once("] ").unwrap();
+        assert_eq!(header, format!("[{text}"));
+    }
+    let distinct: BTreeSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), 6, "{all:#?}");
+    assert_eq!(three_say(vars, say, 1), all);
+    let other = three_say(vars, say, 2);
+    assert!(other.iter().all(|line| !all.contains(line)), "{other:#?}");
+    // A variable more changes none of the others.
+    let more = vars.replace("{ref:", "{more: {generate: uuid}, ref:");
+    assert_eq!(three_say(&more, say, 1), all);
+}
+
+#[test]
+fn a_counter_numbers_the_conversations_and_the_time_is_that_of_their_begin() {
+    let vars = "{n: {counter: 7}, day: {time: '%Y-%m-%d'}, at: {time: rfc3339}, s: {time: unix}}";
+    let all = three_say(vars, "{{ n }} {{ day }} {{ at }} {{ s }}", 1);
+    let expect = [(7, 0), (8, 1), (9, 2), (10, 10), (11, 11), (12, 12)];
+    let expect = expect.map(|(n, second)| {
+        let s = 1_772_353_800 + second;
+        let text = format!("{n} 2026-03-01 2026-03-01T08:30:{second:02}.000Z {s}");
+        format!("[{text}] {text}")
+    });
+    assert_eq!(all, expect);
+}
+
+#[test]
+fn conditions_take_made_numbers_for_numbers_and_a_flag_lays_a_text_over() {
+    let yaml = "
+vars: {n: {random: [5, 9]}}
+dialect: text
+conversation: [{if: n > 4 and n < 10, do: [{say: '{{ n }}'}], else: [{say: wrong}]}]
+";
+    let digit = |lines: Vec<String>| lines.concat().parse::<u32>().unwrap();
+    assert!((5..=9).contains(&digit(said(plan(yaml)))));
+    let over = read_with(&yaml.replace("n < 10", "n == 77"), &[], &[("n", "77")]);
+    assert_eq!(digit(said(over.unwrap())), 77);
+}
+
+#[test]
+fn what_cannot_be_made_is_complained_about_all_at_once() {
+    check(
+        "vars:
+  a: {generate: guid}
+  b: {random: [9, 1]}
+  c: {random: [1]}
+  d: {random: 5}
+  e: {counter: -1}
+  f: {choice: []}
+  g: {choice: hi}
+  h: {choice: {hi: 0}}
+  i: {time: iso}
+  j: {time: '%!'}
+  k: {sequence: 1}
+  l: [a, b]
+  m: {random: [1, 2], time: unix}
+conversation: [{say: '{{ a }} {{ b }} {{ l }}'}]",
+        r#"
+plan.yaml:2:17: 'guid' is not one of the words allowed here
+  2 |   a: {generate: guid}
+    |                 ^^^^
+  help: did you mean 'uuid'? allowed here: uuid
+
+plan.yaml:3:3: 9 is above 1
+  3 |   b: {random: [9, 1]}
+    |   ^
+  help: write random: [1, 9]
+
+plan.yaml:4:7: 'random' wants a list of 2, not of 1
+  4 |   c: {random: [1]}
+    |       ^^^^^^
+
+plan.yaml:5:15: 'random' wants a list of 2, not '5'
+  5 |   d: {random: 5}
+    |               ^
+
+plan.yaml:6:16: 'counter' wants a whole number that is not negative, not '-1'
+  6 |   e: {counter: -1}
+    |                ^^
+
+plan.yaml:7:3: there is nothing to choose from
+  7 |   f: {choice: []}
+    |   ^
+  help: write choice: [hi, hello], or choice: {hi: 3, hello: 1} with weights
+
+plan.yaml:8:15: a list of texts, or texts with their weights is wanted here, not 'hi'
+  8 |   g: {choice: hi}
+    |               ^^
+
+plan.yaml:9:20: '0' is too few
+  9 |   h: {choice: {hi: 0}}
+    |                    ^
+  help: write a whole number from 1 up
+
+plan.yaml:10:3: 'iso' is no way to write the time: it has no '%' in it
+  10 |   i: {time: iso}
+     |   ^
+  help: write rfc3339, unix, unix_ms, or a pattern like "%Y-%m-%d %H:%M"
+
+plan.yaml:11:3: '%!' is no way to write the time: strftime formatting failed: found unrecognized specifier directive `!`
+  11 |   j: {time: '%!'}
+     |   ^
+  help: write rfc3339, unix, unix_ms, or a pattern like "%Y-%m-%d %H:%M"
+
+plan.yaml:12:7: 'sequence' is not one of the words allowed here
+  12 |   k: {sequence: 1}
+     |       ^^^^^^^^
+  help: allowed here: generate, random, counter, choice, time
+
+plan.yaml:13:3: 'l' wants one of generate, random, counter, choice, time, not a list
+  13 |   l: [a, b]
+     |   ^
+
+plan.yaml:14:3: 'm' wants only one of generate, random, counter, choice, time, not a mapping
+  14 |   m: {random: [1, 2], time: unix}
+     |   ^
+"#,
+    );
+}
