@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use plimsoll_core::plan::Plan;
 use plimsoll_core::preflight::{self, Change, FirstRefusal, Knob, LimitUse, Preflight};
+use plimsoll_core::rows;
 use plimsoll_core::verdict::run_again;
 
 use crate::args::{Check, Words, quoted};
@@ -54,7 +55,17 @@ fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
         ));
     }
     lines.extend(figures(preflight));
+    lines.extend(rows(plan));
     lines
+}
+
+/// Whether the plan's data has a row for everybody.
+fn rows(plan: &Plan) -> Vec<String> {
+    let Some(outlook) = rows::outlook(plan) else {
+        return Vec::new();
+    };
+    let lead = format!("  {:<14} ", "data");
+    wrap(&outlook.text, WIDTH, &lead, "                 ")
 }
 
 /// Messages that a limit refuses.

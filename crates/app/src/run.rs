@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use console::Term;
 use plimsoll_core::plan::{Certificate, Plan, Route};
+use plimsoll_core::rows;
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Facts;
 use plimsoll_net::{ClientTls, Control, Finished, RunOptions};
@@ -47,6 +48,11 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let display = Display::start(&control, &input.plan, args.quiet, console);
     interrupt::watch(&control, display.messages())?;
     let aim = aim::take(&input, say)?;
+    if let Some(outlook) = rows::outlook(&input.plan)
+        && !outlook.enough
+    {
+        say(&format!("Data: {}.", outlook.text));
+    }
     let mut started = Started::new(input.plan, aim, quoted(&args.subject) + &args.over.typed());
     started.load_flags = [args.load.typed(), args.words.typed()].concat();
     let options = started.options(&args.over)?;

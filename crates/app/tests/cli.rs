@@ -527,7 +527,10 @@ fn check_names_the_first_refusal_and_what_fits() {
         .says("200 refused")
         .says("ramp-up 101 s or more")
         .says(" --pace off --ramp-up 101s\n");
-    run(["check", plan]).ends_with(0).says("FITS rehearsal");
+    run(["check", plan])
+        .ends_with(0)
+        .says("FITS rehearsal")
+        .says("  data           500 conversations, 60 rows: a row is used up to 9 times");
 
     let ran = run(["check", plan, "--pace", "off", "--json"]).ends_with(4);
     let json: Value = serde_json::from_str(&ran.out).unwrap();

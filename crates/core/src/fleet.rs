@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::plan::{Load, Plan, Until};
+use crate::rows::NoRow;
 use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who, WrongAnswer};
 use crate::schedule::Schedule;
-use crate::session::{Context, NoRow, Output, Session, Shared};
+use crate::session::{Context, Output, Session, Shared};
 use crate::time::At;
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes, Wall,

@@ -18,6 +18,7 @@ pub mod predicate;
 pub mod preflight;
 pub mod profile;
 pub mod reading;
+pub mod rows;
 pub mod sample;
 pub mod schedule;
 pub mod script;

@@ -308,15 +308,29 @@ pub struct Data {
     /// Never empty; every row has as many fields as there are columns.
     pub rows: Arc<Vec<Vec<String>>>,
     pub each: Each,
+    /// Says something for [`Each::Once`] only, as the next does.
+    pub share: Share,
     pub when_exhausted: Exhausted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Each {
-    /// The n-th conversation gets row n.
+    /// The n-th conversation gets row n, counted as [`Data::share`] says.
     Once,
+    /// Each user has rows of its own, and goes through them again and again.
+    Loop,
     /// A row drawn for each conversation.
     Random,
+}
+
+/// Among whom conversations are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    All,
+    /// Each group goes through the rows by itself.
+    Group,
+    /// Each user goes through the rows by itself.
+    User,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,12 +29,12 @@ use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
-use crate::plan::{Capture, Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
+use crate::plan::{Capture, Message, OnHandoff, OnMiss, Plan};
+use crate::rows::{Crowds, NoRow};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
     TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who, WrongAnswer,
 };
-use crate::schedule::Schedule;
 use crate::script::{self, Op, Say, Script};
 use crate::time::{At, span_text};
 use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes, Wall};
@@ -43,7 +43,7 @@ use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, Upgr
 pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) scripts: Vec<Script>,
-    crowds: Vec<Crowd>,
+    crowds: Crowds,
     pacing: Pacing,
     /// The close codes by which the platform, as its profile says, refuses messages.
     kicks: Vec<u16>,
@@ -51,26 +51,6 @@ pub(crate) struct Shared {
     wall: Wall,
     run_id: String,
     deployment: Option<String>,
-}
-
-/// The users or arrivals of a group, and how many conversations each of them has at most.
-struct Crowd {
-    users: u64,
-    rounds: u32,
-}
-
-impl Crowd {
-    fn of(group: &Group) -> Self {
-        let rounds = match &group.load {
-            Load::Open(_) => 1,
-            Load::Closed(closed) => match closed.until {
-                Until::Loops(loops) => loops.get(),
-                Until::Duration(_) => u32::MAX,
-            },
-        };
-        let users = Schedule::new(&group.load).len();
-        Self { users, rounds }
-    }
 }
 
 /// What a conversation has from its start on.
@@ -82,15 +62,12 @@ pub(crate) struct Dealt {
     pub(crate) planned: At,
 }
 
-/// The plan's data has no row for this conversation.
-pub(crate) struct NoRow;
-
 impl Shared {
     pub(crate) fn new(plan: Arc<Plan>, run_id: &str) -> Self {
         let (scripts, _) = script::compile(&plan.groups);
         Self {
             scripts,
-            crowds: plan.groups.iter().map(Crowd::of).collect(),
+            crowds: Crowds::of(&plan),
             pacing: Pacing::of(&plan),
             kicks: kicks(&plan),
             draw: Draw::new(plan.seed),
@@ -127,39 +104,16 @@ impl Shared {
     }
 
     pub(crate) fn deal(&self, who: Who, planned: At) -> Result<Dealt, NoRow> {
-        let row = self.row_for(who)?;
+        let draw = self.draw_of(who).purpose(Purpose::DataRow);
+        let data = self.plan.data.as_ref();
+        let row = data.map(|data| self.crowds.row(data, who, draw));
+        let row = row.transpose()?;
         Ok(Dealt { row, planned })
     }
 
-    /// The conversation's row of the plan's data, where the plan has any.
-    fn row_for(&self, who: Who) -> Result<Option<u32>, NoRow> {
-        let Some(data) = &self.plan.data else {
-            return Ok(None);
-        };
-        let rows = data.rows.len() as u64;
-        if data.each == Each::Random {
-            let draw = self.draw_of(who).purpose(Purpose::DataRow);
-            return Ok(Some(draw.below(rows) as u32));
-        }
-        let number = self.number(who);
-        match data.when_exhausted {
-            Exhausted::Stop if number >= rows => Err(NoRow),
-            _ => Ok(Some((number % rows) as u32)),
-        }
-    }
-
-    /// The conversation's number over all groups, from 0 and without gaps, whatever the order in which they come due:
-    /// round by round, and in a round the groups take turns.
+    /// The conversation's number over all groups, from 0 and without gaps.
     fn number(&self, who: Who) -> u64 {
-        let before = |(group, crowd): (usize, &Crowd)| {
-            let whole_rounds = crowd.users * u64::from(who.round.min(crowd.rounds));
-            let this_round = u64::from(who.user) + u64::from(group < usize::from(who.group));
-            match who.round < crowd.rounds {
-                true => whole_rounds + this_round.min(crowd.users),
-                false => whole_rounds,
-            }
-        };
-        self.crowds.iter().enumerate().map(before).sum()
+        self.crowds.number(who)
     }
 
     /// The headers of the conversation's upgrade. Attempts from the second on are told apart, so that the other side's

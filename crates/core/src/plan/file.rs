@@ -22,7 +22,7 @@ use std::sync::Arc;
 use super::{
     Admission, Arm, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
     Exhausted, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission,
-    Plan, Proxy, ProxyChoice, Route, Say, Source, Stage, Step, Target, Until,
+    Plan, Proxy, ProxyChoice, Route, Say, Share, Source, Stage, Step, Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::names::own;
 use super::raw;
-use super::{Data, Each, Exhausted, Sources};
+use super::{Data, Each, Exhausted, Share, Sources};
 use crate::document::{Document, Field, Place, Wrong, quoted};
 
 pub(super) fn data(
@@ -15,16 +15,34 @@ pub(super) fn data(
 ) -> Option<Data> {
     let each = match raw.each.and_then(Field::ok) {
         None | Some(raw::Each::Once) => Each::Once,
+        Some(raw::Each::Loop) => Each::Loop,
         Some(raw::Each::Random) => Each::Random,
     };
-    let key = raw.when_exhausted.as_ref().map(|field| field.key);
-    if let Some(key) = key.filter(|_| each == Each::Random) {
-        document.complain_that(
-            key,
-            "rows drawn at random are never exhausted",
-            "remove 'when_exhausted', or write 'each: once'",
-        );
+    let of_once = [
+        (
+            "when_exhausted",
+            raw.when_exhausted.as_ref().map(|field| field.key),
+        ),
+        ("share", raw.share.as_ref().map(|field| field.key)),
+    ];
+    for (name, key) in of_once {
+        let why = match each {
+            Each::Once => continue,
+            Each::Random => "rows drawn at random are never exhausted, and the same for all",
+            Each::Loop => {
+                "with 'each: loop' every user has rows of its own, and begins again with them"
+            }
+        };
+        if let Some(key) = key {
+            let help = format!("remove '{name}', or write 'each: once'");
+            document.complain_that(key, why, &help);
+        }
     }
+    let share = match raw.share.and_then(Field::ok) {
+        None | Some(raw::Share::All) => Share::All,
+        Some(raw::Share::Group) => Share::Group,
+        Some(raw::Share::User) => Share::User,
+    };
     let when_exhausted = match raw.when_exhausted.and_then(Field::ok) {
         None | Some(raw::Exhausted::Recycle) => Exhausted::Recycle,
         Some(raw::Exhausted::Stop) => Exhausted::Stop,
@@ -42,6 +60,7 @@ pub(super) fn data(
         columns,
         rows: Arc::new(rows),
         each,
+        share,
         when_exhausted,
     })
 }
@@ -72,11 +91,13 @@ pub(super) fn table(
         .map(str::to_owned)
         .collect();
     columns_are_usable(path, &columns, usable)?;
-    let mut rows = Vec::new();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut begins = 0;
     for record in reader.records() {
         let record = record.map_err(bad)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        begins = line;
         if record.len() != columns.len() {
-            let line = record.position().map_or(0, csv::Position::line);
             return Err(Wrong::new(
                 format!(
                     "{path}, line {line}: {} where the first line names {}",
@@ -87,6 +108,14 @@ pub(super) fn table(
             ));
         }
         rows.push(record.iter().map(str::to_owned).collect());
+    }
+    // A quote that is never closed takes all that follows into its field.
+    let last = rows.last().and_then(|row| row.last());
+    if last.is_some_and(|field| field.contains('\n')) && !text.trim_end().ends_with('"') {
+        return Err(Wrong::new(
+            format!("{path}, line {begins}: a double quote is never closed"),
+            "close it; within a field in double quotes, one is written twice",
+        ));
     }
     if rows.is_empty() {
         return Err(Wrong::new(

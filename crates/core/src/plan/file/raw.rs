@@ -399,7 +399,9 @@ pub(super) struct Data {
     pub(super) csv: Field<String>,
     /// Which row a conversation gets; `once` when left out.
     pub(super) each: Maybe<Each>,
-    /// What happens after the last row; `recycle` when left out.
+    /// With `each: once`: among whom conversations are counted; `all` when left out.
+    pub(super) share: Maybe<Share>,
+    /// With `each: once`: what happens after the last row; `recycle` when left out.
     pub(super) when_exhausted: Maybe<Exhausted>,
 }
 
@@ -408,8 +410,21 @@ pub(super) struct Data {
 pub(super) enum Each {
     /// The n-th conversation gets row n.
     Once,
+    /// Each user has rows of its own, and goes through them again and again: user k of N has the rows k, k + N, ….
+    Loop,
     /// Each conversation draws a row.
     Random,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Share {
+    /// All conversations together.
+    All,
+    /// Each group goes through the rows by itself.
+    Group,
+    /// Each user goes through the rows by itself.
+    User,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -33,6 +33,12 @@ fn sources() -> Fixed {
     Fixed {
         files: [
             ("orders.csv", "order,city\nA-1,Oslo\nA-2,Rome\n"),
+            ("five.csv", "row\n1\n2\n3\n4\n5\n"),
+            (
+                "odd.csv",
+                "\u{feff}name , say\r\nann,\"a, \"\"b\"\"\"\r\n\r\nbob,\"two\r\nlines\"\r\nçelik,\r\n",
+            ),
+            ("unclosed.csv", "order,city\nA-1,Oslo\nA-2,\"Rome\nA-3,Bari\n"),
             ("ragged.csv", "order,city\nA-1,Oslo\nA-2\n"),
             ("twice.csv", "order,order\nA-1,Oslo\n"),
             ("user.csv", "user\nann\n"),

@@ -569,6 +569,15 @@ plan.yaml:1:13: ragged.csv, line 3: 1 field where the first line names 2 fields
 ",
     );
     check(
+        "data: {csv: unclosed.csv}",
+        r"
+plan.yaml:1:13: unclosed.csv, line 3: a double quote is never closed
+  1 | data: {csv: unclosed.csv}
+    |             ^^^^^^^^^^^^
+  help: close it; within a field in double quotes, one is written twice
+",
+    );
+    check(
         "data: {csv: twice.csv}",
         r"
 plan.yaml:1:13: twice.csv has two columns called 'order'
@@ -607,10 +616,19 @@ plan.yaml:1:13: user.csv: a column is called 'user', which every conversation ha
     check(
         "data: {csv: orders.csv, each: random, when_exhausted: stop}",
         r"
-plan.yaml:1:39: rows drawn at random are never exhausted
+plan.yaml:1:39: rows drawn at random are never exhausted, and the same for all
   1 | data: {csv: orders.csv, each: random, when_exhausted: stop}
     |                                       ^^^^^^^^^^^^^^
   help: remove 'when_exhausted', or write 'each: once'
+",
+    );
+    check(
+        "data: {csv: orders.csv, each: loop, share: user}",
+        r"
+plan.yaml:1:37: with 'each: loop' every user has rows of its own, and begins again with them
+  1 | data: {csv: orders.csv, each: loop, share: user}
+    |                                     ^^^^^
+  help: remove 'share', or write 'each: once'
 ",
     );
     check(

@@ -192,3 +192,111 @@ plan.yaml:14:3: 'm' wants only one of generate, random, counter, choice, time, n
 "#,
     );
 }
+
+/// The rows of the users' conversations, a loop each: two groups, of two users and of one.
+fn rows(data: &str) -> String {
+    let lines = said(plan(&format!(
+        "
+data: {{csv: five.csv, {data}}}
+dialect: text
+admission: {{pace: off}}
+groups:
+  - {{name: a, load: {{users: 2, loops: 3}}, conversation: [{{say: '{{{{ row }}}} '}}, {{think: 10s}}]}}
+  - {{name: b, load: {{users: 1, loops: 3}}, conversation: [{{say: '{{{{ row }}}}, '}}, {{think: 10s}}]}}
+"
+    )));
+    lines.concat().trim_end_matches(", ").to_owned()
+}
+
+#[test]
+fn rows_go_to_all_together_to_groups_to_users_or_belong_to_users() {
+    let check = |data: &str, expect: &str| assert_eq!(rows(data), expect, "{data}");
+    check("each: once", "1 3 2, 4 1 5, 2 4 3");
+    check("each: once, share: all", "1 3 2, 4 1 5, 2 4 3");
+    check("each: once, when_exhausted: stop", "1 3 2, 4 5");
+    check("each: once, share: group", "1 2 1, 3 4 2, 5 1 3");
+    check("share: group, when_exhausted: stop", "1 2 1, 3 4 2, 5 3");
+    check("share: user", "1 1 1, 2 2 2, 3 3 3");
+    // Three users: 1 and 4, 2 and 5, 3.
+    check("each: loop", "1 3 2, 4 3 5, 1 3 2");
+}
+
+#[test]
+fn a_plan_says_whether_its_rows_are_enough() {
+    let check = |users: &str, data: &str, expect: &str, enough: bool| {
+        let plan = plan(&format!(
+            "load: {{{users}}}\ndata: {{csv: five.csv, {data}}}"
+        ));
+        let found = crate::rows::outlook(&plan).map(|it| (it.text, it.enough));
+        assert_eq!(found, Some((expect.to_owned(), enough)), "{users} {data}");
+    };
+    let once = |users: &str, expect: &str, enough| check(users, "each: once", expect, enough);
+    once("users: 5", "5 conversations, 5 rows: enough for all", true);
+    once(
+        "users: 7",
+        "7 conversations, 5 rows: 2 begin again at the first row",
+        false,
+    );
+    once(
+        "users: 3, loops: 2",
+        "6 conversations, 5 rows: 1 begins again at the first row",
+        false,
+    );
+    once(
+        "users: 1000",
+        "1,000 conversations, 5 rows: a row is used up to 200 times",
+        false,
+    );
+    once(
+        "users: 5, duration: 1m",
+        "5 rows: when they are used up, they begin again at the first",
+        true,
+    );
+    let stop = |users: &str, expect: &str, enough| {
+        check(users, "when_exhausted: stop", expect, enough);
+    };
+    stop("users: 7", "7 conversations, 5 rows: 2 never start", false);
+    stop("users: 6", "6 conversations, 5 rows: 1 never starts", false);
+    stop(
+        "arrivals: [{rate: 1/s, for: 8s}]",
+        "8 conversations, 5 rows: 3 never start",
+        false,
+    );
+    let user = |users: &str, expect: &str, enough| check(users, "share: user", expect, enough);
+    user(
+        "users: 9, loops: 5",
+        "45 conversations, 5 rows for each user: enough for all",
+        true,
+    );
+    user(
+        "users: 9, loops: 6",
+        "54 conversations, 5 rows for each user: 9 begin again at the first row",
+        false,
+    );
+    let each = |users: &str, expect: &str, enough| check(users, "each: loop", expect, enough);
+    each("users: 5", "5 users, 5 rows: each has one of its own", true);
+    each(
+        "users: 2",
+        "2 users, 5 rows: each has 2 or 3 of its own",
+        true,
+    );
+    each(
+        "users: 12",
+        "12 users, 5 rows: a row is shared by 2 or 3 users",
+        false,
+    );
+    let drawn = plan("data: {csv: five.csv, each: random}");
+    assert_eq!(crate::rows::outlook(&drawn), None);
+}
+
+#[test]
+fn a_table_as_office_programs_write_it_is_read() {
+    let plan = plan("data: {csv: odd.csv}");
+    let data = plan.data.unwrap();
+    assert_eq!(data.columns, ["name", "say"]);
+    let expect = [["ann", "a, \"b\""], ["bob", "two\r\nlines"], ["çelik", ""]];
+    assert_eq!(
+        *data.rows,
+        expect.map(|row| row.map(str::to_owned).to_vec())
+    );
+}
