@@ -75,6 +75,9 @@ pub(crate) struct Run {
     /// When a limit refused the run, write the text of a ticket for whoever can raise it to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(crate) ticket: Option<PathBuf>,
+    /// A name for the run in the summary, as in build=1234; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair, help_heading = "Output")]
+    pub(crate) tag: Vec<(String, String)>,
     /// Show no progress
     #[arg(long, short, help_heading = "Output")]
     pub(crate) quiet: bool,
@@ -139,6 +142,9 @@ pub(crate) struct Words {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Plan")]
 pub(crate) struct Over {
+    /// One of the plan's `environments`, laid over the rest of it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
     /// Where to: a ws:// or wss:// address, or `emulator` (target)
     #[arg(long, value_name = "URL|emulator")]
     pub(crate) target: Option<String>,
@@ -216,6 +222,7 @@ impl Over {
     pub(crate) fn typed(&self) -> String {
         let text = |path: &PathBuf| path.display().to_string();
         let flags = [
+            ("--env", self.env.clone()),
             ("--target", self.target.clone()),
             ("--platform", self.platform.clone()),
             ("--endpoint", self.endpoint.clone()),

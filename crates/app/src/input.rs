@@ -69,6 +69,7 @@ pub(crate) fn from_text(
         ..Here::default()
     };
     let overrides = Overrides {
+        env: over.env.clone(),
         set: overrides(load, over),
         vars: over.vars.clone(),
     };

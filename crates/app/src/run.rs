@@ -1,5 +1,6 @@
 //! `plimsoll run`: the load.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -54,6 +55,7 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
         say(&format!("Data: {}.", outlook.text));
     }
     let mut started = Started::new(input.plan, aim, quoted(&args.subject) + &args.over.typed());
+    started.tags = args.tag.iter().cloned().collect();
     started.load_flags = [args.load.typed(), args.words.typed()].concat();
     let options = started.options(&args.over)?;
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
@@ -96,6 +98,8 @@ pub(crate) struct Started {
     /// What was run, as it was typed: next steps repeat it.
     subject: String,
     load_flags: Vec<String>,
+    /// Names for the run; of two alike the later holds.
+    tags: BTreeMap<String, String>,
     run_id: String,
     at: jiff::Timestamp,
 }
@@ -108,6 +112,7 @@ impl Started {
             aim,
             subject,
             load_flags: Vec::new(),
+            tags: BTreeMap::new(),
             run_id: machine::run_id(at),
             at,
         }
@@ -144,6 +149,7 @@ impl Started {
             plan_file: self.subject.clone(),
             load_flags: self.load_flags.clone(),
             seed: self.plan.seed,
+            tags: self.tags.clone(),
             started_at: self.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             elapsed: finished.elapsed,
             target: self.aim.name.clone(),

@@ -103,6 +103,44 @@ fn flags_change_the_one_thing_that_they_name() {
 }
 
 #[test]
+fn an_environment_is_chosen_and_tags_name_the_run() {
+    let yaml = QUICK.to_owned()
+        + "data: {csv: orders.csv}
+environments:
+  small: {load: {users: 2}}
+  far: {target: 'wss://bot.example/', load: {users: 9}}
+";
+    let plans = folder(&[("quick.yaml", &yaml), ("orders.csv", "order\nA-1\n")]);
+    let plan = path(&plans, "quick.yaml");
+    let summary = path(&plans, "summary.json");
+    let tags = [
+        "--tag",
+        "build=17",
+        "--tag",
+        "by=ann=bob",
+        "--tag",
+        "build=18",
+    ];
+    let args = ["run", &plan, "--env", "small", "--summary", &summary];
+    run(args.into_iter().chain(tags))
+        .ends_with(0)
+        .says("\nData: 2 conversations, 1 row: 1 begins again at the first row.\n")
+        .says("2 completed");
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(summary).unwrap()).unwrap();
+    assert_eq!(
+        summary["tags"],
+        serde_json::json!({"build": "18", "by": "ann=bob"})
+    );
+    run(["check", &plan, "--env", "smal"])
+        .ends_with(2)
+        .complains("no environment is called 'smal'")
+        .complains("did you mean 'small'? allowed here: small, far");
+    run(["run", &plan, "--tag", "build"])
+        .ends_with(2)
+        .complains("write a name, an equals sign and a value");
+}
+
+#[test]
 fn goals_missed_by_the_target_end_with_3() {
     let plans = folder(&[(
         "quick.yaml",

@@ -469,6 +469,50 @@ impl Document {
         self.rewritten.iter().any(|(at, ..)| *at == place)
     }
 
+    /// Replaces as [`Document::rewrite`] does, but not what stands under a key of the file.
+    pub fn rewrite_beside(
+        &mut self,
+        key: &str,
+        with: &mut dyn FnMut(&str) -> Result<Option<String>, Wrong>,
+    ) {
+        let aside = match &mut self.root.kind {
+            Kind::Map(entries) => {
+                let at = entries.iter().position(|(known, _)| known.name == key);
+                at.map(|at| (at, entries.remove(at)))
+            }
+            _ => None,
+        };
+        self.rewrite(with);
+        if let (Kind::Map(entries), Some((at, entry))) = (&mut self.root.kind, aside) {
+            entries.insert(at, entry);
+        }
+    }
+
+    /// The keys of the mapping under a key of the file; none where there is no mapping.
+    pub fn keys(&self, key: &str) -> Vec<String> {
+        match self.root.child(key).map(|node| &node.kind) {
+            Some(Kind::Map(entries)) => entries.iter().map(|(key, _)| key.name.clone()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Lays the mapping at a path over the file, as if the file said so. A value takes the place of the old one; a mapping
+    /// whose key is among `merged` only changes the keys that it has, and a scalar in its place the one named there.
+    pub fn lay_over(&mut self, path: &[&str], merged: &[(&str, Option<&str>)]) {
+        let over = path
+            .iter()
+            .try_fold(&self.root, |node, key| node.child(key));
+        if let Some(
+            over @ Node {
+                kind: Kind::Map(_), ..
+            },
+        ) = over
+        {
+            let over = over.clone();
+            self.root.lay(over, merged);
+        }
+    }
+
     /// Is the value at a path a mapping?
     pub fn is_mapping(&self, path: &str) -> bool {
         let node = path

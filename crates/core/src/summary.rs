@@ -625,6 +625,8 @@ pub struct Facts {
     /// The plan's name and seed.
     pub plan: String,
     pub seed: u64,
+    /// What the user calls the run by: `build` and the like, and their values.
+    pub tags: BTreeMap<String, String>,
     /// As the user wrote it on the command line, for the commands of the next steps; empty where there is none.
     pub plan_file: String,
     /// The flags of load and conversation beside it, each with its value.

@@ -610,7 +610,7 @@ fn read(set: &[(&str, &str)]) -> Arc<Plan> {
     let owned = |(path, value): &(&str, &str)| ((*path).to_owned(), (*value).to_owned());
     let overrides = Overrides {
         set: set.iter().map(owned).collect(),
-        vars: Vec::new(),
+        ..Overrides::default()
     };
     let yaml = include_str!("../../../examples/singapore.yaml");
     match file::read("singapore.yaml", yaml, &overrides, &Files) {

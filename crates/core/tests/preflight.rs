@@ -176,7 +176,10 @@ fn read(yaml: &str, set: &[(&str, &str)]) -> Arc<Plan> {
         .iter()
         .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
         .collect();
-    let overrides = Overrides { set, vars: vec![] };
+    let overrides = Overrides {
+        set,
+        ..Overrides::default()
+    };
     match file::read("plan.yaml", yaml, &overrides, &Files) {
         Ok(plan) => Arc::new(plan),
         Err(complaints) => panic!("{complaints}"),

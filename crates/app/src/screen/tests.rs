@@ -73,7 +73,7 @@ fn singapore(set: &[(&str, &str)]) -> Arc<Plan> {
             .iter()
             .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
             .collect(),
-        vars: Vec::new(),
+        ..Overrides::default()
     };
     let yaml = include_str!("../../../../examples/singapore.yaml");
     match file::read("singapore.yaml", yaml, &overrides, &Files) {

@@ -159,6 +159,32 @@ impl Node {
         Ok(())
     }
 
+    /// Lays a mapping over this one: each value in the place of the old one, but where both are mappings and the key is
+    /// among `merged`, those of its keys alone. A scalar over such a mapping stands for the key that `merged` names.
+    pub(super) fn lay(&mut self, over: Self, merged: &[(&str, Option<&str>)]) {
+        let (Kind::Map(entries), Kind::Map(new)) = (&mut self.kind, over.kind) else {
+            return;
+        };
+        for (key, value) in new {
+            let found = entries.iter_mut().find(|(known, _)| known.name == key.name);
+            let Some((_, old)) = found else {
+                entries.push((key, value));
+                continue;
+            };
+            let rule = merged.iter().find(|(name, _)| *name == key.name);
+            match (&old.kind, &value.kind, rule) {
+                (Kind::Map(_), Kind::Map(_), Some(_)) => old.lay(value, &[]),
+                (Kind::Map(_), Kind::Scalar { .. }, Some((_, Some(within)))) => {
+                    let name = (*within).to_owned();
+                    let place = value.place;
+                    let kind = Kind::Map(vec![(Key { name, place }, value)]);
+                    old.lay(Self { place, kind }, &[]);
+                }
+                _ => *old = value,
+            }
+        }
+    }
+
     pub(super) fn each_scalar(&mut self, visit: &mut dyn FnMut(Place, &mut String, &mut bool)) {
         match &mut self.kind {
             Kind::Scalar { text, plain } => visit(self.place, text, plain),

@@ -5,6 +5,7 @@ mod admission;
 mod capture;
 mod conversation;
 mod data;
+mod environments;
 mod expand;
 mod expectation;
 mod identities;
@@ -44,6 +45,8 @@ pub trait Sources {
 /// What flags change.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
+    /// `--env staging`: one of the file's `environments`, laid over the rest of it.
+    pub env: Option<String>,
     /// `--set load.users=200`, and the flags that are short for one: a path into the file, and a YAML scalar.
     pub set: Vec<(String, String)>,
     /// `-e NAME=value`: wins over `vars` of the file, and over the environment in `${NAME}`.
@@ -58,6 +61,11 @@ pub fn read(
     sources: &dyn Sources,
 ) -> Result<Plan, Complaints> {
     let mut document = Document::parse(file, text)?.with_later(raw::LATER);
+    if let Some(name) = &overrides.env
+        && !environments::lay(&mut document, name)
+    {
+        return document.finish(None);
+    }
     for (path, value) in &overrides.set {
         // A target that is a mapping keeps its headers: `--target` names where to, not what is sent there.
         let is_address = path == "target" && !value.trim_start().starts_with('{');
@@ -65,7 +73,9 @@ pub fn read(
         document.set(if keeps { "target.url" } else { path }, value);
     }
     document.include(&|path| sources.read(path));
-    document.rewrite(&mut |text| expand::expand(text, &overrides.vars, sources));
+    document.rewrite_beside(environments::KEY, &mut |text| {
+        expand::expand(text, &overrides.vars, sources)
+    });
     let plan = document.read::<raw::Plan>().and_then(|raw| {
         let reader = Reader {
             file,

@@ -111,6 +111,7 @@ fn read_with(yaml: &str, set: &[(&str, &str)], vars: &[(&str, &str)]) -> Result<
         pairs.collect()
     };
     let overrides = Overrides {
+        env: None,
         set: owned(set),
         vars: owned(vars),
     };

@@ -300,3 +300,130 @@ fn a_table_as_office_programs_write_it_is_read() {
         expect.map(|row| row.map(str::to_owned).to_vec())
     );
 }
+
+const PLACES: &str = "
+target: {url: 'ws://127.0.0.1/', headers: {X-Team: voice}}
+load: {users: 500, ramp_up: 1m}
+vars: {shop: north, n: {random: [1, 9]}}
+goals: [sessions.failed == 0]
+environments:
+  staging:
+    target: 'ws://127.0.0.2/${ROOM:-lobby}'
+    load: {users: 5}
+    vars: {shop: test, n: {counter: 1}}
+    identities: {tokens: [a, b]}
+    goals: []
+  production:
+    target: {url: 'ws://127.0.0.3/', headers: {Authorization: 'Bearer ${NOT_SET_HERE}'}}
+    seed: 7
+";
+
+fn placed(yaml: &str, env: Option<&str>, set: &[(&str, &str)]) -> Result<Plan, Complaints> {
+    let overrides = Overrides {
+        env: env.map(str::to_owned),
+        set: (set.iter())
+            .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
+            .collect(),
+        vars: Vec::new(),
+    };
+    read("plan.yaml", &with_base(yaml), &overrides, &sources())
+}
+
+#[test]
+fn an_environment_is_laid_over_the_plan_and_flags_over_it() {
+    let check = |env: Option<&str>, set: &[(&str, &str)], expect: &str| {
+        let plan = placed(PLACES, env, set).unwrap_or_else(|complaints| panic!("{complaints}"));
+        let Target::Url(url) = &plan.target else {
+            panic!("the target is an address");
+        };
+        let Load::Closed(load) = &plan.groups[0].load else {
+            panic!("the load is closed");
+        };
+        let headers: Vec<_> = plan.headers.iter().map(|(name, _)| name.as_str()).collect();
+        let found = format!(
+            "{url} {} {:?} {:?} {} {} {}",
+            load.users,
+            load.ramp_up,
+            plan.vars,
+            headers.join(","),
+            plan.goals.len(),
+            plan.seed
+        );
+        assert_eq!(found, expect);
+    };
+    let north = r#"[("shop", Text("north")), ("n", Made(Random(1, 9)))]"#;
+    check(
+        None,
+        &[],
+        &format!("ws://127.0.0.1/ 500 60s {north} x-team 1 1"),
+    );
+    let test = r#"[("shop", Text("test")), ("n", Made(Counter(1)))]"#;
+    check(
+        Some("staging"),
+        &[],
+        &format!("ws://127.0.0.2/lobby 5 60s {test} x-team,authorization 0 1"),
+    );
+    check(
+        Some("staging"),
+        &[("load.users", "8"), ("target", "ws://127.0.0.4/")],
+        &format!("ws://127.0.0.4/ 8 60s {test} x-team,authorization 0 1"),
+    );
+}
+
+#[test]
+fn what_is_wrong_in_an_environment_is_complained_about_where_it_stands() {
+    let complaints = |env: &str, yaml: &str| {
+        let read = placed(yaml, Some(env), &[]);
+        read.map(|_| ()).unwrap_err().to_string()
+    };
+    let all = [
+        complaints("stagin", PLACES),
+        complaints("staging", ""),
+        complaints("production", PLACES),
+        complaints(
+            "a",
+            "environments:
+  a: {load: {users: none}, sede: 1}
+  b: {conversation: [], goals: 5}
+  c: 5",
+        ),
+    ];
+    let found = all.join("---\n");
+    let expected = r"
+plan.yaml: no environment is called 'stagin'
+  help: did you mean 'staging'? allowed here: staging, production
+---
+plan.yaml: the plan has no environments, so none is 'staging'
+  help: add environments: {staging: {target: …}}, or leave out --env
+---
+plan.yaml:14:63: the environment has no 'NOT_SET_HERE'
+  14 |     target: {url: 'ws://127.0.0.3/', headers: {Authorization: 'Bearer ${NOT_SET_HERE}'}}
+     |                                                               ^^^^^^^^^^^^^^^^^^^^^^^^
+  help: set it, pass -e NOT_SET_HERE=value, or write ${NOT_SET_HERE:-default}
+---
+plan.yaml:2:21: 'none' is not a count
+  2 |   a: {load: {users: none}, sede: 1}
+    |                     ^^^^
+  help: write a whole number from 1 up
+
+plan.yaml:2:28: unknown key 'sede'
+  2 |   a: {load: {users: none}, sede: 1}
+    |                            ^^^^
+  help: did you mean 'seed'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, permission, max_lateness, seed
+
+plan.yaml:2:28: unknown key 'sede' in 'a'
+  2 |   a: {load: {users: none}, sede: 1}
+    |                            ^^^^
+  help: did you mean 'seed'? allowed here: target, vars, platform, endpoint, dialect, load, identities, data, admission, goals, permission, max_lateness, seed
+
+plan.yaml:3:7: unknown key 'conversation' in 'b'
+  3 |   b: {conversation: [], goals: 5}
+    |       ^^^^^^^^^^^^
+  help: allowed here: target, vars, platform, endpoint, dialect, load, identities, data, admission, goals, permission, max_lateness, seed
+
+plan.yaml:4:6: 'c' wants a mapping with the keys target, vars, platform, endpoint, dialect, load, identities, data, admission, goals, permission, max_lateness, seed, not '5'
+  4 |   c: 5
+    |      ^
+";
+    assert_eq!(found.trim(), expected.trim(), "\n{found}");
+}
