@@ -228,6 +228,8 @@ pub(crate) struct Session {
     pulse: Pulse,
     /// The bot has spoken first.
     greeted: bool,
+    /// A person has been called.
+    handed_off: bool,
     /// The platform said that the conversation is over.
     over: bool,
     /// What it came to, known before its connection has ended.
@@ -300,6 +302,7 @@ impl Session {
             opened: At::NEVER,
             pulse: Pulse::default(),
             greeted: false,
+            handed_off: false,
             over: false,
             outcome: None,
         }
@@ -440,8 +443,12 @@ impl Session {
             // The meaning is traced before what follows from it, so that `try` prints cause before effect.
             let (meaning, span) = self.meaning(now, &heard);
             cx.received(now, self.conn, frame, &meaning, span);
-            if self.phase != Phase::Leaving && self.phase != Phase::Over {
-                self.hear(now, heard, raw, cx);
+            match self.phase {
+                Phase::Over => {}
+                // Somebody was called all the same, whether or not anybody waits.
+                Phase::Leaving if heard == Heard::Handoff => self.count_handoff(now, cx),
+                Phase::Leaving => {}
+                _ => self.hear(now, heard, raw, cx),
             }
         }
     }
@@ -894,9 +901,17 @@ impl Session {
         let _ = self.close_turn(now, TurnOutcome::Cut, cx);
     }
 
+    /// However often the platform says so, it is one person.
+    fn count_handoff(&mut self, now: At, cx: &mut Context<'_>) {
+        if !self.handed_off {
+            cx.sample(now, self.who, What::Handoff);
+        }
+        self.handed_off = true;
+    }
+
     /// A person has taken over: that answers the turn under way, whatever was expected of it.
     fn on_handoff(&mut self, now: At, cx: &mut Context<'_>) {
-        cx.sample(now, self.who, What::Handoff);
+        self.count_handoff(now, cx);
         let outcome = match cx.shared.plan.on_handoff {
             OnHandoff::Wait => return,
             OnHandoff::Leave => SessionOutcome::Completed,

@@ -341,6 +341,18 @@ fn a_person_who_takes_over_ends_the_conversation_politely() {
          1.0 turn answered in 1.0
          1.0 close 1000",
     );
+    // One who was called as the conversation ended is counted too, and once.
+    check(
+        plan("say hi"),
+        "0 open
+         1 < reply hello
+         1.1 < handoff
+         1.2 < handoff",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         1.0 close 1000
+         1.1 handoff",
+    );
 }
 
 #[test]
