@@ -14,6 +14,13 @@ impl Sources for Examples {
         match path {
             "orders.csv" => Ok(include_str!("../../../examples/orders.csv").to_owned()),
             "faq.csv" => Ok(include_str!("../../../examples/faq.csv").to_owned()),
+            "order-status.csv" => Ok(include_str!("../../../examples/order-status.csv").to_owned()),
+            "platforms/order-desk.yaml" => {
+                Ok(include_str!("../../../examples/platforms/order-desk.yaml").to_owned())
+            }
+            "platforms/shop-agent.yaml" => {
+                Ok(include_str!("../../../examples/platforms/shop-agent.yaml").to_owned())
+            }
             other => Err(format!("{other}: no such file")),
         }
     }
@@ -57,12 +64,34 @@ fn guest_messaging_talks_with_every_guest() {
 }
 
 #[test]
-fn llm_agent_declares_how_the_generic_bot_speaks() {
+fn llm_agent_streams_and_hands_over() {
     let summary = check(
         "llm-agent.yaml",
         include_str!("../../../examples/llm-agent.yaml"),
     );
     assert_eq!(summary.sessions.completed, 100);
+    // One in thirty asks for a person, and is left with nobody.
+    let asked = &summary.turns.by_name["person"];
+    assert_eq!(summary.sessions.handoffs, asked.answered);
+    assert!((1..=8).contains(&asked.answered), "{asked:?}");
+    // Twenty pieces with gaps between them.
+    let explain = &summary.turns.by_name["explain"];
+    let whole = explain.latency.p50.zip(explain.first_frame.p50);
+    assert!(
+        whole.is_some_and(|(last, first)| last > first + 1_000.0),
+        "{whole:?}"
+    );
+}
+
+#[test]
+fn order_status_asks_once_for_each_order_and_goes_on_as_told() {
+    let text = include_str!("../../../examples/order-status.yaml");
+    let summary = check("order-status.yaml", text);
+    assert_eq!(summary.sessions.completed, 60);
+    let answered = |name: &str| summary.turns.by_name[name].answered;
+    assert_eq!(answered("status"), 60);
+    // Every third row of the table or so is delayed.
+    assert_eq!((answered("when"), answered("thanks")), (18, 42));
 }
 
 #[test]

@@ -374,6 +374,15 @@ impl Sources for Examples {
         match path {
             "orders.csv" => Ok(include_str!("../../../../../examples/orders.csv").to_owned()),
             "faq.csv" => Ok(include_str!("../../../../../examples/faq.csv").to_owned()),
+            "order-status.csv" => {
+                Ok(include_str!("../../../../../examples/order-status.csv").to_owned())
+            }
+            "platforms/order-desk.yaml" => {
+                Ok(include_str!("../../../../../examples/platforms/order-desk.yaml").to_owned())
+            }
+            "platforms/shop-agent.yaml" => {
+                Ok(include_str!("../../../../../examples/platforms/shop-agent.yaml").to_owned())
+            }
             other => Err(format!("{other}: no such file")),
         }
     }
@@ -383,7 +392,7 @@ impl Sources for Examples {
     }
 }
 
-const EXAMPLES: [(&str, &str); 5] = [
+const EXAMPLES: [(&str, &str); 8] = [
     ("faq.yaml", include_str!("../../../../../examples/faq.yaml")),
     (
         "guest-messaging.yaml",
@@ -400,6 +409,18 @@ const EXAMPLES: [(&str, &str); 5] = [
     (
         "singapore.yaml",
         include_str!("../../../../../examples/singapore.yaml"),
+    ),
+    (
+        "order-status.yaml",
+        include_str!("../../../../../examples/order-status.yaml"),
+    ),
+    (
+        "rasa.yaml",
+        include_str!("../../../../../examples/rasa.yaml"),
+    ),
+    (
+        "realtime.yaml",
+        include_str!("../../../../../examples/realtime.yaml"),
     ),
 ];
 
