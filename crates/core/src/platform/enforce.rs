@@ -102,6 +102,11 @@ fn refuse(guards: &mut dyn Guards, refuser: usize, now: At) -> Refused {
 }
 
 impl Guard<'_> {
+    /// How much of the limit is used under this key.
+    pub(super) fn used(&self, now: At) -> u32 {
+        self.count.used(self.rule, now)
+    }
+
     fn look(&self, now: At) -> Option<At> {
         if self.cost == 0 {
             return Some(now);

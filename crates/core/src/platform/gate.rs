@@ -70,7 +70,7 @@ impl Gate {
         Self {
             plain,
             enforcer: Enforcer::new(&profile.limits, wall),
-            usage: profile.limits.iter().map(Usage::new).collect(),
+            usage: vec![Usage::default(); profile.limits.len()],
             guards,
             wall,
             draw: Draw::new(seed),
@@ -100,7 +100,11 @@ impl Gate {
             }
         };
         for charge in &charges {
-            self.usage[charge.limit].admitted(at, &charge.key);
+            let used = self
+                .enforcer
+                .guard(now, charge.limit, &charge.key, 1)
+                .used(at);
+            self.usage[charge.limit].admitted(at, used);
         }
         self.admitted = self.admitted.saturating_add(1);
         let chosen = Chosen {
@@ -143,9 +147,16 @@ impl Gate {
     /// Gives back what a connection held.
     pub(crate) fn release(&mut self, held: &[Charge]) {
         self.enforcer.release(held);
-        for charge in held {
-            self.usage[charge.limit].released(&charge.key);
-        }
+    }
+
+    /// A limit on what connections send let something in, with which so much is used.
+    pub(super) fn sent(&mut self, now: At, limit: usize, used: u32) {
+        self.usage[limit].admitted(now, used);
+    }
+
+    /// A limit on what connections send refused something.
+    pub(super) fn unsent(&mut self, limit: usize) {
+        self.usage[limit].refused();
     }
 
     /// What each of the profile's limits did, in their order.

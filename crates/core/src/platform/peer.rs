@@ -244,7 +244,12 @@ impl Peer {
                 Incoming::Binary(bytes) => bytes.len(),
             },
         };
-        enforce::judge(&mut sent, now).map(|_| ())
+        let judged = enforce::judge(&mut sent, now).map(|_| ());
+        match judged {
+            Ok(()) => sent.book(),
+            Err(refused) => gate.unsent(refused.limit),
+        }
+        judged
     }
 
     /// A frame of the client, as the limits judged it, with `open` connections open.
@@ -447,6 +452,17 @@ struct Sent<'a> {
     guards: &'a [usize],
     tallies: &'a mut [Tally],
     bytes: usize,
+}
+
+impl Sent<'_> {
+    /// All limits let it in: notes how much of each is used now.
+    fn book(&mut self) {
+        for n in 0..self.guards.len() {
+            let now = self.now;
+            let used = self.nth(n).used(now);
+            self.gate.sent(now, self.guards[n], used);
+        }
+    }
 }
 
 impl Guards for Sent<'_> {
