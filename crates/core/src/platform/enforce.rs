@@ -43,6 +43,13 @@ pub(crate) struct Refused {
     pub(super) evidence: Evidence,
 }
 
+impl Refused {
+    /// Its limit's place in the list that the enforcer was built from.
+    pub(crate) const fn place(self) -> usize {
+        self.limit
+    }
+}
+
 /// What can be told about a limit that refused, after the attempt was charged where it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Evidence {
