@@ -46,6 +46,9 @@ fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
     if let Some(first) = &preflight.first_refusal {
         lines.extend(refusals(preflight, first));
     }
+    if preflight.throttled > 0 {
+        lines.extend(throttled(preflight));
+    }
     lines.extend(changes(preflight, plan, args));
     lines.push(String::new());
     lines.extend(preflight.limits.iter().flat_map(limit));
@@ -143,18 +146,30 @@ fn refusals(preflight: &Preflight, first: &FirstRefusal) -> Vec<String> {
         };
         text.push_str(&format!(" · {} refused{so_far}", count(preflight.refused)));
     }
-    if preflight.throttled > 0 {
-        let messages = count(preflight.throttled);
-        text.push_str(&format!(
-            " · {messages} messages refused on open conversations"
-        ));
-    }
     text.push_str(&format!(" · {} open at that moment", count(first.open)));
     if preflight.abnormal_closures > 0 {
         text.push_str(&format!(
             " · {} open sockets die without anybody wanting it",
             count(preflight.abnormal_closures)
         ));
+    }
+    wrap(&clean(&text), WIDTH, "  ", "    ")
+}
+
+/// Messages that a limit refuses.
+fn throttled(preflight: &Preflight) -> Vec<String> {
+    let mut text = format!(
+        "messages refused on open conversations: {}",
+        count(preflight.throttled)
+    );
+    if let Some(first) = &preflight.first_throttled {
+        let (at, user) = (first.at_s, count(first.user));
+        text.push_str(&format!(" · the first at {at:.1} s, of user {user}"));
+        let mut limits = preflight.limits.iter();
+        let limit = limits.find(|limit| Some(&limit.name) == first.limit.as_ref());
+        if let Some(limit) = limit {
+            text.push_str(&format!(", by {}: {}", limit.name, limit.text));
+        }
     }
     wrap(&clean(&text), WIDTH, "  ", "    ")
 }
@@ -180,17 +195,15 @@ fn changes(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
                 "             (more tokens only where production uses several too)".to_owned(),
             );
         }
-        if preflight.changes.is_empty() && preflight.played.to_the_end {
-            let looked = match (preflight.played.searched, plan.groups.len(), first.on) {
-                (false, ..) => "the search for changes that fit was given up: it takes too long",
-                (_, _, "frame" | "message" | "byte") => {
-                    "no change of ramp-up, users, rate or pace fits: it is what each conversation sends"
-                }
-                (_, 1, _) => "no single change of ramp-up, users, rate or pace was found that fits",
-                _ => "no pace was found that fits; the loads of several groups are not varied",
-            };
-            lines.push(format!("  {looked}"));
-        }
+    }
+    let refuses = preflight.refused + preflight.throttled > 0;
+    if preflight.changes.is_empty() && preflight.played.to_the_end && refuses {
+        let looked = match (preflight.played.searched, plan.groups.len()) {
+            (false, _) => "the search for changes that fit was given up: it takes too long",
+            (_, 1) => "no single change of ramp-up, users, rate or pace was found that fits",
+            _ => "no pace was found that fits; the loads of several groups are not varied",
+        };
+        lines.push(format!("  {looked}"));
     }
     if let Some(change) = preflight
         .changes

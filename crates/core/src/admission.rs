@@ -9,7 +9,7 @@
 //! alone, which is what clients do that do not know of one another, and shows what that costs.
 
 mod backoff;
-mod budget;
+pub(crate) mod budget;
 mod learn;
 
 use std::collections::{BTreeMap, VecDeque};

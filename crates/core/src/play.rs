@@ -433,7 +433,7 @@ impl Game {
 
     fn on_platform_order(&mut self, conn: ConnId, order: PlatformOrder) {
         match order {
-            PlatformOrder::Accept => {
+            PlatformOrder::Accept(_) => {
                 if let Some(cable) = self.cables.get_mut(&conn) {
                     cable.platform_open = true;
                 }

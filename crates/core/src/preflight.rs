@@ -51,8 +51,9 @@ pub struct Preflight {
     pub users: Option<u64>,
     pub accepted: u64,
     pub refused: u64,
-    /// Messages that a limit refused.
+    /// Messages that a limit refused, and the first of them.
     pub throttled: u64,
+    pub first_throttled: Option<FirstRefusal>,
     /// Conversations that never ask to come in: no row of the data is left, too many are open, or the load's time is over.
     pub not_started: u64,
     /// Open conversations that die without anybody wanting it.
@@ -134,7 +135,7 @@ pub struct FirstRefusal {
     /// From 1.
     pub user: u64,
     pub limit: Option<String>,
-    /// What was refused: `upgrade`, or what was sent on an open connection.
+    /// What was refused: an `upgrade`, or a `message`, a `frame`, a `byte` on an open connection.
     pub on: &'static str,
     /// What it is counted on.
     pub key: Vec<&'static str>,
@@ -240,6 +241,7 @@ pub fn check_within(plan: &Arc<Plan>, most_events: u64) -> Preflight {
         accepted: whole.accepted,
         refused: whole.refused,
         throttled: whole.throttled,
+        first_throttled: whole.first_throttled,
         not_started: whole.not_started,
         abnormal_closures: whole.abnormal,
         first_refusal: whole.first,

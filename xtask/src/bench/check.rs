@@ -97,10 +97,7 @@ impl Case {
         Ok(Figures {
             refused: number(&found, "/refused")? as u64,
             throttled: number(&found, "/throttled")? as u64,
-            first_user: found
-                .pointer("/first_refusal")
-                .filter(|first| first.pointer("/on").and_then(Value::as_str) == Some("upgrade"))
-                .and_then(|first| first.pointer("/user")?.as_u64()),
+            first_user: found.pointer("/first_refusal/user").and_then(Value::as_u64),
             finish_s: number(&found, "/finish_s")?,
         })
     }

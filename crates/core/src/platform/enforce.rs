@@ -52,7 +52,7 @@ impl Refused {
 
 /// What can be told about a limit that refused, after the attempt was charged where it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Evidence {
+pub(crate) struct Evidence {
     pub(super) count: u32,
     pub(super) remaining: u32,
     /// Until the next attempt would be let in; `None` where that is never, or where nobody can know.
@@ -112,6 +112,11 @@ impl Guard<'_> {
     /// How much of the limit is used under this key.
     pub(super) fn used(&self, now: At) -> u32 {
         self.count.used(self.rule, now)
+    }
+
+    /// What can be told about it to a client whom it let in.
+    pub(super) fn evidence(&self, now: At) -> Evidence {
+        self.count.evidence(self.rule, now, self.cost)
     }
 
     fn look(&self, now: At) -> Option<At> {

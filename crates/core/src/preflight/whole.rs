@@ -34,6 +34,7 @@ pub(super) struct Whole {
     pub(super) last_accepted: At,
     pub(super) finish: At,
     pub(super) first: Option<FirstRefusal>,
+    pub(super) first_throttled: Option<FirstRefusal>,
     /// How long accepted conversations were open.
     pub(super) lengths: Vec<Duration>,
     pub(super) turns: u64,
@@ -62,7 +63,12 @@ impl Whole {
                         status: None,
                         open: whole.open,
                     };
-                    whole.first.get_or_insert(first);
+                    // A limit on upgrades says no on an open connection where it refuses in band.
+                    if limit.on.counts_upgrades() {
+                        whole.first.get_or_insert(first);
+                    } else {
+                        whole.first_throttled.get_or_insert(first);
+                    }
                 }
             }
             ControlFlow::Continue(())
@@ -75,6 +81,7 @@ impl Whole {
         let on_open = |limit: &&LimitUse| !matches!(limit.on, "upgrade" | "request");
         let refused_there = |sum: u64, limit: &LimitUse| sum + limit.refused;
         let denied = whole.limits.iter().filter(on_open).fold(0, refused_there);
+        // Of a message that is not answered, no sample says that a limit refused it.
         whole.throttled = whole.throttled.max(denied);
         let summary = played.summary(plan);
         let counts = &summary.turns.counts;
@@ -108,13 +115,13 @@ impl Whole {
                     self.lengths.push(sample.at.since(closure.opened));
                 }
             }
-            What::Throttled => self.throttled += 1,
+            What::Throttled(_) => self.throttled += 1,
             What::Session(session) => match session.outcome {
                 SessionOutcome::Refused => self.turned_away += 1,
                 SessionOutcome::NotStarted => self.not_started += 1,
                 _ => {}
             },
-            What::Turn(_) | What::LateReply | What::Handoff => {}
+            What::Turn(_) | What::Transaction(_) | What::LateReply | What::Handoff => {}
         }
     }
 
