@@ -235,10 +235,10 @@ impl Peer {
         now: At,
         deeds: &mut Vec<Deed>,
     ) {
-        if matches!(self.stage, Stage::Open | Stage::Unattended) {
-            if let Err(refused) = self.judge(shared, gate, now, Cost::CONTROL) {
-                self.deny(shared, now, &refused, None, deeds);
-            }
+        if matches!(self.stage, Stage::Open | Stage::Unattended)
+            && let Err(refused) = self.judge(shared, gate, now, Cost::CONTROL)
+        {
+            self.deny(shared, now, &refused, None, deeds);
         }
     }
 
