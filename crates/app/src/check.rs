@@ -189,12 +189,9 @@ fn changes(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
             "             ",
         ));
     }
-    if let Some(first) = &preflight.first_refusal {
-        if first.key.contains(&"token") {
-            lines.push(
-                "             (more tokens only where production uses several too)".to_owned(),
-            );
-        }
+    let first = preflight.first_refusal.as_ref();
+    if first.is_some_and(|first| first.key.contains(&"token")) {
+        lines.push("             (more tokens only where production uses several too)".to_owned());
     }
     let refuses = preflight.refused + preflight.throttled > 0;
     if preflight.changes.is_empty() && preflight.played.to_the_end && refuses {
