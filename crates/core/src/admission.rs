@@ -222,7 +222,12 @@ impl Admission {
         self.inside -= usize::from(place.stage.is_inside());
         self.under_way -= usize::from(place.stage.is_under_way());
         if place.stage == Stage::Waiting {
-            self.waiting.retain(|waiting| *waiting != conn);
+            // When a load's time is over all leave, in the order in which they came.
+            if self.waiting.front() == Some(&conn) {
+                self.waiting.pop_front();
+            } else {
+                self.waiting.retain(|waiting| *waiting != conn);
+            }
         }
         Some(place)
     }
