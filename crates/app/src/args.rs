@@ -71,6 +71,9 @@ pub(crate) struct Run {
     /// Print the summary as JSON in place of the end screen
     #[arg(long, conflicts_with = "summary", help_heading = "Output")]
     pub(crate) json: bool,
+    /// When a limit refused the run, write the text of a ticket for whoever can raise it to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub(crate) ticket: Option<PathBuf>,
     /// Show no progress
     #[arg(long, short, help_heading = "Output")]
     pub(crate) quiet: bool,

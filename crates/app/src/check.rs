@@ -221,7 +221,7 @@ fn then(args: &Check, flags: &str) -> String {
 fn result(preflight: &Preflight, change: &Change) -> String {
     let plays = format!("{} of {} plays", change.passed, change.plays);
     match (change.what, preflight.conversations) {
-        (Knob::Pace, Some(all)) => format!(
+        (Knob::Pace, Some(all)) if preflight.refused > 0 => format!(
             "(delivers {} in {:.0} s; {plays})",
             count(all),
             change.all_open_s

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use console::Term;
 use plimsoll_core::plan::Plan;
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Facts;
@@ -16,6 +17,7 @@ use crate::args::{Over, Run, quoted};
 use crate::books::Books;
 use crate::console::Console;
 use crate::exit::{Ending, Failure};
+use crate::figures::WIDTH;
 use crate::input::{self, Input};
 use crate::progress::Display;
 use crate::{interrupt, machine, screen};
@@ -29,6 +31,7 @@ pub(crate) fn run(args: &Run) -> Result<Ending, Failure> {
 
 fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> {
     let sink = Sink::open(args)?;
+    let ticket = args.ticket.as_deref().map(Ticket::open).transpose()?;
     let say = |line: &str| {
         if sink.is_stdout() {
             console.note(line)
@@ -49,12 +52,35 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let options = started.options(&args.over)?;
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
     display.end();
-    let books = started.close(finished?)?;
+    let mut books = started.close(finished?)?;
+    books.redact(console);
     sink.write(&books, console)?;
+    let mut written: Vec<_> = sink.written().into_iter().collect();
+    if let Some(ticket) = &ticket {
+        written.push(ticket.write(&books, console)?);
+    } else if books.ticket().is_some() {
+        written.push(sink.where_the_ticket_is());
+    }
     if !args.json {
-        screen::of(&books).iter().for_each(|line| say(line));
+        let term = if sink.is_stdout() {
+            Term::stderr()
+        } else {
+            Term::stdout()
+        };
+        let lines = screen::of(&books, &written, width_of(&term));
+        lines.iter().for_each(|line| say(line));
+    } else if ticket.is_some() {
+        written.iter().for_each(|line| console.note(line));
     }
     Ok(books.ending())
+}
+
+/// Where lines are broken: a terminal that is narrower than what reads well breaks them itself, in the middle of words.
+fn width_of(term: &Term) -> usize {
+    match term.size_checked() {
+        Some((_, columns)) => usize::from(columns).clamp(NARROWEST, WIDTH),
+        None => WIDTH,
+    }
 }
 
 /// A run that is about to begin, or on.
@@ -165,6 +191,25 @@ impl Sink {
         }
     }
 
+    /// What there is to say of the file.
+    fn written(&self) -> Option<String> {
+        match self {
+            Self::File(_, path) => Some(format!("summary written to {path}")),
+            Self::None | Self::Stdout => None,
+        }
+    }
+
+    /// Where the text of a ticket is that no file of its own was asked for.
+    fn where_the_ticket_is(&self) -> String {
+        match self {
+            Self::File(_, path) => {
+                format!("a ticket for whoever can raise the limit is in {path} (limits[].ticket)")
+            }
+            Self::Stdout => "a ticket for whoever can raise the limit is in the summary (limits[].ticket)".to_owned(),
+            Self::None => "with --ticket FILE a run that is refused writes a ticket for whoever can raise the limit, ready to send".to_owned(),
+        }
+    }
+
     const fn is_stdout(&self) -> bool {
         matches!(self, Self::Stdout)
     }
@@ -193,6 +238,40 @@ impl Sink {
     }
 }
 
+/// The file of the ticket; opened before the run, as the summary is.
+struct Ticket(File, String);
+
+impl Ticket {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display().to_string();
+        match File::create(path) {
+            Ok(file) => Ok(Self(file, shown)),
+            Err(error) => Err(Failure::input(format_args!(
+                "--ticket {shown} cannot be written: {error}"
+            ))),
+        }
+    }
+
+    /// Gives what there is to say of the file.
+    fn write(&self, books: &Books, console: &Console) -> Result<String, Failure> {
+        let Self(file, path) = self;
+        let text = books.ticket();
+        let mut file = file;
+        writeln!(file, "{}", console.redact(text.unwrap_or(NO_TICKET))).map_err(|error| {
+            Failure::fault(format_args!(
+                "the ticket cannot be written to {path}: {error}"
+            ))
+        })?;
+        Ok(match text {
+            Some(_) => format!("ticket written to {path}: read it, fill in the reason, send it"),
+            None => format!("no ticket was needed: {path} says so"),
+        })
+    }
+}
+
+const NO_TICKET: &str = "No limit refused this run's upgrades: there is nothing to ask for.";
+/// Narrower, and figures would stand below one another.
+const NARROWEST: usize = 60;
 /// As long as browsers and proxies wait for a connection; an upgrade that takes longer is a failure to users too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open conversations have for a polite end after a stop.

@@ -60,7 +60,7 @@ pub struct Preflight {
     pub abnormal_closures: u64,
     pub first_refusal: Option<FirstRefusal>,
     pub peak_open: u64,
-    /// The bot's delay that all this assumes: the latency of its turns, in milliseconds.
+    /// The bot's delay that all this assumes: the latency of its turns without any hold, in milliseconds.
     pub assumed_latency_ms: Latency,
     /// Messages sent, and those that the profile's bot answers otherwise than the plan expects, or not at all.
     pub turns: u64,

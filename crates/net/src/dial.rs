@@ -377,6 +377,25 @@ mod tests {
         assert_eq!(best.ip(), Ipv4Addr::LOCALHOST);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn what_ran_out_here_is_no_doing_of_the_target() {
+        use rustix::io::Errno;
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let check = |errno: Errno, expect| {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert_eq!(failure(address, &error).error, expect, "{error}");
+        };
+        // Ports, files of ours and of the machine, memory.
+        check(Errno::ADDRNOTAVAIL, ConnectError::Local);
+        check(Errno::MFILE, ConnectError::Local);
+        check(Errno::NFILE, ConnectError::Local);
+        check(Errno::NOBUFS, ConnectError::Local);
+        check(Errno::CONNREFUSED, ConnectError::Refused);
+        check(Errno::CONNRESET, ConnectError::Reset);
+        check(Errno::HOSTUNREACH, ConnectError::Unreachable);
+    }
+
     #[tokio::test]
     async fn nothing_listening_is_refused() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

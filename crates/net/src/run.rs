@@ -184,7 +184,8 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     };
     let (_, labels) = script::compile(&plan.groups);
     let recorders: Vec<_> = (0..shards)
-        .map(|_| Arc::new(Mutex::new(Recorder::new(labels.clone()))))
+        .map(|_| Recorder::new(labels.clone()).with_wall(clock.wall()))
+        .map(|recorder| Arc::new(Mutex::new(recorder)))
         .collect();
     locked(&control.0.recorders).clone_from(&recorders);
 

@@ -223,6 +223,9 @@ impl Shard {
         while let Some(evidence) = fleet.poll_evidence() {
             locked(&self.recorder).keep(evidence);
         }
+        while let Some(wrong) = fleet.poll_wrong_answer() {
+            locked(&self.recorder).keep_wrong(wrong);
+        }
         if let Some(trace) = &self.trace {
             while let Some(event) = fleet.poll_trace() {
                 // Whoever watched may have left.

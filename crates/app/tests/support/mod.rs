@@ -170,6 +170,23 @@ impl Drop for Server {
     }
 }
 
+/// Ours, without limits.
+pub(crate) fn emulator() -> Server {
+    let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateways/bot.yaml");
+    Server::emulate([profile])
+}
+
+/// `ws` on Node.js.
+pub(crate) fn node() -> Option<Server> {
+    let modules = peers();
+    if !modules.join("node_modules/ws").is_dir() {
+        skipped("npm's ws is not in target/peers; run: cargo xtask test");
+        return None;
+    }
+    let mut node = Command::new("node");
+    Some(Server::start(node.arg(script("server.mjs")).arg(&modules)))
+}
+
 /// Where `cargo xtask test` puts the peers: target/peers, beside the folder of the built binary.
 pub(crate) fn peers() -> std::path::PathBuf {
     let binary = Path::new(env!("CARGO_BIN_EXE_plimsoll"));

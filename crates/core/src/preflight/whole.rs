@@ -88,8 +88,8 @@ impl Whole {
         whole.turns = counts.sent;
         whole.missed = counts.mismatched + counts.fallback + counts.timed_out;
         whole.latency = Latency {
-            p50: counts.latency.p50,
-            p95: counts.latency.p95,
+            p50: counts.service.p50,
+            p95: counts.service.p95,
         };
         let told = summary
             .evidence

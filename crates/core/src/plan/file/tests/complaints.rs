@@ -792,12 +792,12 @@ plan.yaml:2:11: the platform 'rehearsal-singapore' has no endpoint 'guests'
 ",
     );
     check(
-        "dialect: json",
+        "dialect: jason",
         r"
-plan.yaml:1:10: 'json' needs a value
-  1 | dialect: json
-    |          ^^^^
-  help: write {json: …}
+plan.yaml:1:10: no dialect is called 'jason'
+  1 | dialect: jason
+    |          ^^^^^
+  help: did you mean 'json'? allowed here: json, text, genesys-web-messaging, socket.io, realtime
 ",
     );
     check(
