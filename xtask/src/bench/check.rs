@@ -156,7 +156,13 @@ impl Case {
         format!(
             "| {} | {} | {} | {}{} | {} / {} | {} / {} | {} / {} | {:.1} / {:.1} | {} |",
             self.name,
-            self.law.replace("\n    ", "; ").replace("\n  - ", "; and "),
+            self.law
+                .replace(
+                    "\n    source: {label: fiction, from: the benchmark of the preflight}",
+                    ""
+                )
+                .replace("\n    ", "; ")
+                .replace("\n  - ", "; and "),
             self.load,
             self.pace,
             match self.then {
