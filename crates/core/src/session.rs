@@ -28,6 +28,7 @@ use self::turn::{Rules, Standing, Turn};
 use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
+use crate::evidence::Clues;
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
 use crate::plan::{Capture, Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
@@ -37,7 +38,7 @@ use crate::sample::{
 use crate::schedule::Schedule;
 use crate::script::{self, Op, Say, Script};
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
+use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes, Wall};
 
 /// What all sessions of a fleet share.
 pub(crate) struct Shared {
@@ -468,6 +469,9 @@ impl Session {
             Incoming::Text(text) => text,
             Incoming::Binary(_) => "",
         };
+        if let Some(refused) = refusal_in(now, raw, &heard) {
+            heard = vec![refused];
+        }
         if heard.is_empty() {
             cx.received(now, self.conn, frame, "ignored", None);
         }
@@ -1063,6 +1067,26 @@ impl Context<'_> {
     fn sample(&mut self, at: At, who: Who, what: What) {
         self.out.samples.push_back(Sample { at, who, what });
     }
+}
+
+/// A refusal in a shape that the dialect does not know: a frame that it makes nothing of, or takes for speech as a whole,
+/// and that calls itself a limit's by a code or a class.
+fn refusal_in(now: At, raw: &str, heard: &[Heard]) -> Option<Heard> {
+    let meant = |heard: &Heard| match heard {
+        Heard::Reply { text, .. } | Heard::Greeting { text } => text != raw,
+        Heard::Unknown { .. } | Heard::Error { .. } => false,
+        _ => true,
+    };
+    if !raw.trim_start().starts_with('{') || heard.iter().any(meant) {
+        return None;
+    }
+    let clues = Clues::of_frame(raw, now, Wall::default());
+    clues.ground?;
+    Some(Heard::Refused {
+        turn: None,
+        retry_after: clues.retry_at().map(|at| at.since(now)),
+        text: raw.to_owned(),
+    })
 }
 
 /// How long a platform may take between 101 and being ready: far above any sane handshake, so that only a platform
