@@ -196,13 +196,12 @@ impl Admission {
         at
     }
 
-    /// How many may be under way at once. While a limit is still to be found out, few: all that are under way when it is
-    /// met are refused.
+    /// How many may be under way at once: few, while a limit is still to be found out.
     fn slots(&self) -> usize {
         let is_unknown = !self.claimed || self.learner.learned.is_some();
         match (self.on_refusal, self.pace) {
             (OnRefusal::GiveUp, _) | (_, Pace::Off) => usize::MAX,
-            _ if is_unknown => FIRST_SLOTS.max(self.learner.total as usize / 4),
+            _ if is_unknown => self.learner.slots(),
             _ => usize::MAX,
         }
     }
@@ -272,23 +271,27 @@ impl Admission {
         let silence = self.learner.silence;
         let is_first = silence.is_some_and(|silence| silence.first == Some(conn));
         let count = silence.map_or(1, |silence| silence.count + u16::from(is_first));
-        let until = countdown.unwrap_or_else(|| now + backoff::exponential(retry.backoff, count));
+        let until = countdown.unwrap_or_else(|| match silence {
+            Some(silence) if !is_first => silence.until,
+            _ => now + backoff::exponential(retry.backoff, count),
+        });
         if is_first {
             return self.learner.still_silent(until);
         }
         let Stage::Sent(_) = place.stage else {
             return;
         };
-        if silence.is_some() && countdown.is_none() {
-            return;
-        }
+        let closed = match (&clues.countdown, countdown) {
+            (Some(said), Some(_)) => said.after().max(now),
+            _ => now,
+        };
         let told = clues.policies.iter().find_map(|policy| {
             let quota = u32::try_from(policy.quota?)
                 .ok()
                 .filter(|quota| *quota > 0)?;
             Some((quota, policy.window?))
         });
-        if self.learner.refused(now, until, told) {
+        if self.learner.refused(now, until, closed, told) {
             self.revoke(now);
         }
     }
@@ -417,8 +420,6 @@ impl Gatekeeper for Admission {
     }
 }
 
-/// While a limit is still to be found out, so many are under way at first.
-const FIRST_SLOTS: usize = 4;
 /// Rounds in which several budgets look for a moment that suits all.
 const MOST_ROUNDS: usize = 64;
 /// No backlog is spread over more than a day.

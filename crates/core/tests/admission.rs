@@ -115,7 +115,11 @@ fn a_rough_path_hardly_costs_attempts() {
             },
             ..Network::default()
         };
-        for refusal in [SILENT, TOLD, TOLD_ALL] {
+        for (refusal, most, longest) in [
+            (SILENT, 1.25, 2.0),
+            (TOLD, 1.25, 2.0),
+            (TOLD_ALL, 1.15, 1.3),
+        ] {
             let law = law(shape, 60, 10);
             let storm = Storm::within(
                 &law,
@@ -130,7 +134,7 @@ fn a_rough_path_hardly_costs_attempts() {
             assert_eq!(storm.summary.upgrades.accepted, 300, "{law} {refusal}");
             let attempts = storm.attempts();
             assert!(
-                attempts <= 1.25 && time <= 2.0,
+                attempts <= most && time <= longest,
                 "{law} {refusal}: {attempts}, {time}"
             );
         }
@@ -163,50 +167,62 @@ fn a_rough_path_hardly_costs_attempts() {
     }
 }
 
-/// Everybody at once, five times the quota: what it costs to get all of them in, beside the best that could be done.
+const RETRY: &str = "on_refusal: {retry: 20}";
+
 #[test]
-fn every_law_is_met_near_its_optimum() {
-    let check = |admission: &str, known: Known, refusal: &str, attempts: f64, time: f64| {
-        for shape in LAWS {
-            for (quota, window) in [(10, 2), (10, 10), (60, 2), (60, 10)] {
-                for charged in ["", "charges_refused: true, "] {
-                    let law = law(shape, quota, window);
-                    let storm = Storm::of(
-                        &law,
-                        &format!("{charged}{refusal}"),
-                        5 * quota,
-                        admission,
-                        known,
-                    );
-                    let (a, t) = (storm.attempts(), storm.last / optimum(shape, quota, window));
-                    let all = storm.summary.upgrades.accepted == u64::from(5 * quota);
-                    // Without figures, a counter that charges is learnt late: its silences cost more.
-                    let unfair = shape.starts_with("sliding-counter") && !charged.is_empty();
-                    let time = if unfair && time >= 2.0 { 2.4 } else { time };
-                    assert!(
-                        all && a <= attempts && t <= time,
-                        "{admission} {law} {charged}{refusal}: {a:.3} attempts, {t:.3} of the time, all in: {all}"
-                    );
-                }
+fn by_a_profile_every_law_is_met_near_its_optimum() {
+    let pace = |pace: &str| format!("{{pace: {pace}, {RETRY}}}");
+    check_grid(&pace("fast-limits"), Known::Yes, SILENT, 1.05, 1.15);
+    // Even spacing gives the first burst away: that is the price of what fits every law.
+    check_grid(&pace("limits"), Known::Yes, SILENT, 1.05, 1.4);
+}
+
+#[test]
+fn by_headers_every_law_is_met_near_its_optimum() {
+    check_grid(&format!("{{{RETRY}}}"), Known::No, TOLD_ALL, 1.15, 1.3);
+}
+
+#[test]
+fn by_a_countdown_alone_every_law_is_met_within_twice_its_optimum() {
+    check_grid(&format!("{{{RETRY}}}"), Known::No, TOLD, 1.6, 2.0);
+}
+
+#[test]
+fn by_refusals_alone_every_law_is_met_within_twice_its_optimum() {
+    check_grid(&format!("{{{RETRY}}}"), Known::No, SILENT, 1.6, 2.0);
+}
+
+/// Everybody at once, five times the quota: what it costs to get all of them in, beside the best that could be done.
+/// Every attempt counts, also those before anything was learnt.
+fn check_grid(admission: &str, known: Known, refusal: &str, attempts: f64, time: f64) {
+    for shape in LAWS {
+        for (quota, window) in GRID {
+            for charged in ["", "charges_refused: true, "] {
+                let law = law(shape, quota, window);
+                let users = 5 * quota;
+                let more = format!("{charged}{refusal}");
+                let storm = Storm::of(&law, &more, users, admission, known);
+                let (a, t) = (storm.attempts(), storm.last / optimum(shape, quota, window));
+                let all = storm.summary.upgrades.accepted == u64::from(users);
+                assert!(
+                    all && a <= attempts && t <= time,
+                    "{admission} {law} {more}: {a:.3} attempts, {t:.3} of the time, all in: {all}"
+                );
             }
         }
-    };
-    let retry = "on_refusal: {retry: 20}";
-    check(
-        &format!("{{pace: fast-limits, {retry}}}"),
-        Known::Yes,
-        SILENT,
-        1.05,
-        1.15,
-    );
-    check(
-        &format!("{{pace: limits, {retry}}}"),
-        Known::Yes,
-        SILENT,
-        1.05,
-        1.4,
-    );
-    check(&format!("{{{retry}}}"), Known::No, TOLD_ALL, 1.15, 1.3);
-    check(&format!("{{{retry}}}"), Known::No, TOLD, 1.6, 2.0);
-    check(&format!("{{{retry}}}"), Known::No, SILENT, 1.6, 2.0);
+    }
 }
+
+/// Quota and window in seconds. A hundred in five seconds once had a countdown of a whole second taken for the pace.
+const GRID: [(u32, u32); 10] = [
+    (10, 2),
+    (10, 10),
+    (10, 60),
+    (60, 2),
+    (60, 10),
+    (60, 60),
+    (100, 5),
+    (300, 2),
+    (300, 10),
+    (300, 60),
+];
