@@ -213,6 +213,36 @@ fn check_grid(admission: &str, known: Known, refusal: &str, attempts: f64, time:
     }
 }
 
+/// A run may begin anywhere in a window of the wall clock, also right before its end.
+#[test]
+fn a_window_on_the_clock_is_met_in_every_phase() {
+    let law = law(
+        "fixed-window: {quota: QQ, window: WWs, anchor: clock}",
+        10,
+        2,
+    );
+    for phase_ms in (0..2_000).step_by(37) {
+        let network = Network {
+            wall: Wall {
+                epoch_millis_at_zero: 1_790_000_000_000 + phase_ms,
+            },
+            ..Network::default()
+        };
+        let admission = format!("{{pace: fast-limits, {RETRY}}}");
+        let known = Known::Yes;
+        let storm = Storm::within(&law, SILENT, 50, &admission, known, "loops: 1", &network);
+        // What is left of a window in its last tenth of a second is not used.
+        let lost = if phase_ms >= 1_900 { 2.0 } else { 0.0 };
+        let optimum = 8.0 - phase_ms as f64 / 1_000.0 + lost;
+        assert_eq!(storm.attempts(), 1.0, "{phase_ms} ms in");
+        assert!(
+            storm.last <= optimum + 0.2,
+            "{phase_ms} ms in: {} s, {optimum} s",
+            storm.last
+        );
+    }
+}
+
 /// Quota and window in seconds. A hundred in five seconds once had a countdown of a whole second taken for the pace.
 const GRID: [(u32, u32); 10] = [
     (10, 2),

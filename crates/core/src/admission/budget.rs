@@ -71,8 +71,9 @@ struct Spent {
     next: At,
     /// A log: the last `quota` moments.
     log: VecDeque<At>,
-    /// A window: where it began, and what was taken of it.
+    /// A window that the first request opened: where it began. One on the clock: where it ends. And what was taken of it.
     began: Option<At>,
+    ends: Option<At>,
     taken: u32,
 }
 
@@ -140,10 +141,13 @@ impl Budget {
                 Rule::Even { spacing } => spent.next = now + spacing,
                 // What it held at this moment is not known any more: nothing, to be safe.
                 Rule::Bucket { spacing, burst } => spent.next = now + spacing * burst,
-                Rule::Opened { .. } | Rule::OnClock { .. }
-                    if spent.began.is_some_and(|began| began > now) =>
-                {
+                Rule::Opened { .. } if spent.began.is_some_and(|began| began > now) => {
                     spent.began = None;
+                }
+                Rule::OnClock { window, .. }
+                    if spent.ends.is_some_and(|ends| ends > now + window) =>
+                {
+                    spent.ends = None;
                 }
                 Rule::Log { .. } | Rule::Opened { .. } | Rule::OnClock { .. } => {}
             }
@@ -254,13 +258,14 @@ impl Spent {
                 guard,
                 wall,
             } => {
-                let begins = begin_on_clock(now, window, wall);
-                let first = now.max(begins + guard);
-                let is_full = self.taken >= quota && self.began == Some(begins);
-                if !is_full && first + guard < begins + window {
+                let ends = end_on_clock(now, window, wall);
+                let into = window.saturating_sub(ends.since(now));
+                let first = now + guard.saturating_sub(into);
+                let is_full = self.taken >= quota && self.ends == Some(ends);
+                if !is_full && first + guard < ends {
                     first
                 } else {
-                    begins + window + guard
+                    ends + guard
                 }
             }
         }
@@ -284,9 +289,9 @@ impl Spent {
                 self.taken += 1;
             }
             Rule::OnClock { window, wall, .. } => {
-                let begins = begin_on_clock(at, window, wall);
-                if self.began != Some(begins) {
-                    (self.began, self.taken) = (Some(begins), 0);
+                let ends = end_on_clock(at, window, wall);
+                if self.ends != Some(ends) {
+                    (self.ends, self.taken) = (Some(ends), 0);
                 }
                 self.taken += 1;
             }
@@ -294,11 +299,11 @@ impl Spent {
     }
 }
 
-/// The begin of the window on the wall clock in which a moment lies; the run's own begin for one that began before it.
-fn begin_on_clock(at: At, window: Duration, wall: Wall) -> At {
+/// The end of the window on the wall clock in which a moment lies. Its begin may lie before the run's.
+fn end_on_clock(at: At, window: Duration, wall: Wall) -> At {
     let epoch = i128::from(wall.epoch_millis_at_zero) * 1_000_000 + i128::from(at.as_nanos());
     let into = epoch.rem_euclid(window.as_nanos().max(1) as i128);
-    at - Duration::from_nanos(u64::try_from(into).unwrap_or(0))
+    at + window - Duration::from_nanos(u64::try_from(into).unwrap_or(0))
 }
 
 /// How much later than another a request may be decided upon, compared with when the two were sent: a slow first
