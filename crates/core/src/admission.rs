@@ -7,6 +7,9 @@
 //! Who asks gets a moment, and asks again when it has come: whatever was refused meanwhile changes it. Retries are
 //! admission's too. Paced, who was refused stands in line again, and the fleet waits as one; with `pace: off` each waits
 //! alone, which is what clients do that do not know of one another, and shows what that costs.
+//!
+//! An upgrade that was accepted counts as a success on probation: gateways there are that accept, and close at once what
+//! they refuse. Who dies within [`STAYED`] is struck out of what was learnt, and waits go on growing where they were.
 
 mod backoff;
 mod budget;
@@ -18,7 +21,7 @@ use std::time::Duration;
 use self::budget::{Budget, Rule};
 use self::learn::Learner;
 use crate::draw::Draw;
-use crate::evidence::Clues;
+use crate::evidence::{Clues, Ground};
 use crate::fleet::{Asker, Gatekeeper, Next};
 use crate::limit::{Law, Limit};
 use crate::plan::{OnRefusal, Pace, Plan, Retry, RetryAfter};
@@ -45,6 +48,9 @@ pub struct Admission {
     under_way: usize,
     /// Refused, and on their way to another attempt.
     backlog: u32,
+    /// Those that opened lately, oldest first, and how many have died young since one stayed.
+    fresh: VecDeque<(At, ConnId)>,
+    died: u32,
     /// The longest countdown that was not obeyed to its end, and how many were not.
     cut: Option<(Duration, u32)>,
 }
@@ -61,7 +67,8 @@ enum Stage {
     /// It may go at that moment.
     Ticket(At),
     Sent(At),
-    Open,
+    /// Since then.
+    Open(At),
 }
 
 impl Admission {
@@ -115,6 +122,8 @@ impl Admission {
             inside: 0,
             under_way: 0,
             backlog: 0,
+            fresh: VecDeque::new(),
+            died: 0,
             cut: None,
         }
     }
@@ -278,9 +287,9 @@ impl Admission {
         if is_first {
             return self.learner.still_silent(until);
         }
-        let Stage::Sent(_) = place.stage else {
+        if matches!(place.stage, Stage::Waiting | Stage::Ticket(_)) {
             return;
-        };
+        }
         let closed = match (&clues.countdown, countdown) {
             (Some(said), Some(_)) => said.after().max(now),
             _ => now,
@@ -294,6 +303,59 @@ impl Admission {
         if self.learner.refused(now, until, closed, told) {
             self.revoke(now);
         }
+    }
+
+    /// Whoever was to see whether a silence is over came to no answer: somebody else will.
+    fn pass_on(&mut self, now: At, conn: ConnId) {
+        if let Some(silence) = &mut self.learner.silence
+            && silence.first == Some(conn)
+        {
+            silence.first = None;
+            silence.until = silence.until.max(now);
+        }
+    }
+
+    /// Ends the probation of those who stayed.
+    fn settle(&mut self, now: At) {
+        while let Some((opened, conn)) = self.fresh.front().copied()
+            && now.since(opened) >= STAYED
+        {
+            self.fresh.pop_front();
+            if self.places.contains_key(&conn) {
+                self.stayed(conn);
+            }
+        }
+    }
+
+    fn stayed(&mut self, conn: ConnId) {
+        self.died = 0;
+        self.learner.stayed(conn);
+    }
+
+    fn retry(
+        &mut self,
+        now: At,
+        retry: &Retry,
+        clues: &Clues,
+        place: Place,
+        asker: &Asker,
+    ) -> Next {
+        // What no limit says, such as 401 or 404, would only be said again.
+        if clues.ground.is_none() {
+            self.pass_on(now, asker.conn);
+            return Next::GiveUp;
+        }
+        let at = if self.pace == Pace::Off {
+            self.back_off(now, retry, clues, asker)
+        } else {
+            self.hush(now, retry, clues, place, asker.conn);
+            now
+        };
+        if asker.attempt > retry.retries {
+            return Next::GiveUp;
+        }
+        self.backlog += 1;
+        Next::RetryAt(at)
     }
 
     /// Each on its own.
@@ -372,31 +434,25 @@ impl Gatekeeper for Admission {
         let Some(Stage::Sent(sent)) = self.places.get(&conn).map(|place| place.stage) else {
             return;
         };
-        self.set_stage(conn, Stage::Open);
-        let silence = self.learner.silence;
-        let is_first = silence.is_some_and(|silence| silence.first == Some(conn));
-        self.learner.accepted(sent, is_first);
+        self.set_stage(conn, Stage::Open(now));
+        self.settle(now);
+        self.fresh.push_back((now, conn));
+        self.learner.accepted(sent, conn);
         self.fill(now);
     }
 
-    fn refused(&mut self, now: At, asker: &Asker, answer: &Answer) -> Next {
+    fn refused(&mut self, now: At, asker: &Asker, answer: Option<&Answer>) -> Next {
         let place = self.leave(asker.conn);
         let next = match (self.on_refusal, place) {
             (OnRefusal::Retry(retry), Some(place)) => {
-                let clues = Clues::of_answer(answer, now, self.wall);
-                let at = if self.pace == Pace::Off {
-                    self.back_off(now, &retry, &clues, asker)
-                } else {
-                    self.hush(now, &retry, &clues, place, asker.conn);
-                    now
+                let clues = match answer {
+                    Some(answer) => Clues::of_answer(answer, now, self.wall),
+                    None => Clues {
+                        ground: Some(Ground::Overload),
+                        ..Clues::default()
+                    },
                 };
-                // What no limit says, such as 401 or 404, would only be said again.
-                if clues.ground.is_some() && asker.attempt <= retry.retries {
-                    self.backlog += 1;
-                    Next::RetryAt(at)
-                } else {
-                    Next::GiveUp
-                }
+                self.retry(now, &retry, &clues, place, asker)
             }
             _ => Next::GiveUp,
         };
@@ -404,22 +460,57 @@ impl Gatekeeper for Admission {
         next
     }
 
+    fn died(&mut self, now: At, conn: ConnId, code: u16) {
+        let Some(place) = self.places.get(&conn).copied() else {
+            return;
+        };
+        self.settle(now);
+        let Stage::Open(opened) = place.stage else {
+            return;
+        };
+        if now.since(opened) >= STAYED {
+            return;
+        }
+        self.leave(conn);
+        self.died += 1;
+        self.learner.struck_out();
+        // Where nobody stays, it is the bot that is broken, and waiting would not mend it.
+        let is_meant = code == TRY_AGAIN_LATER || self.inside > self.under_way;
+        if let OnRefusal::Retry(retry) = self.on_refusal
+            && self.pace != Pace::Off
+            && is_meant
+        {
+            let count = self.learner.relapsing(conn);
+            if count > 0 {
+                let wait = backoff::exponential(retry.backoff, count);
+                self.learner.relapse(now + wait);
+                self.revoke(now);
+            } else if code == TRY_AGAIN_LATER || self.died >= NO_ACCIDENT {
+                self.hush(now, &retry, &Clues::default(), place, conn);
+            }
+        }
+        self.fill(now);
+    }
+
     fn freed(&mut self, now: At, conn: ConnId) {
         let Some(place) = self.leave(conn) else {
             return;
         };
-        // Whoever was to see whether the silence is over came to no answer: somebody else will.
-        if place.stage != Stage::Open
-            && let Some(silence) = &mut self.learner.silence
-            && silence.first == Some(conn)
-        {
-            silence.first = None;
-            silence.until = silence.until.max(now);
+        match place.stage {
+            Stage::Open(_) => self.stayed(conn),
+            _ => self.pass_on(now, conn),
         }
         self.fill(now);
     }
 }
 
+/// Who is open for so long was let in. A gateway that says no after the handshake does so as soon as its own backend has
+/// answered; a second is ten times a slow answer, and half of the shortest windows.
+const STAYED: Duration = Duration::from_secs(1);
+/// So many in a row that die young are no accident, whatever they died of.
+const NO_ACCIDENT: u32 = 3;
+/// The one close code that says outright that there are too many (RFC 6455's registry).
+const TRY_AGAIN_LATER: u16 = 1013;
 /// Rounds in which several budgets look for a moment that suits all.
 const MOST_ROUNDS: usize = 64;
 /// No backlog is spread over more than a day.

@@ -158,6 +158,11 @@ impl ConnectError {
             Self::NotPermitted => "not permitted",
         }
     }
+
+    /// A limit may refuse a request so, instead of answering it.
+    pub const fn may_refuse(self) -> bool {
+        matches!(self, Self::Fin | Self::Reset | Self::TimedOut)
+    }
 }
 
 /// Who sent the first Close frame.

@@ -213,6 +213,49 @@ fn check_grid(admission: &str, known: Known, refusal: &str, attempts: f64, time:
     }
 }
 
+/// A limit may refuse after the handshake, or without a word: that is learnt from all the same.
+#[test]
+fn what_is_accepted_and_closed_at_once_is_no_success() {
+    let law = "fixed-window: {quota: 20, window: 10s, anchor: first-request}";
+    let check = |code: u16, admission: &str, most: u64| {
+        let refusal = format!("refusal: {{close: {{code: {code}, reason: no}}}},");
+        let summary = Storm::of(law, &refusal, 100, admission, Known::No).summary;
+        // Each conversation that opened was one attempt, and those that were closed are lost.
+        assert_eq!(summary.upgrades.attempted, 100, "{code} {admission}");
+        let lost = summary.sessions.failed;
+        assert!(lost <= most, "{code} {admission}: {lost} of 100 lost");
+        assert!(lost >= 1 && summary.sessions.aborted == 0);
+    };
+    for code in [1013, 1008, 4029] {
+        check(code, "{pace: off, on_refusal: retry}", 80);
+        check(code, "{on_refusal: retry}", 12);
+    }
+}
+
+#[test]
+fn a_limit_that_refuses_without_an_answer_is_met_like_another() {
+    let law = law("sliding-log: {quota: QQ, window: WWs}", 10, 10);
+    for refusal in ["reset", "fin", "silence"] {
+        for admission in ["{on_refusal: {retry: 20}}", "{on_refusal: give_up}"] {
+            let more = format!("refusal: {refusal},");
+            let storm = Storm::of(&law, &more, 50, admission, Known::No);
+            let summary = &storm.summary;
+            assert_eq!(summary.upgrades.refused, 0);
+            if admission.contains("give_up") {
+                assert_eq!(summary.upgrades.accepted, 10, "{refusal}");
+                assert_eq!(summary.sessions.failed, 40, "{refusal}");
+                continue;
+            }
+            assert_eq!(summary.upgrades.accepted, 50, "{refusal}");
+            assert!(storm.attempts() <= 1.6, "{refusal}: {}", storm.attempts());
+            // Silence is only noticed after the connect timeout.
+            let time = storm.last / optimum("sliding-log", 10, 10);
+            let most = if refusal == "silence" { 3.0 } else { 2.0 };
+            assert!(time <= most, "{refusal}: {time}");
+        }
+    }
+}
+
 /// A run may begin anywhere in a window of the wall clock, also right before its end.
 #[test]
 fn a_window_on_the_clock_is_met_in_every_phase() {

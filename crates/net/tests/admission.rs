@@ -5,7 +5,10 @@
 //! run's time is judged beside its own lateness, and what a cell cannot show on this machine is skipped, by name.
 
 mod common;
-#[expect(dead_code, reason = "core's tests use more of what they share with this")]
+#[expect(
+    dead_code,
+    reason = "core's tests use more of what they share with this"
+)]
 #[path = "../../core/tests/storm/laws.rs"]
 mod laws;
 

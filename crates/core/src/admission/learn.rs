@@ -25,6 +25,18 @@ pub(super) struct Learner {
     pub(super) total: u32,
     /// Quota and window in the words of the other side.
     told: Option<(u32, Duration)>,
+    /// The silence that is over if whoever went first stays.
+    trial: Option<Box<Trial>>,
+}
+
+/// What was known before a silence ended.
+#[derive(Clone, Debug)]
+struct Trial {
+    first: ConnId,
+    silence: Silence,
+    learned: Option<Learned>,
+    began: Option<At>,
+    accepted: u32,
 }
 
 /// Nobody goes, but one who sees whether it is over.
@@ -53,32 +65,79 @@ pub(super) struct Learned {
 }
 
 impl Learned {
+    /// By how much its rate grows with each that comes in.
+    fn growth(&self) -> f64 {
+        if self.budget.per_second() < self.doubtful {
+            FAST
+        } else {
+            1.0 + GROWTH / f64::from(self.quota.max(FEW))
+        }
+    }
+
     const fn is_even(&self) -> bool {
         matches!(self.budget.rule(), Rule::Even { .. })
     }
 }
 
 impl Learner {
-    /// An upgrade sent at that moment came in; `is_first` after a silence.
-    pub(super) fn accepted(&mut self, sent: At, is_first: bool) {
+    /// An upgrade sent at that moment came in.
+    pub(super) fn accepted(&mut self, sent: At, conn: ConnId) {
         self.total += 1;
-        if is_first {
+        if let Some(silence) = self.silence
+            && silence.first == Some(conn)
+        {
+            self.trial = Some(Box::new(Trial {
+                first: conn,
+                silence,
+                learned: self.learned.clone(),
+                began: self.began,
+                accepted: self.accepted,
+            }));
             self.recovered(sent);
         }
         self.began.get_or_insert(sent);
         self.accepted += 1;
-        // What the other side told is not outdone.
+        self.scale(|growth| 1.0 / growth);
+    }
+
+    /// One that came in did not stay: as if it had not come in.
+    pub(super) fn struck_out(&mut self) {
+        self.total = self.total.saturating_sub(1);
+        self.accepted = self.accepted.saturating_sub(1);
+        self.scale(|growth| growth);
+    }
+
+    /// It stayed.
+    pub(super) fn stayed(&mut self, conn: ConnId) {
+        self.trial.take_if(|trial| trial.first == conn);
+    }
+
+    /// Did the last silence end with this one? Then how many silences in a row there are if it starts anew; otherwise 0.
+    pub(super) fn relapsing(&self, conn: ConnId) -> u16 {
+        match &self.trial {
+            Some(trial) if trial.first == conn => trial.silence.count.saturating_add(1),
+            _ => 0,
+        }
+    }
+
+    /// The silence was not over.
+    pub(super) fn relapse(&mut self, until: At) {
+        if let Some(trial) = self.trial.take() {
+            (self.learned, self.began) = (trial.learned, trial.began);
+            self.accepted = trial.accepted;
+            self.silence = Some(trial.silence);
+            self.still_silent(until);
+        }
+    }
+
+    /// Changes an even rate's spacing. What the other side told is not outdone.
+    fn scale(&mut self, by: impl FnOnce(f64) -> f64) {
         if self.told.is_none()
             && let Some(learned) = &mut self.learned
             && let Rule::Even { spacing } = learned.budget.rule()
         {
-            let growth = if learned.budget.per_second() < learned.doubtful {
-                FAST
-            } else {
-                1.0 + GROWTH / f64::from(learned.quota.max(FEW))
-            };
             learned.budget.set_rule(Rule::Even {
-                spacing: spacing.div_f64(growth),
+                spacing: spacing.mul_f64(by(learned.growth())),
             });
         }
     }

@@ -109,7 +109,7 @@ fn a_refusal_takes_back_the_moments_that_were_given() {
         .map(|n| admission.ask(At::ZERO, &asker(n)).unwrap())
         .collect();
     assert_eq!(given, [0, 1, 2].map(At::from_secs));
-    let next = admission.refused(At::from_millis(100), &asker(0), &refusal);
+    let next = admission.refused(At::from_millis(100), &asker(0), Some(&refusal));
     assert_eq!(next, Next::RetryAt(At::from_millis(100)));
     // The next in line goes first when the silence is over, and nobody before that.
     assert_eq!(
@@ -146,7 +146,7 @@ fn whoever_was_to_go_first_may_fall_out() {
         body: String::new(),
     };
     assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
-    let _ = admission.refused(At::ZERO, &asker(0), &refusal);
+    let _ = admission.refused(At::ZERO, &asker(0), Some(&refusal));
     let second = At::from_secs(1);
     assert_eq!(admission.ask(At::ZERO, &asker(1)), Some(second));
     assert_eq!(admission.ask(At::ZERO, &asker(2)), None);
@@ -154,7 +154,7 @@ fn whoever_was_to_go_first_may_fall_out() {
     assert_eq!(admission.poll_grant(), Some((ConnId(2), second)));
     assert_eq!(admission.ask(second, &asker(2)), Some(second));
     // Refused as well: the next silence is twice as long.
-    let _ = admission.refused(second, &asker(2), &refusal);
+    let _ = admission.refused(second, &asker(2), Some(&refusal));
     assert_eq!(admission.ask(second, &asker(3)), Some(At::from_secs(3)));
 }
 
@@ -171,7 +171,7 @@ fn a_countdown_that_is_cut_short_is_remarked_upon() {
     };
     assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
     assert_eq!(admission.remark(), None);
-    let next = admission.refused(At::ZERO, &asker(0), &refusal);
+    let next = admission.refused(At::ZERO, &asker(0), Some(&refusal));
     let Next::RetryAt(at) = next else {
         panic!("{next:?}");
     };
@@ -180,4 +180,41 @@ fn a_countdown_that_is_cut_short_is_remarked_upon() {
         admission.remark().unwrap(),
         "1 refusals asked to wait up to 2h; nobody waited longer than 5m for one (admission.on_refusal.longest)"
     );
+}
+
+#[test]
+fn a_silence_is_over_when_whoever_went_first_stays() {
+    let refusal = Answer {
+        status: 429,
+        headers: vec![],
+        body: String::new(),
+    };
+    let check = |dies: &[u64], expected: u64| {
+        let mut admission = Admission {
+            on_refusal: OnRefusal::Retry(Retry::default()),
+            ..Admission::new(Pace::Limits, [])
+        };
+        // One is open throughout, another is refused.
+        assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
+        admission.opened(At::ZERO, ConnId(0));
+        assert_eq!(admission.ask(At::ZERO, &asker(1)), Some(At::ZERO));
+        let _ = admission.refused(At::ZERO, &asker(1), Some(&refusal));
+        let mut now = At::ZERO;
+        for (n, after_ms) in (2..).zip(dies) {
+            let at = admission.ask(now, &asker(n)).unwrap();
+            assert_eq!(admission.ask(at, &asker(n)), Some(at));
+            admission.opened(at, ConnId(n));
+            now = at + Duration::from_millis(*after_ms);
+            admission.died(now, ConnId(n), 1006);
+            admission.freed(now, ConnId(n));
+        }
+        let next = admission.ask(now, &asker(9));
+        assert_eq!(next, Some(At::from_millis(expected)), "{dies:?}");
+    };
+    check(&[], 1_000);
+    // The next waits are 2 s, 4 s, and so on, until one stayed.
+    check(&[10], 1_010 + 2_000);
+    check(&[10, 20], 1_010 + 2_020 + 4_000);
+    // It stayed for more than a second: the silence is over, and the limit taken for one in a second.
+    check(&[1_500], 2_500);
 }
