@@ -42,10 +42,7 @@ fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
         lines.extend(refusals(preflight, first));
     }
     if preflight.throttled > 0 {
-        lines.push(format!(
-            "  messages refused on open conversations: {}",
-            count(preflight.throttled)
-        ));
+        lines.extend(throttled(preflight));
     }
     lines.extend(changes(preflight, args));
     lines.push(String::new());
@@ -58,6 +55,29 @@ fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
     }
     lines.extend(figures(preflight));
     lines
+}
+
+/// Messages that a limit refuses.
+fn throttled(preflight: &Preflight) -> Vec<String> {
+    let mut text = format!(
+        "messages refused on open conversations: {}",
+        count(preflight.throttled)
+    );
+    if let Some(first) = &preflight.first_throttled {
+        text.push_str(&format!(
+            " · the first at {:.1} s, of user {}",
+            first.at_s,
+            count(first.user)
+        ));
+        let limit = preflight
+            .limits
+            .iter()
+            .find(|limit| Some(&limit.name) == first.limit.as_ref());
+        if let Some(limit) = limit {
+            text.push_str(&format!(", by {}: {}", limit.name, limit.text));
+        }
+    }
+    wrap(&clean(&text), WIDTH, "  ", "    ")
 }
 
 fn headline(preflight: &Preflight, plan: &Plan) -> String {
@@ -131,11 +151,11 @@ fn changes(preflight: &Preflight, args: &Check) -> Vec<String> {
                 "             (more tokens only where production uses several too)".to_owned(),
             );
         }
-        if preflight.changes.is_empty() {
-            lines.push(
-                "  no single change of ramp-up, users, rate or pace was found that fits".to_owned(),
-            );
-        }
+    }
+    if preflight.changes.is_empty() && preflight.refused + preflight.throttled > 0 {
+        lines.push(
+            "  no single change of ramp-up, users, rate or pace was found that fits".to_owned(),
+        );
     }
     if let Some(change) = preflight
         .changes

@@ -2,10 +2,12 @@
 //! over it, and learns which of its values are secrets. What is right in a plan is core's to judge.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use plimsoll_core::document::{Document, MOST_BYTES};
 use plimsoll_core::plan::file::{Overrides, Sources};
 use plimsoll_core::plan::{Permission, Plan};
 use plimsoll_core::profile::Profile;
@@ -42,7 +44,11 @@ pub(crate) fn read(
     } else {
         reject_words(words)?;
         let folder = Path::new(subject).parent().unwrap_or_else(|| Path::new(""));
-        (subject.to_owned(), read_text(subject)?, folder.to_owned())
+        (
+            subject.to_owned(),
+            read_text(subject, "a plan's file, or a ws:// or wss:// address")?,
+            folder.to_owned(),
+        )
     };
     from_text(&name, &text, &folder, load, over)
 }
@@ -102,7 +108,7 @@ pub(crate) fn profile(name: &str) -> Result<std::sync::Arc<Profile>, Failure> {
             built_in_names()
         )));
     }
-    let text = read_text(name)?;
+    let text = read_text(name, A_PROFILE)?;
     profile_file::read(name, &text)
         .map(std::sync::Arc::new)
         .map_err(Failure::input)
@@ -115,7 +121,7 @@ pub(crate) fn profile_text(name: &str) -> Result<String, Failure> {
         .find(|(known, _)| *known == name)
     {
         Some((_, text)) => Ok((*text).to_owned()),
-        None => read_text(name),
+        None => read_text(name, A_PROFILE),
     }
 }
 
@@ -245,8 +251,10 @@ struct Here {
 impl Sources for Here {
     fn read(&self, path: &str) -> Result<String, String> {
         let path = self.folder.join(path);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let text = File::open(&path)
+            .map_err(Unread::Io)
+            .and_then(|file| text_of(file, LONGEST_DATA))
+            .map_err(|unread| format!("{} {unread}", path.display()))?;
         if text.len() <= LONGEST_VALUE {
             self.values.borrow_mut().push(Outside {
                 name: None,
@@ -267,38 +275,81 @@ impl Sources for Here {
     }
 }
 
-/// A file that a person wrote; what cannot be one is refused before it fills the memory.
-fn read_text(path: &str) -> Result<String, Failure> {
-    let mut text = Vec::new();
+/// A file that a person wrote. `instead` is what could be named in its place.
+fn read_text(path: &str, instead: &str) -> Result<String, Failure> {
+    let most = MOST_BYTES as u64;
     let read = if path == "-" {
-        std::io::stdin()
-            .take(LONGEST_FILE + 1)
-            .read_to_end(&mut text)
+        text_of(std::io::stdin(), most)
     } else {
-        File::open(path).and_then(|file| file.take(LONGEST_FILE + 1).read_to_end(&mut text))
+        File::open(path)
+            .map_err(Unread::Io)
+            .and_then(|file| text_of(file, most))
     };
-    read.map_err(|error| {
-        Failure::input(format_args!(
-            "{path} cannot be read: {error}; name a plan's file, or a ws:// or wss:// address"
-        ))
-    })?;
-    if text.len() as u64 > LONGEST_FILE {
-        return Err(Failure::input(format_args!(
-            "{path} is larger than {} MiB; a plan is a page or two of YAML, and rows of data belong into a CSV file under `data`",
-            LONGEST_FILE >> 20
-        )));
-    }
-    String::from_utf8(text).map_err(|error| {
-        Failure::input(format_args!(
-            "{path} is not a text in UTF-8: byte {} is wrong",
-            error.utf8_error().valid_up_to()
-        ))
+    read.map_err(|unread| match unread {
+        Unread::Long(_) => Failure::input(Document::complain_of_length(path)),
+        Unread::Io(_) => Failure::input(format_args!("{path} {unread}; name {instead}")),
+        Unread::NotText(_) => Failure::input(format_args!("{path} {unread}")),
     })
 }
 
+/// Why a file is no text; what cannot be one is refused before it fills the memory.
+enum Unread {
+    Io(std::io::Error),
+    /// Longer than so many bytes.
+    Long(u64),
+    /// From this byte on.
+    NotText(usize),
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "cannot be read: {error}"),
+            Self::Long(most) => {
+                write!(f, "has more than {} MiB, and no more are read", most >> 20)
+            }
+            Self::NotText(at) => write!(f, "is not a text in UTF-8: byte {at} is wrong"),
+        }
+    }
+}
+
+fn text_of(file: impl Read, most: u64) -> Result<String, Unread> {
+    let mut text = Vec::new();
+    file.take(most + 1)
+        .read_to_end(&mut text)
+        .map_err(Unread::Io)?;
+    if text.len() as u64 > most {
+        return Err(Unread::Long(most));
+    }
+    String::from_utf8(text).map_err(|error| Unread::NotText(error.utf8_error().valid_up_to()))
+}
+
+const A_PROFILE: &str = "a profile's file, or a built-in one";
 /// What is said when nothing is given to say.
 pub(crate) const DEFAULT_SAY: &str = "hello";
-/// A plan of a thousand steps is some 100 KB.
-const LONGEST_FILE: u64 = 8 << 20;
+/// Of rows of data, which are kept in memory; a plan or a profile has [`MOST_BYTES`].
+const LONGEST_DATA: u64 = 256 << 20;
 /// A file no longer than this may be a secret that a header takes in by `${file:…}`.
 const LONGEST_VALUE: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endless_file_is_not_read_to_its_end() {
+        let check = |file: &mut dyn Read, expect: &str| {
+            let read = text_of(file, 1 << 20).map(|text| text.len().to_string());
+            assert_eq!(read.unwrap_or_else(|unread| unread.to_string()), expect);
+        };
+        check(
+            &mut std::io::repeat(0),
+            "has more than 1 MiB, and no more are read",
+        );
+        check(&mut std::io::repeat(0).take(1 << 20), "1048576");
+        check(
+            &mut &b"caf\xe9"[..],
+            "is not a text in UTF-8: byte 3 is wrong",
+        );
+    }
+}

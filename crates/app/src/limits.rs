@@ -10,7 +10,7 @@ use plimsoll_core::document::values::Span;
 use plimsoll_core::plan::Permission;
 use plimsoll_core::profile::{Api, Profile};
 use plimsoll_core::reading::measured::{Measured, Row, Standing, measured};
-use plimsoll_core::reading::{Client, Reading, Wanted};
+use plimsoll_core::reading::{Client, Reading, Wanted, is_name};
 use plimsoll_core::time::span_text;
 use plimsoll_net::{ClientTls, HttpOptions, read_limits};
 use url::Url;
@@ -18,7 +18,7 @@ use url::Url;
 use crate::args::Limits;
 use crate::console::{Console, Secrets, clean};
 use crate::exit::{Ending, Failure};
-use crate::{input, try_one};
+use crate::{input, secrets, try_one};
 
 pub(crate) fn limits(args: &Limits) -> Result<Ending, Failure> {
     let profile = input::profile(&args.platform)?;
@@ -87,9 +87,23 @@ struct Hosts {
 fn hosts(args: &Limits, profile: &Profile, api: &Api) -> Result<Hosts, Failure> {
     if let Some(address) = &args.api {
         let base = address.trim_end_matches('/');
-        if Url::parse(base).is_err() {
+        let Some(url) = Url::parse(base).ok().filter(Url::has_host) else {
             return Err(Failure::input(format_args!(
-                "--api {base} is not an address; write one like http://127.0.0.1:8080"
+                "--api {} is not an address; write one like http://127.0.0.1:8080",
+                clean(&secrets::hide_in_addresses(base))
+            )));
+        };
+        // What is typed here stands in what is printed, and in the profile.
+        let has_more = [
+            !url.username().is_empty(),
+            url.password().is_some(),
+            url.query().is_some(),
+            url.fragment().is_some(),
+        ];
+        if has_more.contains(&true) {
+            return Err(Failure::input(format_args!(
+                "--api has more than a scheme, a host and a port; write one like http://127.0.0.1:8080, and give credentials \
+                 by --client-id and --client-secret-file"
             )));
         }
         return Ok(Hosts {
@@ -144,6 +158,12 @@ fn wanted(args: &Limits, api: &Api, hosts: &Hosts) -> Result<Wanted, Failure> {
         .map_err(|wrong| Failure::input(format_args!("--max-wait: {wrong}")))?;
     let mut namespaces = api.namespaces.clone();
     for name in &args.namespace {
+        if !is_name(name) {
+            return Err(Failure::input(format_args!(
+                "--namespace '{}' is no name; write one like web.messaging",
+                clean(name)
+            )));
+        }
         if !namespaces.contains(name) {
             namespaces.push(name.clone());
         }
@@ -298,7 +318,7 @@ fn row_line(row: &Row) -> String {
         Standing::Changed => format!("  changed    {name}: {is}, was {was}"),
         Standing::New => format!("  new        {name}: {is}"),
         Standing::Unread => {
-            format!("  unread     {name}: stays {was}, for the API does not name it")
+            format!("  unread     {name}: stays {was}, for the API gives no figure for it")
         }
         Standing::Unfit => format!("  unfit      {name}: stays {was}, for {is} can be no quota"),
     }

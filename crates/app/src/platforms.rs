@@ -47,7 +47,7 @@ fn table<'a>(profiles: impl Iterator<Item = &'a Profile>) -> Vec<String> {
         let endpoints: Vec<_> = profile
             .endpoints
             .iter()
-            .map(|endpoint| endpoint.name.as_str())
+            .map(|endpoint| clean(&endpoint.name))
             .collect();
         let limits = match profile.limits.len() {
             0 => "no limits".to_owned(),
@@ -61,7 +61,7 @@ fn table<'a>(profiles: impl Iterator<Item = &'a Profile>) -> Vec<String> {
         };
         lines.push(format!(
             "{}   {limits}{figures}; endpoints: {}",
-            paint(BOLD, format_args!("{:<26}", profile.name)),
+            paint(BOLD, format_args!("{:<26}", clean(&profile.name))),
             endpoints.join(", ")
         ));
         lines.extend(paragraph("", &profile.about));
@@ -74,7 +74,7 @@ fn table<'a>(profiles: impl Iterator<Item = &'a Profile>) -> Vec<String> {
 }
 
 fn show(profile: &Profile) -> Vec<String> {
-    let mut lines = vec![paint(BOLD, &profile.name)];
+    let mut lines = vec![paint(BOLD, clean(&profile.name))];
     lines.extend(paragraph("", &profile.about));
     lines.push(paint(BOLD, "endpoints"));
     for endpoint in &profile.endpoints {
@@ -82,17 +82,17 @@ fn show(profile: &Profile) -> Vec<String> {
             .url
             .as_ref()
             .map_or_else(String::new, |url| format!("   {url}"));
-        lines.push(format!(
+        lines.push(clean(&format!(
             "  {}   {}   {}{url}",
             endpoint.name,
             endpoint.path,
             endpoint.dialect.name()
-        ));
+        )));
     }
     if !profile.regions.is_empty() {
         lines.push(paint(BOLD, "regions"));
         for (region, domain) in &profile.regions {
-            lines.push(format!("  {region:<16} {domain}"));
+            lines.push(clean(&format!("  {region:<16} {domain}")));
         }
         if let Some(source) = &profile.regions_source {
             lines.extend(source_lines(source));
@@ -100,7 +100,7 @@ fn show(profile: &Profile) -> Vec<String> {
     }
     if let Some(api) = &profile.api {
         lines.push(paint(BOLD, "API"));
-        lines.push(format!("  {}   tokens: {}", api.url, api.login));
+        lines.push(clean(&format!("  {}   tokens: {}", api.url, api.login)));
         lines.extend(source_lines(&api.source));
     }
     lines.push(paint(BOLD, "limits"));
@@ -121,7 +121,7 @@ fn show(profile: &Profile) -> Vec<String> {
         lines.push(paint(BOLD, "figures that the emulator does not enforce"));
     }
     for figure in &profile.figures {
-        lines.push(format!("  {}: {figure}", figure.name));
+        lines.push(clean(&format!("  {}: {figure}", figure.name)));
         if let Some(note) = &figure.note {
             lines.extend(paragraph("  ", note));
         }
@@ -163,9 +163,9 @@ fn published_line(published: Option<&Published>) -> Option<String> {
         Some(true) => "; configurable",
         Some(false) => "; not configurable",
     };
-    Some(format!(
+    Some(clean(&format!(
         "    in the platform's API: {published}{configurable}"
-    ))
+    )))
 }
 
 fn details(limit: &Limit) -> String {
@@ -307,4 +307,41 @@ fn paragraph(title: &str, text: &str) -> Vec<String> {
         &format!("  {title}"),
         &rest,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_is_shown_with_its_source() {
+        for (name, _) in BUILT_IN {
+            let profile = input::profile(name).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let shown = show(&profile).join("\n");
+            let sources = profile
+                .limits
+                .iter()
+                .map(|limit| (&limit.name, &limit.source));
+            let figures = profile.figures.iter();
+            let sources = sources.chain(figures.map(|figure| (&figure.name, &figure.source)));
+            for (figure, source) in sources {
+                let (_, rest) = shown
+                    .split_once(&format!("\n  {figure}: "))
+                    .unwrap_or_else(|| panic!("{name} shows no {figure}"));
+                // Up to the next figure or title, which is less indented.
+                let own: String = rest
+                    .lines()
+                    .enumerate()
+                    .take_while(|(n, line)| *n == 0 || line.starts_with("    "))
+                    .map(|(_, line)| line.trim_start().to_owned() + " ")
+                    .collect();
+                let label = format!("source ({}): ", source.label.name());
+                let begin: String = source.from.chars().take(20).collect();
+                assert!(
+                    own.contains(&format!("{label}{begin}")),
+                    "{name}, {figure}: {own}"
+                );
+            }
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! The end screen: verdict, why, asked against delivered, figures, next steps.
 
-use plimsoll_core::summary::{Percentiles, Summary, TurnCounts};
+use std::time::Duration;
+
+use plimsoll_core::summary::{Percentiles, Summary, TurnCounts, Turns};
+use plimsoll_core::time::span_text;
 use plimsoll_core::verdict::{GoalResult, Kind, Verdict};
 
 use crate::books::Books;
@@ -167,6 +170,11 @@ fn turns(summary: &Summary) -> Vec<String> {
     if turns.counts.first_frame.p95 != turns.counts.latency.p95 {
         lines.extend(spans("first frame", &turns.counts.first_frame));
     }
+    let hold = &turns.counts.hold;
+    if hold.max.is_some_and(|most| most >= WORTH_A_WORD) {
+        lines.extend(spans("held", hold));
+    }
+    lines.extend(silence(turns));
     let named: Vec<_> = turns
         .by_name
         .iter()
@@ -188,6 +196,23 @@ fn turns(summary: &Summary) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What was kept of the countdowns of refused messages.
+fn silence(turns: &Turns) -> Vec<String> {
+    let text = |seconds: f64| span_text(Duration::from_secs_f64(seconds));
+    let Some(kept) = turns.longest_silence_s else {
+        return Vec::new();
+    };
+    let mut parts = vec![format!("longest {}", text(kept))];
+    if let (1.., Some(asked)) = (turns.countdowns_cut, turns.longest_countdown_s) {
+        parts.push(format!(
+            "{} asked for more, up to {} (admission.on_refusal.longest)",
+            count(turns.countdowns_cut),
+            text(asked)
+        ));
+    }
+    row("  kept silent", &parts)
 }
 
 fn counts(counts: &TurnCounts) -> Vec<String> {

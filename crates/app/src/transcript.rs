@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use plimsoll_core::evidence::Clues;
 use plimsoll_core::fleet::{Trace, TraceEvent};
 use plimsoll_core::time::At;
-use plimsoll_core::wire::{Ended, Side};
+use plimsoll_core::wire::{Answer, Ended, Side, Wall};
 
 use crate::console::{BAD, Console, DIM, WARN, clean, paint, shorten};
 use crate::figures::millis;
@@ -30,15 +32,16 @@ pub(crate) fn line(trace: &Trace, frames: Frames, console: &Console) -> Option<S
         TraceEvent::Refused(answer) => {
             let retry = answer.header("retry-after");
             let retry = retry.map_or_else(String::new, |after| {
-                format!(", Retry-After: {}", clean(after))
+                format!(", Retry-After: {}", frame(after))
             });
+            let lie = lie(answer, trace.at, console);
             let body = clean(answer.body.trim());
             let body = if body.is_empty() {
                 body
             } else {
                 format!("   {}", frame(&body))
             };
-            paint(BAD, format_args!("refused with {}{retry}", answer.status)) + &body
+            paint(BAD, format_args!("refused with {}{retry}", answer.status)) + &body + &lie
         }
         TraceEvent::Failed(error) => paint(
             BAD,
@@ -59,6 +62,31 @@ pub(crate) fn line(trace: &Trace, frames: Frames, console: &Console) -> Option<S
         TraceEvent::Ended(how) => ended(*how),
     };
     Some(format!("{}  {text}", clock(trace.at)))
+}
+
+/// What a refusal says of itself and cannot be taken at its word, on a line of its own.
+fn lie(answer: &Answer, at: At, console: &Console) -> String {
+    // A moment that it names is one by the wall clock.
+    let since_start = i64::try_from(at.as_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    let wall = Wall {
+        epoch_millis_at_zero: Timestamp::now()
+            .as_millisecond()
+            .saturating_sub(since_start),
+    };
+    let clues = Clues::of_answer(answer, at, wall);
+    let Some(problem) = clues.problems.first() else {
+        return String::new();
+    };
+    let more = match clues.problems.len() + clues.left_out {
+        1 => String::new(),
+        n => format!(" (and {} more like this)", n - 1),
+    };
+    let problem = shorten(&clean(&console.redact(&problem.to_string())), 2 * SHORT);
+    format!(
+        "\n{:>9}{}",
+        "",
+        paint(WARN, format_args!("{problem}{more}"))
+    )
 }
 
 fn ended(how: Ended) -> String {
@@ -115,7 +143,7 @@ const SHORT: usize = 56;
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_core::wire::{Answer, ConnId};
+    use plimsoll_core::wire::ConnId;
 
     use super::*;
     use crate::console::Secrets;
@@ -177,6 +205,40 @@ mod tests {
             "   1.87  missed: no greeting within 5s",
         );
         check(TraceEvent::Released, "");
+    }
+
+    #[test]
+    fn a_refusal_that_lies_is_named_and_does_not_fill_the_screen() {
+        let refused = |headers: &[(&str, &str)]| {
+            let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            TraceEvent::Refused(Answer {
+                status: 429,
+                headers: headers.iter().map(own).collect(),
+                body: String::new(),
+            })
+        };
+        check(
+            refused(&[("retry-after", "-5")]),
+            "   1.87  refused with 429, Retry-After: -5\n         retry-after: -5 is negative and was ignored",
+        );
+        check(
+            refused(&[
+                ("retry-after", "7"),
+                ("retry-after", "70"),
+                ("retry-after", "no"),
+            ]),
+            "   1.87  refused with 429, Retry-After: 7\n         retry-after: no is no number, duration or date, and was ignored (and 1 more like this)",
+        );
+        let nines = "9".repeat(20_000);
+        let shown = format!("{}…", &nines[..SHORT - 1]);
+        let named = format!("retry-after: {nines}");
+        check(
+            refused(&[("retry-after", &nines)]),
+            &format!(
+                "   1.87  refused with 429, Retry-After: {shown}\n         {}…",
+                &named[..2 * SHORT - 1]
+            ),
+        );
     }
 
     #[test]

@@ -288,7 +288,9 @@ fn a_file_that_cannot_be_a_plan_is_not_read_to_its_end() {
     let plans = folder(&[("latin1.yaml", "")]);
     let huge = path(&plans, "huge.yaml");
     File::create(&huge).unwrap().set_len(100 << 20).unwrap();
-    run(["run", &huge]).ends_with(2).complains("larger than");
+    run(["run", &huge])
+        .ends_with(2)
+        .complains("huge.yaml: the file has more than 4 MiB, and no more are read");
     std::fs::write(path(&plans, "latin1.yaml"), b"name: caf\xe9").unwrap();
     run(["run", &path(&plans, "latin1.yaml")])
         .ends_with(2)

@@ -190,18 +190,20 @@ fn a_429_is_waited_out_and_told() {
         .complains("14 figures confirmed");
 }
 
-/// The API's own limit, counted per token, refuses the third request of a token.
+/// The API's own limit, counted per token, refuses the third request of a token. That it is waited out is shown in virtual
+/// time (`core::reading`); here nobody waits for its hour.
 #[test]
-fn the_apis_own_limit_is_obeyed() {
+fn the_apis_own_limit_is_told() {
     let (name, genesys) = BUILT_IN[1];
     assert_eq!(name, "genesys-cloud");
-    let yaml = genesys.replacen("{quota: 300, window: 60s,", "{quota: 2, window: 1s,", 1);
+    let yaml = genesys.replacen("{quota: 300, window: 60s,", "{quota: 2, window: 100h,", 1);
     let files = folder(&[("org.yaml", &yaml)]);
     let server = Server::emulate([path(&files, "org.yaml")]);
-    read(&api(&server), &[])
-        .ends_with(0)
-        .complains("The API wants to be left alone: waiting 1s.")
-        .complains("changed    platform.api/client.credentials.token.rate.per.minute: 2, was 300");
+    read(&api(&server), &["--max-wait", "2h"])
+        .ends_with(6)
+        .complains("the limits of platform.api at 127.0.0.1:")
+        .complains("answered 429 and wants to be left alone for ")
+        .complains("; at most 2h is waited (--max-wait)");
 }
 
 #[test]
@@ -238,6 +240,10 @@ fn what_was_typed_is_judged_before_anything_is_sent() {
         &["--api", "http://127.0.0.1:9", "--max-wait", "5"],
         "--max-wait: '5' has no unit",
     );
+    check(
+        &["--api", "http://127.0.0.1:9", "--namespace", ".."],
+        "--namespace '..' is no name",
+    );
     // A documentation address (RFC 5737).
     check(
         &["--api", "https://192.0.2.1"],
@@ -245,8 +251,26 @@ fn what_was_typed_is_judged_before_anything_is_sent() {
     );
 }
 
+#[test]
+fn a_password_in_the_apis_address_is_refused_and_not_repeated() {
+    for address in [
+        "http://joe:hunter2-hunter2@127.0.0.1:9",
+        "http://joe:hunter2-hunter2@127.0.0.1:99999",
+        "http://127.0.0.1:9/?token=hunter2-hunter2",
+        "hunter2-hunter2@http://joe:hunter2-hunter2@",
+    ] {
+        let ran = read(address, &[]).ends_with(2).complains("--api ");
+        assert!(
+            !ran.err.contains("joe:hunter2") && !ran.err.contains("=hunter2"),
+            "{}",
+            ran.err
+        );
+    }
+}
+
 /// Answers every request with this, in which `{auth}` is what the request said for itself.
-fn liar(answer: &'static str) -> String {
+fn liar(answer: &str) -> String {
+    let answer = answer.to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -281,8 +305,18 @@ fn a_server_that_says_secrets_back_is_not_repeated() {
 }
 
 #[test]
+fn a_secret_is_not_said_back_by_halves() {
+    let lead = "x".repeat(150);
+    let api = liar(&format!(
+        "HTTP/1.1 401 No\r\nconnection: close\r\n\r\n{{\"message\": \"{lead}{{secret}}\"}}"
+    ));
+    let ran = read(&api, &[]).ends_with(2).complains("xxx[redacted");
+    assert!(!ran.err.contains("xs3c"), "{}", ran.err);
+}
+
+#[test]
 fn a_server_that_makes_no_sense_is_named() {
-    let check = |answer: &'static str, words: &str| {
+    let check = |answer: &str, words: &str| {
         read(&liar(answer), &[]).ends_with(6).complains(words);
     };
     check(
@@ -290,6 +324,25 @@ fn a_server_that_makes_no_sense_is_named() {
         "points to https://elsewhere.example/, where no credentials are sent",
     );
     check("SSH-2.0-OpenSSH_9.2\r\n", "127.0.0.1: ");
+    check(
+        &format!(
+            "HTTP/1.1 429 No\r\n{}content-length: 0\r\n\r\n",
+            "retry-after: 1\r\n".repeat(10_000)
+        ),
+        "127.0.0.1: the head of the answer cannot be read (message head is too large); 32 KiB and 256 headers are, at most",
+    );
+    check(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n[\"a-token\"]",
+        "without an access_token",
+    );
+    check(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\naccess_token=a-token",
+        "with what is not JSON",
+    );
+    check(
+        "HTTP/1.1 204 Nothing\r\nconnection: close\r\n\r\n",
+        "answered 204",
+    );
     check(
         "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"access_token\": 5}",
         "without an access_token",
@@ -300,7 +353,7 @@ fn a_server_that_makes_no_sense_is_named() {
     );
     // No moment that anybody could mean.
     let api = liar("HTTP/1.1 429 No\r\nretry-after: 1000000000000\r\ncontent-length: 0\r\n\r\n");
-    read(&api, &["--max-wait", "50ms"])
-        .ends_with(6)
-        .complains("answered 429 5 times in a row");
+    read(&api, &["--max-wait", "50ms"]).ends_with(6).complains(
+        "answered 429 5 times in a row (retry-after: 1000000000000 is over and was ignored)",
+    );
 }

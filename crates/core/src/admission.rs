@@ -12,7 +12,7 @@
 //! they refuse. Who dies within [`STAYED`] is struck out of what was learnt, and waits go on growing where they were.
 
 mod backoff;
-mod budget;
+pub(crate) mod budget;
 mod learn;
 
 use std::collections::{BTreeMap, VecDeque};

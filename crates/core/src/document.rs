@@ -56,6 +56,8 @@ pub struct Complaints {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
+    /// The included file that it is about, where it is not the document's own.
+    pub included: Option<String>,
     /// From 1; `None` for a complaint about the file as a whole or about a flag.
     pub place: Option<(usize, usize)>,
     /// The line it is about, for the caret.
@@ -74,6 +76,7 @@ impl Complaints {
         Self {
             file: file.to_owned(),
             list: vec![Complaint {
+                included: None,
                 place: None,
                 line: None,
                 width: 1,
@@ -90,9 +93,10 @@ impl fmt::Display for Complaints {
             if n > 0 {
                 writeln!(f)?;
             }
+            let file = complaint.included.as_ref().unwrap_or(&self.file);
             match complaint.place {
-                Some((line, column)) => write!(f, "{}:{line}:{column}: ", self.file)?,
-                None => write!(f, "{}: ", self.file)?,
+                Some((line, column)) => write!(f, "{file}:{line}:{column}: ")?,
+                None => write!(f, "{file}: ")?,
             }
             writeln!(f, "{}", complaint.message)?;
             if let (Some((line, column)), Some(text)) = (complaint.place, &complaint.line) {
@@ -216,7 +220,10 @@ impl Place {
 #[derive(Debug)]
 pub struct Document {
     file: String,
+    /// Of the file, and behind them those of the files that it includes.
     lines: Vec<String>,
+    /// The included files, each with how many lines stand before its first.
+    parts: Vec<(u32, String)>,
     root: Node,
     /// The paths that `set` was told; not the values, which may be secrets.
     flags: Vec<String>,
@@ -232,31 +239,25 @@ pub struct Document {
 pub type Later = (&'static str, &'static str, &'static str);
 
 impl Document {
-    /// Parses the text. An error is about the YAML itself; duplicate keys are kept with the other complaints.
-    pub fn parse(file: &str, text: &str) -> Result<Self, Complaints> {
-        let mut document = Self {
+    fn empty(file: &str) -> Self {
+        Self {
             file: file.to_owned(),
             lines: Vec::new(),
+            parts: Vec::new(),
             root: Node::null(Place::FILE),
             flags: Vec::new(),
             rewritten: Vec::new(),
             unwritten: BTreeSet::new(),
             later: &[],
             complaints: RefCell::default(),
-        };
+        }
+    }
+
+    /// Parses the text. An error is about the YAML itself; duplicate keys are kept with the other complaints.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Complaints> {
+        let mut document = Self::empty(file);
         if text.len() > MOST_BYTES {
-            document.complain(
-                Place::FILE,
-                Wrong::new(
-                    format!(
-                        "the file has {:.1} MiB; at most {} MiB are read",
-                        text.len() as f64 / 1_048_576.0,
-                        MOST_BYTES >> 20
-                    ),
-                    "data belongs in a CSV file that the YAML names",
-                ),
-            );
-            return Err(document.into_complaints());
+            return Err(document.too_long());
         }
         let text = text.trim_start_matches('\u{feff}');
         document.lines = text.lines().map(str::to_owned).collect();
@@ -272,6 +273,25 @@ impl Document {
                 Err(document.into_complaints())
             }
         }
+    }
+
+    /// The complaint about a file of more than [`MOST_BYTES`], for who reads files and stops there.
+    pub fn complain_of_length(file: &str) -> Complaints {
+        Self::empty(file).too_long()
+    }
+
+    fn too_long(self) -> Complaints {
+        self.complain(
+            Place::FILE,
+            Wrong::new(
+                format!(
+                    "the file has more than {} MiB, and no more are read",
+                    MOST_BYTES >> 20
+                ),
+                "data belongs in a CSV file that the YAML names",
+            ),
+        );
+        self.into_complaints()
     }
 
     /// Names keys that a later version will know, so that they are told apart from mistakes.
@@ -298,7 +318,11 @@ impl Document {
                 .map_err(|(_, wrong)| wrong)
                 .and_then(|node| match duplicates.pop() {
                     Some((_, wrong)) => Err(wrong),
-                    None => Ok(node.moved(place)),
+                    None => {
+                        let mut node = node;
+                        node.relocate(&mut |_| place);
+                        Ok(node)
+                    }
                 })
         } else {
             Ok(Node::scalar(value, place))
@@ -306,6 +330,115 @@ impl Document {
         let done = node.and_then(|node| self.root.put(path, node, place));
         if let Err(wrong) = done {
             self.complain(place, wrong);
+        }
+    }
+
+    /// Puts the items of another file in the place of every `- include: PATH` in a list, as if they stood there. A file
+    /// that is included may include others. `read` gives a file's text, or says in a sentence why not.
+    pub fn include(&mut self, read: &dyn Fn(&str) -> Result<String, String>) {
+        let mut root = std::mem::replace(&mut self.root, Node::null(Place::FILE));
+        self.put_in(&mut root, 0, read);
+        self.root = root;
+    }
+
+    fn put_in(
+        &mut self,
+        node: &mut Node,
+        depth: usize,
+        read: &dyn Fn(&str) -> Result<String, String>,
+    ) {
+        match &mut node.kind {
+            Kind::Scalar { .. } => {}
+            Kind::Map(entries) => {
+                for (_, value) in entries {
+                    self.put_in(value, depth, read);
+                }
+            }
+            Kind::List(items) => {
+                for mut item in std::mem::take(items) {
+                    match item.only("include") {
+                        Some(wanted) => match self.included(wanted, depth, read) {
+                            Ok(part) => items.extend(part),
+                            Err((place, wrong)) => self.complain(place, wrong),
+                        },
+                        None => {
+                            self.put_in(&mut item, depth, read);
+                            items.push(item);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The items of the file that is wanted here.
+    fn included(
+        &mut self,
+        wanted: &Node,
+        depth: usize,
+        read: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Vec<Node>, (Place, Wrong)> {
+        let here = |message: String, help: &str| (wanted.place, Wrong::new(message, help));
+        let Kind::Scalar { text: path, .. } = &wanted.kind else {
+            let message = format!(
+                "a file is included by its path, not by {}",
+                wanted.describe()
+            );
+            return Err(here(message, "write '- include: steps/login.yaml'"));
+        };
+        if depth == DEEPEST_INCLUDE || self.parts.len() == MOST_INCLUDED {
+            return Err(here(
+                format!("{} is one file too many", quoted(path)),
+                &format!(
+                    "at most {MOST_INCLUDED} files are included, {DEEPEST_INCLUDE} deep; look for one that includes itself"
+                ),
+            ));
+        }
+        let text = read(path)
+            .map_err(|error| here(error, "the path counts from the plan's own folder"))?;
+        if text.len() > MOST_BYTES {
+            return Err(here(
+                format!(
+                    "{} has {:.1} MiB; at most {} MiB are read",
+                    quoted(path),
+                    text.len() as f64 / 1_048_576.0,
+                    MOST_BYTES >> 20
+                ),
+                "data belongs in a CSV file that the YAML names",
+            ));
+        }
+        let text = text.trim_start_matches('\u{feff}');
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let before = self.lines.len() as u32;
+        let moved = |place: Place| match place {
+            Place::FILE => wanted.place,
+            place => Place {
+                line: place.line + before,
+                ..place
+            },
+        };
+        let mut duplicates = Vec::new();
+        let parsed = tree::parse(text, &lines, &mut duplicates);
+        self.lines.extend(lines);
+        self.parts.push((before, path.clone()));
+        for (place, wrong) in duplicates {
+            self.complain(moved(place), wrong);
+        }
+        let mut node = parsed.map_err(|(place, wrong)| (moved(place), wrong))?;
+        node.relocate(&mut |place| moved(place));
+        self.put_in(&mut node, depth + 1, read);
+        match node.kind {
+            Kind::List(items) => Ok(items),
+            _ => Err((
+                node.place,
+                Wrong::new(
+                    format!(
+                        "an included file is a list, and this is {}",
+                        node.describe()
+                    ),
+                    "begin each of its items with '- '",
+                ),
+            )),
         }
     }
 
@@ -424,8 +557,11 @@ impl Document {
             None => wrong.message,
         };
         let line = place.line as usize;
+        let part = self.parts.iter().rev().find(|part| part.0 < place.line);
+        let before = part.map_or(0, |part| part.0 as usize);
         Complaint {
-            place: (line > 0).then_some((line, place.column as usize)),
+            included: part.map(|part| part.1.clone()),
+            place: (line > 0).then_some((line - before, place.column as usize)),
             line: line
                 .checked_sub(1)
                 .and_then(|index| self.lines.get(index).cloned()),
@@ -526,7 +662,10 @@ fn hide(message: &str, new: &str, old: &str) -> String {
 }
 
 /// A plan is a few kilobytes; a file beyond this is a mistake, and parsing it would cost seconds and gigabytes.
-const MOST_BYTES: usize = 4 << 20;
+pub const MOST_BYTES: usize = 4 << 20;
+/// Nobody nests files deeper; one that includes itself ends here.
+const DEEPEST_INCLUDE: usize = 8;
+const MOST_INCLUDED: usize = 100;
 /// Nobody reads more at once.
 const MOST_PRINTED: usize = 40;
 /// How much of a long line is shown.

@@ -20,6 +20,7 @@ pub enum Purpose {
     BotChunk,
     BotOrder,
     Fault,
+    Choice,
 }
 
 /// A source of draws: a hash of everything that it has been told so far.

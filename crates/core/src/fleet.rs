@@ -300,10 +300,11 @@ impl Fleet {
         gate: &mut dyn Gatekeeper,
     ) {
         let end = end.into();
-        let is_unasked = self
-            .sessions
-            .get(&conn)
-            .is_some_and(|afloat| !afloat.session.is_leaving());
+        let is_unasked = self.sessions.get(&conn).is_some_and(|afloat| {
+            let session = &afloat.session;
+            // Whom a limit on messages kicks was let in.
+            !session.is_leaving() && !session.was_kicked(&end, &self.shared)
+        });
         if is_unasked && !matches!(end.how, Ended::Local) && end.how.code() != NORMAL {
             gate.died(now, conn, end.how.code());
         }

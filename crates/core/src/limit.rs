@@ -16,7 +16,8 @@ pub struct Limit {
     pub endpoints: Vec<String>,
     pub on: On,
     pub law: Law,
-    /// What is counted apart; empty means one count for everybody.
+    /// What is counted apart. Empty means one count for everybody on upgrades and requests, and one for each connection on
+    /// what is sent there.
     pub key: Vec<Key>,
     /// Does an attempt that this limit refused count against its quota? From a bucket it takes what is there.
     pub charges_refused: bool,
@@ -27,6 +28,8 @@ pub struct Limit {
     /// Who crosses the limit is shut out for a while.
     pub penalty: Option<Penalty>,
     pub refusal: Refusal,
+    /// Headers of the upgrades that it let in; their texts may use [`Refusal::VARIABLES`].
+    pub announces: Vec<(String, String)>,
     /// Who can raise it and by which route, in a sentence.
     pub raised_by: Option<String>,
     /// What the platform's own limits API calls its quota.
@@ -224,6 +227,8 @@ pub enum Key {
     User,
     /// The path of the request.
     Path,
+    /// Nothing: there is one count for everybody. Stands alone.
+    Global,
 }
 
 impl Key {
@@ -234,6 +239,7 @@ impl Key {
             Self::Deployment => "deployment",
             Self::User => "user",
             Self::Path => "path",
+            Self::Global => "global",
         }
     }
 }
@@ -377,7 +383,9 @@ impl fmt::Display for Limit {
             }
             Law::Concurrency { .. } => write!(f, "{quota} open at once")?,
         }
-        if !self.key.is_empty() {
+        if self.key == [Key::Global] {
+            write!(f, " over all")?;
+        } else if !self.key.is_empty() {
             let names: Vec<_> = self.key.iter().map(|key| key.name()).collect();
             write!(f, " per {}", names.join(" and "))?;
         }

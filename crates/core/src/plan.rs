@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regex::Regex;
+use serde_json_path::JsonPath;
 use url::{Position, Url};
 
 use crate::dialect::Dialect;
@@ -15,7 +16,7 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::predicate::Predicate;
 use crate::profile::Profile;
-use crate::text::Text;
+use crate::text::{Condition, Text};
 use crate::time::Rate;
 
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Plan {
     pub data: Option<Data>,
     /// Names of the plan's own variables, and their values: `vars` of the file, `-e NAME=value`.
     pub vars: Vec<(String, String)>,
+    /// Variables that answers fill, over all groups.
+    pub captured: Vec<Captured>,
     /// An answer with one of these in it (letter case ignored) is an apology, and no answer.
     pub fallback: Vec<String>,
     pub on_handoff: OnHandoff,
@@ -156,21 +159,88 @@ pub enum Step {
         within: Duration,
         on_miss: OnMiss,
     },
+    /// A turn: something is sent, or nothing, and an answer is awaited.
     Say(Say),
+    /// A frame as it stands; no answer is awaited.
+    Send(Text),
     Think(Spread),
     Repeat {
         times: NonZeroU32,
         steps: Vec<Self>,
     },
+    If {
+        condition: Condition,
+        steps: Vec<Self>,
+        otherwise: Vec<Self>,
+    },
+    While {
+        condition: Condition,
+        at_most: NonZeroU32,
+        steps: Vec<Self>,
+    },
+    /// One of them is drawn, each as often as its weight says. Never empty.
+    Choose(Vec<Arm>),
+    /// Measured together, with the pauses in it.
+    Transaction {
+        name: String,
+        steps: Vec<Self>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Arm {
+    pub weight: NonZeroU32,
+    pub steps: Vec<Step>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Say {
-    pub text: Text,
+    pub message: Message,
     /// The turn's name in the summary; a shortened text when the plan gives none.
     pub name: String,
     pub expect: Expect,
+    /// Variables that the answer gives their values.
+    pub captures: Vec<Capture>,
     pub on_miss: OnMiss,
+}
+
+/// How a turn begins.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// What the user says; the dialect makes frames of it.
+    Said(Text),
+    /// A text frame as it stands.
+    Raw(Text),
+    /// The bot speaks by itself.
+    Nothing,
+}
+
+/// A variable that takes its value from an answer.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// Its place among [`Plan::captured`].
+    pub variable: usize,
+    pub from: Source,
+    /// The value when nothing is found. Without one the turn is a miss.
+    pub default: Option<String>,
+}
+
+/// Where in an answer a value stands.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// The first value in the first frame that has one.
+    Json(JsonPath),
+    /// The first group, or the whole match where there is no group.
+    Regex(Regex),
+    Between(Text, Text),
+}
+
+/// A variable that conversations fill as they go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    pub name: String,
+    /// Its values are shown nowhere.
+    pub secret: bool,
 }
 
 /// What is expected of the answer to one message.
@@ -178,9 +248,9 @@ pub struct Say {
 pub struct Expect {
     /// `None`: any answer will do.
     pub check: Option<Check>,
-    /// From the planned sending to the first reply frame.
+    /// From the planned sending, or the end of a hold, to the first reply frame.
     pub within: Duration,
-    /// From the planned sending to the last reply frame.
+    /// From there to the last reply frame.
     pub done_within: Option<Duration>,
     /// The answer is complete once nothing came for this long, where the dialect does not mark its end.
     pub quiet: Option<Duration>,

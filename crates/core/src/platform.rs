@@ -49,8 +49,8 @@ pub struct Platform {
 /// What the driver has to do on a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
-    /// Answer the upgrade with 101.
-    Accept,
+    /// Answer the upgrade with 101, and these headers of its limits.
+    Accept(Vec<(String, String)>),
     /// Answer the upgrade with this, and close.
     Refuse(Answer),
     Send(Outgoing),
@@ -108,7 +108,7 @@ impl Platform {
         }
     }
 
-    /// What each of the profile's limits on upgrades did so far, in the profile's order.
+    /// What each of the profile's limits did so far, in the profile's order.
     pub fn usage(&self) -> &[usage::Usage] {
         self.gate.usage()
     }
@@ -134,9 +134,11 @@ impl Platform {
                 chosen,
                 at,
                 held,
+                stands,
                 fault,
             } => {
-                let peer = Peer::new(&self.shared, endpoint, chosen, held, request);
+                let mut peer = Peer::new(&self.shared, endpoint, chosen, held, request);
+                peer.announce(&self.shared, at, &stands);
                 self.peers.insert(conn, peer);
                 if at > now {
                     self.set_timer(at, conn, Due::LetIn(fault));
@@ -178,13 +180,32 @@ impl Platform {
         })
     }
 
+    /// A message came, or the last frame of one.
     pub fn frame(&mut self, now: At, conn: ConnId, frame: Incoming<'_>) {
         let now = self.advance(now);
         let open = self.open.len();
         let mut deeds = Vec::new();
         if let Some(peer) = self.peers.get_mut(&conn) {
-            let judged = peer.judge(&self.shared, &mut self.gate, now, frame);
+            let judged = peer.judge_message(&self.shared, &mut self.gate, now, frame);
             peer.hear(&self.shared, now, frame, judged, open, &mut deeds);
+        }
+        self.carry_out(conn, deeds);
+    }
+
+    /// A frame came of a message that has more.
+    pub fn fragment(&mut self, now: At, conn: ConnId) {
+        self.advance(now);
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.fragment();
+        }
+    }
+
+    /// A ping or a pong came.
+    pub fn control(&mut self, now: At, conn: ConnId) {
+        let now = self.advance(now);
+        let mut deeds = Vec::new();
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.control(&self.shared, &mut self.gate, now, &mut deeds);
         }
         self.carry_out(conn, deeds);
     }
@@ -360,14 +381,14 @@ impl Platform {
                 order,
                 Order::Refuse(_) | Order::Close { .. } | Order::Cut(_)
             );
-            if order == Order::Accept
+            if matches!(order, Order::Accept(_))
                 && let Some(peer) = self.peers.get_mut(&conn)
             {
                 self.accepted += 1;
                 peer.accepted = self.accepted;
                 self.open.insert(self.accepted, conn);
             }
-            if matches!(order, Order::Send(_) | Order::Accept)
+            if matches!(order, Order::Send(_) | Order::Accept(_))
                 && let Some(peer) = self.peers.get_mut(&conn)
             {
                 peer.last_out = self.now;

@@ -59,7 +59,7 @@ impl Default for Network {
 pub struct Played {
     pub recorder: Recorder,
     pub elapsed: At,
-    /// What each of the platform's limits on upgrades did, in the profile's order.
+    /// What each of the platform's limits did, in the profile's order.
     pub usage: Vec<Usage>,
 }
 
@@ -374,7 +374,7 @@ impl Game {
 
     fn on_platform_order(&mut self, conn: ConnId, order: PlatformOrder) {
         match order {
-            PlatformOrder::Accept => {
+            PlatformOrder::Accept(_) => {
                 if let Some(cable) = self.cables.get_mut(&conn) {
                     cable.platform_open = true;
                 }

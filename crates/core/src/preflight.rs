@@ -43,6 +43,7 @@ pub struct Preflight {
     pub refused: u64,
     /// Messages that a limit refused.
     pub throttled: u64,
+    pub first_throttled: Option<FirstThrottled>,
     /// Open conversations that die without anybody wanting it.
     pub abnormal_closures: u64,
     pub first_refusal: Option<FirstRefusal>,
@@ -81,6 +82,16 @@ pub struct FirstRefusal {
     pub status: u16,
     /// Open conversations at that moment.
     pub open: u64,
+}
+
+/// A message that a limit refused.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FirstThrottled {
+    pub at_s: f64,
+    /// From 1.
+    pub user: u64,
+    /// `None` where several limits on messages refuse.
+    pub limit: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -141,6 +152,7 @@ pub fn check(plan: &Arc<Plan>) -> Preflight {
         accepted: whole.accepted,
         refused: whole.refused,
         throttled: whole.throttled,
+        first_throttled: whole.first_throttled,
         abnormal_closures: whole.abnormal,
         first_refusal: whole.first.map(|first| FirstRefusal {
             key: keys_of(plan, refused_by.as_deref()),
@@ -168,6 +180,7 @@ struct Whole {
     last_accepted: At,
     finish: At,
     first: Option<FirstRefusal>,
+    first_throttled: Option<FirstThrottled>,
     /// How long accepted conversations were open.
     lengths: Vec<Duration>,
     latency: Latency,
@@ -208,9 +221,16 @@ impl Whole {
                             whole.lengths.push(sample.at.since(closure.opened));
                         }
                     }
-                    What::Throttled => whole.throttled += 1,
+                    What::Throttled(_) => {
+                        whole.first_throttled.get_or_insert(FirstThrottled {
+                            at_s: sample.at.as_secs_f64(),
+                            user: u64::from(sample.who.user) + 1,
+                            limit: None,
+                        });
+                    }
                     What::Due
                     | What::Turn(_)
+                    | What::Transaction(_)
                     | What::LateReply
                     | What::Handoff
                     | What::Session(_) => {}
@@ -218,6 +238,16 @@ impl Whole {
             );
         whole.finish = played.elapsed;
         whole.limits = uses(plan, &played.usage);
+        // Of a message that is not answered, no sample says that a limit refused it.
+        let refusing: Vec<_> = message_limits(plan)
+            .zip(&played.usage)
+            .filter_map(|(limit, usage)| Some((limit?, usage.refused)))
+            .filter(|(_, refused)| *refused > 0)
+            .collect();
+        whole.throttled = refusing.iter().map(|(_, refused)| refused).sum();
+        if let (Some(first), [(limit, _)]) = (&mut whole.first_throttled, &*refusing) {
+            first.limit = Some(limit.name.clone());
+        }
         let summary = played.summary(plan);
         whole.accepted = summary.upgrades.accepted;
         whole.refused = summary.upgrades.refused + summary.upgrades.errored;
@@ -433,8 +463,7 @@ fn paced_rate(plan: &Plan) -> Option<f64> {
 
 /// The limits on the plan's way, and what they were used.
 fn uses(plan: &Plan, usage: &[Usage]) -> Vec<LimitUse> {
-    let guarding =
-        |(limit, _): &(&Limit, &Usage)| limit.guards(&plan.endpoint) && limit.on.counts_upgrades();
+    let guarding = |(limit, _): &(&Limit, &Usage)| limit.guards(&plan.endpoint);
     plan.platform
         .limits
         .iter()
@@ -450,6 +479,15 @@ fn uses(plan: &Plan, usage: &[Usage]) -> Vec<LimitUse> {
             refused: usage.refused,
         })
         .collect()
+}
+
+/// By place among the profile's limits, those on what the plan's connections send.
+fn message_limits(plan: &Plan) -> impl Iterator<Item = Option<&Limit>> {
+    let limits = plan.platform.limits.iter();
+    limits.map(|limit| {
+        let counts = limit.guards(&plan.endpoint) && !limit.on.counts_upgrades();
+        counts.then_some(limit)
+    })
 }
 
 fn keys_of(plan: &Plan, limit: Option<&str>) -> Vec<&'static str> {

@@ -112,6 +112,10 @@ pub struct Reading {
     renewed: bool,
     requests: u32,
     waited: Duration,
+    /// When the first request was made.
+    began: Option<At>,
+    /// Notes that were left out because there were too many.
+    unnoted: usize,
     found: Found,
 }
 
@@ -147,6 +151,8 @@ impl Reading {
             renewed: false,
             requests: 0,
             waited: Duration::ZERO,
+            began: None,
+            unnoted: 0,
             found: Found::default(),
         }
     }
@@ -171,6 +177,7 @@ impl Reading {
             return Step::Done;
         };
         self.requests += 1;
+        self.began.get_or_insert(now);
         let Some(token) = self.token.as_ref().filter(|token| now < token.until) else {
             self.token = None;
             return Step::Ask(Ask {
@@ -203,11 +210,18 @@ impl Reading {
             )));
         }
         let asked = self.asked();
+        if now > self.latest() {
+            return Err(Trouble::Unreachable(format!(
+                "{asked} answered, but {} did not bring it to an end, so it was given up",
+                span_text(self.latest().since(self.began.unwrap_or(now)))
+            )));
+        }
         match answer.status {
             200 => {}
             429 | 502 | 503 | 504 => return self.come_back(now, wall, answer, &asked),
             300..=399 => {
                 let to = answer.header("location").unwrap_or("elsewhere");
+                let to = self.excerpt(to, LONGEST_QUOTE);
                 return Err(Trouble::Unreachable(format!(
                     "{asked} answered {} and points to {to}, where no credentials are sent; check the region",
                     answer.status
@@ -231,12 +245,56 @@ impl Reading {
     }
 
     pub fn found(self) -> Found {
-        self.found
+        let mut found = self.found;
+        if self.unnoted > 0 {
+            found
+                .notes
+                .push(format!("and {} notes more like these", self.unnoted));
+        }
+        found
     }
 
     /// How often it asked, and how long it waited because it was told to.
     pub const fn effort(&self) -> (u32, Duration) {
         (self.requests, self.waited)
+    }
+
+    /// When it is given up, however patiently it was told to wait.
+    fn latest(&self) -> At {
+        let longest = LONGEST_IN_ALL.max(self.wanted.longest_wait * MOST_TRIES);
+        self.began.unwrap_or(At::ZERO) + longest
+    }
+
+    fn note(&mut self, note: String) {
+        if self.found.notes.len() < MOST_NOTES {
+            self.found.notes.push(note);
+        } else {
+            self.unnoted += 1;
+        }
+    }
+
+    /// The first `most` characters of what the other side says, without secrets: half a secret would not be known any more.
+    fn excerpt(&self, text: &str, most: usize) -> String {
+        let mut text = text.to_owned();
+        for secret in self
+            .secrets()
+            .filter(|secret| secret.len() >= SHORTEST_SECRET)
+        {
+            text = text.replace(&secret, "[redacted]");
+        }
+        match text.char_indices().nth(most) {
+            None => text,
+            Some((end, _)) => format!("{}…", &text[..end]),
+        }
+    }
+
+    /// The sentence in an error's body, if it has one.
+    fn said(&self, answer: &Answer) -> Option<String> {
+        let value: Value = serde_json::from_str(&answer.body).ok()?;
+        ["message", "error_description", "error"]
+            .iter()
+            .find_map(|name| value[name].as_str())
+            .map(|text| self.excerpt(text, LONGEST_QUOTE))
     }
 
     /// What the last request was for, as a sentence begins with it.
@@ -263,16 +321,18 @@ impl Reading {
     ) -> Result<(), Trouble> {
         self.tries += 1;
         let status = answer.status;
+        let clues = Clues::of_answer(answer, now, wall);
         if self.tries >= MOST_TRIES {
+            let lie = clues.problems.first().map_or_else(String::new, |lie| {
+                format!(" ({})", self.excerpt(&lie.to_string(), LONGEST_QUOTE))
+            });
             return Err(Trouble::Unreachable(format!(
-                "{asked} answered {status} {} times in a row, {} of waiting between them; try again later",
+                "{asked} answered {status} {} times in a row{lie}, {} of waiting between them; try again later",
                 self.tries,
                 span_text(self.waited)
             )));
         }
-        let told = Clues::of_answer(answer, now, wall)
-            .retry_at()
-            .map(|at| at.since(now));
+        let told = clues.retry_at().map(|at| at.since(now));
         let wait = told.map_or_else(
             || (BACKOFF * 2_u32.pow(self.tries - 1)).min(self.wanted.longest_wait),
             |told| told.max(SHORTEST),
@@ -284,6 +344,13 @@ impl Reading {
                 span_text(self.wanted.longest_wait)
             )));
         }
+        if now + wait > self.latest() {
+            return Err(Trouble::Unreachable(format!(
+                "{asked} answered {status} and wants to be left alone for {} more, after {} in all; try again later",
+                span_text(wait),
+                span_text(now.since(self.began.unwrap_or(now)))
+            )));
+        }
         self.waited += wait;
         self.wait = Some(now + wait);
         Ok(())
@@ -291,7 +358,9 @@ impl Reading {
 
     fn refused(&mut self, status: u16, answer: &Answer, asked: String) -> Result<(), Trouble> {
         let is_token = self.token.is_none();
-        let said = said(answer).map_or_else(String::new, |said| format!(" (\"{said}\")"));
+        let said = self
+            .said(answer)
+            .map_or_else(String::new, |said| format!(" (\"{said}\")"));
         match (status, self.tasks.front()) {
             // It may have expired early; a second refusal is about more than its age.
             (401, _) if !is_token && !self.renewed => {
@@ -305,7 +374,7 @@ impl Reading {
             ))),
             (403 | 404, Some(Task::Docs)) => {
                 self.tasks.pop_front();
-                self.found.notes.push(format!(
+                self.note(format!(
                     "{asked} answered {status} when asked which limits can be raised, so that is not known"
                 ));
                 Ok(())
@@ -379,7 +448,7 @@ impl Reading {
             return Err(no_list(asked));
         };
         if entities.len() > MOST_LIMITS {
-            self.found.notes.push(format!(
+            self.note(format!(
                 "{asked} has {} entries; the first {MOST_LIMITS} were read",
                 entities.len()
             ));
@@ -387,20 +456,25 @@ impl Reading {
         for entity in entities.iter().take(MOST_LIMITS) {
             let key = entity["key"].as_str().filter(|key| is_name(key));
             let Some(key) = key else {
-                let note =
-                    format!("{asked} has an entry without a key that can be one; it was left out");
-                self.found.notes.push(note);
+                self.note(format!(
+                    "{asked} has an entry without a key that can be one; it was left out"
+                ));
                 continue;
             };
             match entity["value"].as_u64() {
+                Some(_) if self.found.values.len() >= MOST_VALUES => {
+                    self.note(format!(
+                        "{name}/{key} was left out: {MOST_VALUES} figures were read before it"
+                    ));
+                }
                 Some(value) => {
                     self.found
                         .values
                         .insert((name.to_owned(), key.to_owned()), value);
                 }
                 None => {
-                    let shown: String = entity["value"].to_string().chars().take(40).collect();
-                    self.found.notes.push(format!(
+                    let shown = self.excerpt(&entity["value"].to_string(), 40);
+                    self.note(format!(
                         "{name}/{key} is {shown}, which is no whole number; it was left out"
                     ));
                 }
@@ -430,15 +504,6 @@ fn json(answer: &Answer, asked: &str) -> Result<Value, Trouble> {
     })
 }
 
-/// The sentence in an error's body, if it has one.
-fn said(answer: &Answer) -> Option<String> {
-    let value: Value = serde_json::from_str(&answer.body).ok()?;
-    ["message", "error_description", "error"]
-        .iter()
-        .find_map(|name| value[name].as_str())
-        .map(|text| text.chars().take(160).collect())
-}
-
 fn no_list(asked: &str) -> Trouble {
     Trouble::Unreachable(format!(
         "{asked} answered JSON without the list `entities`; is this the limits API?"
@@ -449,8 +514,11 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 200 && text.chars().all(|c| c.is_ascii_graphic())
+/// Can a namespace or a key be called so? Not by dots alone: in an address these lead elsewhere.
+pub fn is_name(text: &str) -> bool {
+    text.len() <= 200
+        && text.chars().all(|c| c.is_ascii_graphic())
+        && text.chars().any(|c| c != '.')
 }
 
 const A_PAGE: u32 = 100;
@@ -459,6 +527,16 @@ const MOST_PAGES: u64 = 20;
 const MOST_NAMESPACES: usize = 300;
 const MOST_LIMITS: usize = 2_000;
 const MOST_REQUESTS: u32 = 1_000;
+/// Of all namespaces together; all that the platform documents are some hundred.
+const MOST_VALUES: usize = 5_000;
+/// More is not read by anybody.
+const MOST_NOTES: usize = 50;
+/// A shorter one would be found in every word.
+const SHORTEST_SECRET: usize = 4;
+/// Of what the other side says, in a sentence of ours.
+const LONGEST_QUOTE: usize = 160;
+/// All namespaces are read in a minute or two; an API that answers slowly, or ever again later, is left.
+const LONGEST_IN_ALL: Duration = Duration::from_secs(15 * 60);
 /// As often as the official clients try when they are told to retry.
 const MOST_TRIES: u32 = 5;
 const BACKOFF: Duration = Duration::from_secs(1);

@@ -31,12 +31,14 @@ pub enum What {
     Upgrade(Upgrade),
     /// A turn came to its end. Every message sent is followed by exactly one.
     Turn(Turn),
+    /// Steps that are measured together came to their end.
+    Transaction(Transaction),
     /// A reply to a turn that had already timed out.
     LateReply,
     /// A person took over.
     Handoff,
     /// A limit said no on an open connection.
-    Throttled,
+    Throttled(Throttle),
     /// An open connection came to its end. Every accepted upgrade is followed by at most one.
     Closure(Closure),
     /// A conversation came to its end.
@@ -78,6 +80,9 @@ pub struct Turn {
     pub label: u16,
     /// When it should have been sent: the previous turn's end plus the think time.
     pub due: At,
+    /// When the limits on the connection's messages let it go. The hold is `released - due`, lateness is
+    /// `sent - released`.
+    pub released: At,
     pub sent: At,
     /// The first and the last reply frame; equal to `sent` where none came (see `outcome`).
     pub first: At,
@@ -97,6 +102,34 @@ pub enum TurnOutcome {
     /// A limit refused the message.
     Throttled,
     /// The conversation ended before the answer was complete.
+    Cut,
+}
+
+/// What a refused message was told, and what was made of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Throttle {
+    /// So long should nothing be sent, said the refusal.
+    pub asked: Option<Millis>,
+    /// Nothing was for so long at most.
+    pub silent: Millis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// An index into the plan's table of transactions.
+    pub label: u16,
+    /// When its first step was due.
+    pub began: At,
+    pub ended: At,
+    pub outcome: TransactionOutcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TransactionOutcome {
+    Done,
+    /// All its steps were taken, and one of them was a miss.
+    Missed,
+    /// The conversation ended in it.
     Cut,
 }
 

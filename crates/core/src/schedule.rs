@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::plan::{Load, Plan, Stage, Until};
+use crate::script;
 use crate::time::At;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +119,7 @@ pub struct Asked {
     pub conversations: Option<u64>,
     /// Over how long they come due; `None` where that depends on how long conversations take.
     pub over: Option<Duration>,
-    /// Messages that users would send; `None` like `conversations`.
+    /// Messages that users would send; `None` like `conversations`, and where conditions or draws decide.
     pub turns: Option<u64>,
 }
 
@@ -144,8 +145,10 @@ pub fn asked(plan: &Plan) -> Asked {
                 Until::Duration(_) => (None, None),
             },
         };
-        let each = u64::from(crate::script::turns_of(&group.conversation));
-        let turns = conversations.map(|n| n.saturating_mul(each));
+        let each = u64::from(script::turns_of(&group.conversation));
+        let turns = conversations
+            .filter(|_| script::turns_are_certain(&group.conversation))
+            .map(|n| n.saturating_mul(each));
         let sum = |(a, b): (u64, u64)| a.saturating_add(b);
         asked.conversations = asked.conversations.zip(conversations).map(sum);
         asked.over = asked.over.zip(over).map(|(a, b)| a.max(b));

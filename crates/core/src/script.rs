@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::draw::Spread;
-use crate::plan::{Expect, Group, OnMiss, Say, Step};
-use crate::text::Text;
+use crate::plan::{Arm, Capture, Expect, Group, Message, OnMiss, Step};
+use crate::text::{Condition, Text};
 
 #[derive(Clone, Debug)]
 pub struct Script {
     pub ops: Vec<Op>,
     /// How many loop counters a session needs: the depth of nesting.
     pub counters: usize,
-    /// Messages that the user sends when nothing cuts the conversation short.
+    /// Messages that the user sends whatever the conditions and draws say, when nothing cuts the conversation short.
     pub turns: u32,
 }
 
@@ -23,12 +23,8 @@ pub enum Op {
         within: Duration,
         on_miss: OnMiss,
     },
-    Say {
-        label: u16,
-        text: Text,
-        expect: Expect,
-        on_miss: OnMiss,
-    },
+    Say(Box<Say>),
+    Send(Text),
     Think(Spread),
     /// A loop begins: its counter is set.
     Repeat {
@@ -40,93 +36,252 @@ pub enum Op {
         counter: usize,
         to: usize,
     },
+    /// On to `to` unless the condition holds.
+    Unless {
+        condition: Condition,
+        to: usize,
+    },
+    Jump {
+        to: usize,
+    },
+    /// One of several ways: the first whose sum of weights is above a draw below the last one's.
+    Choose {
+        ways: Vec<Way>,
+    },
+    /// So many turns more than [`Script::turns`] counts lie on the way that was taken.
+    Adds(u32),
+    Begin {
+        label: u16,
+    },
+    End,
 }
 
-/// Compiles the conversations of all groups; turn names become indices into one table for the whole plan.
-pub fn compile(groups: &[Group]) -> (Vec<Script>, Vec<String>) {
-    let mut labels = Labels::default();
+#[derive(Clone, Debug)]
+pub struct Say {
+    pub label: u16,
+    pub message: Message,
+    pub expect: Expect,
+    pub captures: Vec<Capture>,
+    pub on_miss: OnMiss,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The weights up to and with this way's.
+    pub sum: u64,
+    pub to: usize,
+}
+
+/// The names of turns and of transactions, in the order in which they come first: a sample has an index into them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    pub turns: Vec<String>,
+    pub transactions: Vec<String>,
+}
+
+/// Compiles the conversations of all groups; names become indices into tables for the whole plan.
+pub fn compile(groups: &[Group]) -> (Vec<Script>, Labels) {
+    let (mut turns, mut transactions) = (Names::default(), Names::default());
     let scripts = groups
         .iter()
         .map(|group| {
-            let mut script = Script {
-                ops: Vec::new(),
-                counters: 0,
-                turns: turns_of(&group.conversation),
+            let mut compiler = Compiler {
+                script: Script {
+                    ops: Vec::new(),
+                    counters: 0,
+                    turns: turns_of(&group.conversation),
+                },
+                depth: 0,
+                turns: &mut turns,
+                transactions: &mut transactions,
             };
-            compile_steps(&group.conversation, 0, &mut script, &mut labels);
-            script
+            compiler.steps(&group.conversation);
+            compiler.script
         })
         .collect();
-    (scripts, labels.names)
+    let labels = Labels {
+        turns: turns.list,
+        transactions: transactions.list,
+    };
+    (scripts, labels)
 }
 
-/// How many messages a conversation has when nothing cuts it short.
+/// How many messages a conversation has at least when nothing cuts it short: those on a way that is only taken
+/// sometimes do not count.
 pub fn turns_of(steps: &[Step]) -> u32 {
-    steps.iter().fold(0u32, |sum, step| match step {
-        Step::Greeting { .. } | Step::Think(_) => sum,
-        Step::Say(_) => sum.saturating_add(1),
-        Step::Repeat { times, steps } => {
-            sum.saturating_add(turns_of(steps).saturating_mul(times.get()))
-        }
+    steps.iter().fold(0u32, |sum, step| {
+        sum.saturating_add(match step {
+            Step::Greeting { .. } | Step::Think(_) | Step::Send(_) => 0,
+            Step::If { .. } | Step::While { .. } | Step::Choose(_) => 0,
+            Step::Say(_) => 1,
+            Step::Repeat { times, steps } => turns_of(steps).saturating_mul(times.get()),
+            Step::Transaction { steps, .. } => turns_of(steps),
+        })
     })
 }
 
-fn compile_steps(steps: &[Step], depth: usize, script: &mut Script, labels: &mut Labels) {
-    for step in steps {
+/// Does every conversation send the same number of messages?
+pub fn turns_are_certain(steps: &[Step]) -> bool {
+    steps.iter().all(|step| match step {
+        Step::Greeting { .. } | Step::Think(_) | Step::Send(_) | Step::Say(_) => true,
+        Step::If { .. } | Step::While { .. } | Step::Choose(_) => false,
+        Step::Repeat { steps, .. } | Step::Transaction { steps, .. } => turns_are_certain(steps),
+    })
+}
+
+struct Compiler<'a> {
+    script: Script,
+    /// Loops around what is compiled.
+    depth: usize,
+    turns: &'a mut Names,
+    transactions: &'a mut Names,
+}
+
+impl Compiler<'_> {
+    fn steps(&mut self, steps: &[Step]) {
+        for step in steps {
+            self.step(step);
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
         match step {
             Step::Greeting { within, on_miss } => {
-                script.ops.push(Op::Greeting {
-                    within: *within,
-                    on_miss: *on_miss,
-                });
+                let (within, on_miss) = (*within, *on_miss);
+                self.push(Op::Greeting { within, on_miss });
             }
-            Step::Think(spread) => script.ops.push(Op::Think(*spread)),
-            Step::Say(Say {
-                text,
-                name,
-                expect,
-                on_miss,
-            }) => {
-                let label = labels.index_of(name);
-                let (text, expect) = (text.clone(), expect.clone());
-                script.ops.push(Op::Say {
+            Step::Think(spread) => {
+                self.push(Op::Think(*spread));
+            }
+            Step::Send(text) => {
+                self.push(Op::Send(text.clone()));
+            }
+            Step::Say(say) => {
+                let label = self.turns.index_of(&say.name);
+                self.push(Op::Say(Box::new(Say {
                     label,
-                    text,
-                    expect,
-                    on_miss: *on_miss,
-                });
+                    message: say.message.clone(),
+                    expect: say.expect.clone(),
+                    captures: say.captures.clone(),
+                    on_miss: say.on_miss,
+                })));
             }
             Step::Repeat { times, steps } => {
-                script.counters = script.counters.max(depth + 1);
-                script.ops.push(Op::Repeat {
-                    counter: depth,
-                    times: times.get(),
-                });
-                let to = script.ops.len();
-                compile_steps(steps, depth + 1, script, labels);
-                script.ops.push(Op::Again { counter: depth, to });
+                self.looped(times.get(), |compiler| compiler.steps(steps));
             }
+            Step::While {
+                condition,
+                at_most,
+                steps,
+            } => {
+                let unless = self.looped(at_most.get(), |compiler| {
+                    compiler.push(Op::Unless {
+                        condition: condition.clone(),
+                        to: 0,
+                    });
+                    compiler.way(steps);
+                });
+                self.land(unless);
+            }
+            Step::If {
+                condition,
+                steps,
+                otherwise,
+            } => {
+                let unless = self.push(Op::Unless {
+                    condition: condition.clone(),
+                    to: 0,
+                });
+                self.way(steps);
+                if otherwise.is_empty() {
+                    return self.land(unless);
+                }
+                let jump = self.push(Op::Jump { to: 0 });
+                self.land(unless);
+                self.way(otherwise);
+                self.land(jump);
+            }
+            Step::Choose(arms) => self.choose(arms),
+            Step::Transaction { name, steps } => {
+                let label = self.transactions.index_of(name);
+                self.push(Op::Begin { label });
+                self.steps(steps);
+                self.push(Op::End);
+            }
+        }
+    }
+
+    fn choose(&mut self, arms: &[Arm]) {
+        let at = self.push(Op::Choose { ways: Vec::new() });
+        let mut sum = 0;
+        let mut ways = Vec::new();
+        let mut jumps = Vec::new();
+        for arm in arms {
+            sum += u64::from(arm.weight.get());
+            let to = self.script.ops.len();
+            ways.push(Way { sum, to });
+            self.way(&arm.steps);
+            jumps.push(self.push(Op::Jump { to: 0 }));
+        }
+        self.script.ops[at] = Op::Choose { ways };
+        for jump in jumps {
+            self.land(jump);
+        }
+    }
+
+    /// Steps that are only taken sometimes.
+    fn way(&mut self, steps: &[Step]) {
+        match turns_of(steps) {
+            0 => {}
+            turns => {
+                self.push(Op::Adds(turns));
+            }
+        }
+        self.steps(steps);
+    }
+
+    /// A loop; gives where its first instruction stands.
+    fn looped(&mut self, times: u32, body: impl FnOnce(&mut Self)) -> usize {
+        let counter = self.depth;
+        self.depth += 1;
+        self.script.counters = self.script.counters.max(self.depth);
+        let to = self.push(Op::Repeat { counter, times }) + 1;
+        body(self);
+        self.push(Op::Again { counter, to });
+        self.depth -= 1;
+        to
+    }
+
+    fn push(&mut self, op: Op) -> usize {
+        self.script.ops.push(op);
+        self.script.ops.len() - 1
+    }
+
+    /// Lets the jump at `from` come out here.
+    fn land(&mut self, from: usize) {
+        let here = self.script.ops.len();
+        if let Op::Unless { to, .. } | Op::Jump { to } = &mut self.script.ops[from] {
+            *to = here;
         }
     }
 }
 
-/// The names of turns, in the order in which they come first.
 #[derive(Default)]
-struct Labels {
-    names: Vec<String>,
+struct Names {
+    list: Vec<String>,
     indices: BTreeMap<String, u16>,
 }
 
-impl Labels {
+impl Names {
     /// Names beyond what an index can hold share the last one.
     fn index_of(&mut self, name: &str) -> u16 {
         if let Some(index) = self.indices.get(name) {
             return *index;
         }
-        if self.names.len() < usize::from(u16::MAX) {
-            self.names.push(name.to_owned());
+        if self.list.len() < usize::from(u16::MAX) {
+            self.list.push(name.to_owned());
         }
-        let index = (self.names.len() - 1) as u16;
+        let index = (self.list.len() - 1) as u16;
         self.indices.insert(name.to_owned(), index);
         index
     }

@@ -1,11 +1,14 @@
 //! One conversation as a state machine: a program counter over the compiled script, and the turn under way. It is told
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
-//! `pulse` notes when frames went in and out, `turn` has the rules of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the
-//! values of the texts' variables.
+//! `allowance` has the messages that must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
+//! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
+//! variables, `trace` what `try` shows of it.
 
+mod allowance;
 mod pulse;
 mod replies;
+mod trace;
 mod turn;
 mod voice;
 
@@ -16,28 +19,36 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::allowance::{Allowance, Pacing, Waiting};
 use self::pulse::Pulse;
 use self::replies::{Belongs, Replies};
+use self::trace::text_of;
 use self::turn::{Rules, Standing, Turn};
 use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
-use crate::plan::{Each, Exhausted, Group, Load, OnHandoff, OnMiss, Plan, Until};
+use crate::limit::Refusal;
+use crate::plan::{Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
-    Evidence, Failure, Sample, Session as End, SessionOutcome, TurnOutcome, Upgrade, Upgraded,
-    What, Who,
+    Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
+    TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::schedule::Schedule;
-use crate::script::{self, Op, Script};
+use crate::script::{self, Op, Say, Script};
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
+use crate::wire::{
+    Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Side, UpgradeTimes,
+};
 
 /// What all sessions of a fleet share.
 pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) scripts: Vec<Script>,
     crowds: Vec<Crowd>,
+    pacing: Pacing,
+    /// The close codes by which the platform, as its profile says, refuses messages.
+    kicks: Vec<u16>,
     draw: Draw,
     run_id: String,
     deployment: Option<String>,
@@ -72,6 +83,8 @@ impl Shared {
         Self {
             scripts,
             crowds: plan.groups.iter().map(Crowd::of).collect(),
+            pacing: Pacing::of(&plan),
+            kicks: kicks(&plan),
             draw: Draw::new(plan.seed),
             run_id: run_id.to_owned(),
             deployment: plan.deployment(),
@@ -84,6 +97,14 @@ impl Shared {
             .of(who.group as u64)
             .of(who.user as u64)
             .of(who.round as u64)
+    }
+
+    /// The message that stands there in the script.
+    fn say(&self, who: Who, op: usize) -> &Say {
+        match &self.scripts[usize::from(who.group)].ops[op] {
+            Op::Say(say) => say,
+            _ => unreachable!("a turn stands at a say instruction"),
+        }
     }
 
     /// The conversation's own UUID.
@@ -150,6 +171,17 @@ impl Shared {
     }
 }
 
+fn kicks(plan: &Plan) -> Vec<u16> {
+    let limits = plan.platform.limits_of(&plan.endpoint);
+    limits
+        .filter(|limit| !limit.on.counts_upgrades())
+        .filter_map(|limit| match limit.refusal {
+            Refusal::Close { code, .. } => Some(code),
+            _ => None,
+        })
+        .collect()
+}
+
 /// A hash of the token that an upgrade bears; 0 without one.
 pub(crate) fn identity_of(headers: &[(String, String)]) -> u64 {
     headers
@@ -186,22 +218,25 @@ pub(crate) struct Session {
     /// Instructions taken, so that every draw has its own key.
     step: u32,
     counters: Box<[u32]>,
+    /// What only conversations of some plans have to remember.
+    memory: Option<Box<Memory>>,
     /// Messages sent.
     said: u32,
     turn: Option<Box<Turn>>,
+    /// Only where a limit on messages is known.
+    allowance: Option<Box<Allowance>>,
     replies: Replies,
     /// When the next message is due.
     due: At,
     /// When `timeout` is to be called; `At::NEVER` for not at all.
     deadline: At,
     planned: At,
+    /// When admission lets it go; after a refusal, when it is asked again.
     released: At,
     /// From 1.
     attempt: u16,
     /// Of the token that its upgrade bears.
     identity: u64,
-    /// When admission is asked again after a refusal.
-    again: At,
     opened: At,
     pulse: Pulse,
     /// The bot has spoken first.
@@ -210,6 +245,23 @@ pub(crate) struct Session {
     over: bool,
     /// What it came to, known before its connection has ended.
     outcome: Option<SessionOutcome>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// What answers gave to the plan's variables, by their numbers; empty until one did.
+    captured: Box<[Option<Box<str>>]>,
+    /// Under way, the outermost first.
+    transactions: Vec<Under>,
+    /// Turns that conditions and draws added to those of the script.
+    added: u32,
+}
+
+/// A transaction under way.
+struct Under {
+    label: u16,
+    began: At,
+    missed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +275,8 @@ enum Phase {
     Readying,
     Greeting,
     Thinking,
+    /// A message is due, and waits for the limits on messages.
+    Pacing,
     Talking,
     /// Goodbye has been said.
     Leaving,
@@ -250,8 +304,10 @@ impl Session {
             pc: 0,
             step: 0,
             counters: vec![0; shared.scripts[usize::from(who.group)].counters].into(),
+            memory: None,
             said: 0,
             turn: None,
+            allowance: None,
             replies: Replies::default(),
             due: planned,
             deadline: At::NEVER,
@@ -259,7 +315,6 @@ impl Session {
             released: planned,
             attempt: 1,
             identity: identity_of(&shared.headers(who, row, 1)),
-            again: At::NEVER,
             opened: At::NEVER,
             pulse: Pulse::default(),
             greeted: false,
@@ -268,8 +323,9 @@ impl Session {
         }
     }
 
-    pub(crate) const fn deadline(&self) -> At {
-        self.deadline
+    pub(crate) fn deadline(&self) -> At {
+        let next = self.allowance.as_ref().map_or(At::NEVER, |it| it.next());
+        self.deadline.min(next)
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -316,7 +372,7 @@ impl Session {
         self.conn = conn;
         self.attempt = self.attempt.saturating_add(1);
         self.phase = Phase::Held;
-        self.deadline = self.again;
+        self.deadline = self.released;
     }
 
     /// Admission lets it go at that moment.
@@ -331,6 +387,7 @@ impl Session {
         cx.trace(now, self.conn, || TraceEvent::Opened(times));
         self.opened = now;
         self.pulse = Pulse::new(now);
+        self.allowance = cx.shared.pacing.open();
         let mut frames = Vec::new();
         let ready = self.client.open(&mut frames);
         self.send(now, frames, cx);
@@ -386,7 +443,7 @@ impl Session {
             Next::GiveUp => self.finish(now, end, cx),
             Next::RetryAt(at) => {
                 self.wait();
-                self.again = at;
+                self.released = at;
             }
         }
     }
@@ -421,6 +478,10 @@ impl Session {
     pub(crate) fn ended(&mut self, now: At, end: Ending, cx: &mut Context<'_>) {
         cx.trace(now, self.conn, || TraceEvent::Ended(end.how));
         let expected = self.is_leaving();
+        if !expected && self.was_kicked(&end, cx.shared) {
+            cx.sample(now, self.who, What::Throttled(Throttle::default()));
+            let _ = self.close_turn(now, TurnOutcome::Throttled, cx);
+        }
         self.cut_turn(now, cx);
         let closure = self.pulse.closure(now, self.opened, &end, expected);
         cx.sample(now, self.who, What::Closure(closure));
@@ -432,6 +493,19 @@ impl Session {
 
     /// The deadline has come.
     pub(crate) fn timeout(&mut self, now: At, cx: &mut Context<'_>) {
+        self.send_allowed(now, cx);
+        if self.phase == Phase::Leaving {
+            // Who is in a hurry does not wait to say goodbye.
+            if self.deadline <= now
+                && let Some(allowance) = &mut self.allowance
+            {
+                allowance.forget();
+            }
+            return self.close_once_said(now, cx);
+        }
+        if self.deadline > now {
+            return;
+        }
         self.deadline = At::NEVER;
         match self.phase {
             Phase::Held => self.release(now, cx),
@@ -444,7 +518,7 @@ impl Session {
             Phase::Greeting => self.greeting_missed(now, cx),
             Phase::Thinking => self.advance(now, cx),
             Phase::Talking => self.turn_deadline(now, cx),
-            Phase::Waiting | Phase::Upgrading | Phase::Leaving | Phase::Over => {}
+            Phase::Waiting | Phase::Upgrading | Phase::Pacing | Phase::Leaving | Phase::Over => {}
         }
     }
 
@@ -459,10 +533,16 @@ impl Session {
                 cx.out.orders.push_back((self.conn, Order::Reset));
                 self.finish(now, SessionOutcome::Aborted, cx);
             }
-            Phase::Readying | Phase::Greeting | Phase::Thinking | Phase::Talking => {
+            Phase::Readying
+            | Phase::Greeting
+            | Phase::Thinking
+            | Phase::Pacing
+            | Phase::Talking => {
                 self.leave(now, SessionOutcome::Aborted, cx);
+                self.hurry(now);
             }
-            Phase::Leaving | Phase::Over => {}
+            Phase::Leaving => self.hurry(now),
+            Phase::Over => {}
         }
     }
 
@@ -538,23 +618,75 @@ impl Session {
                         return;
                     }
                 }
-                Op::Say { text, .. } => {
-                    self.said += 1;
-                    let turn = Turn::new(self.said, here, self.due, now);
-                    self.deadline =
-                        turn.awaits_until(&self.rules(here, shared, &self.voice(shared)));
-                    self.turn = Some(Box::new(turn));
-                    self.phase = Phase::Talking;
-                    let text = text.render(&self.voice(shared));
+                Op::Say(say) => {
+                    let number = self.said + 1;
+                    let voice = Voice::new(shared, self.who, self.row, number);
+                    let voice = voice.knowing(self.captured());
                     let mut frames = Vec::new();
-                    self.client.say(self.said, &text, &mut frames);
-                    return self.send(now, frames, cx);
+                    match &say.message {
+                        Message::Said(text) => {
+                            let text = text.render(&voice);
+                            self.client.say(number, &text, &mut frames);
+                        }
+                        Message::Raw(text) => frames.push(Outgoing::Text(text.render(&voice))),
+                        Message::Nothing => {
+                            self.begin_turn(here, self.due, now, now, cx);
+                            return;
+                        }
+                    }
+                    self.phase = Phase::Pacing;
+                    let mut says = Some(here);
+                    for frame in frames {
+                        let (says, due) = (says.take(), self.due);
+                        self.post(now, Waiting { frame, says, due }, cx);
+                    }
+                    return;
+                }
+                Op::Send(text) => {
+                    let frame = Outgoing::Text(text.render(&self.voice(shared)));
+                    let (says, due) = (None, self.due);
+                    self.post(now, Waiting { frame, says, due }, cx);
                 }
                 Op::Repeat { counter, times } => self.counters[*counter] = *times,
                 Op::Again { counter, to } => {
                     self.counters[*counter] -= 1;
                     if self.counters[*counter] > 0 {
                         self.pc = *to;
+                    }
+                }
+                Op::Unless { condition, to } => {
+                    if !condition.holds(&self.voice(shared)) {
+                        self.pc = *to;
+                    }
+                }
+                Op::Jump { to } => self.pc = *to,
+                Op::Choose { ways } => {
+                    let all = ways.last().map_or(1, |way| way.sum);
+                    let drawn = shared
+                        .draw_of(self.who)
+                        .of(u64::from(self.step))
+                        .purpose(Purpose::Choice)
+                        .below(all);
+                    let way = ways.iter().find(|way| way.sum > drawn);
+                    self.pc = way.map_or(self.pc, |way| way.to);
+                }
+                Op::Adds(turns) => self.memory().added += turns,
+                Op::Begin { label } => {
+                    let (label, began, missed) = (*label, self.due, false);
+                    let under = Under {
+                        label,
+                        began,
+                        missed,
+                    };
+                    self.memory().transactions.push(under);
+                }
+                Op::End => {
+                    if let Some(under) = self.memory().transactions.pop() {
+                        let outcome = match under.missed {
+                            true => TransactionOutcome::Missed,
+                            false => TransactionOutcome::Done,
+                        };
+                        cx.transaction(now, self.who, &under, outcome);
                     }
                 }
             }
@@ -590,8 +722,10 @@ impl Session {
                 });
             }
             Heard::Handoff => self.on_handoff(now, cx),
-            Heard::Refused { turn, .. } => {
-                cx.sample(now, self.who, What::Throttled);
+            Heard::Refused {
+                turn, retry_after, ..
+            } => {
+                self.hush(now, retry_after, cx);
                 if self
                     .turn
                     .as_ref()
@@ -698,6 +832,10 @@ impl Session {
         if outcome == TurnOutcome::Answered {
             return self.advance(now, cx);
         }
+        let memory = self.memory.as_deref_mut().into_iter();
+        for under in memory.flat_map(|memory| &mut memory.transactions) {
+            under.missed = true;
+        }
         cx.missed(now, self.conn, || {
             format!("turn {turn}: {}", outcome.name())
         });
@@ -724,11 +862,11 @@ impl Session {
     ) -> Option<(u32, OnMiss)> {
         let turn = self.turn.take()?;
         self.deadline = At::NEVER;
-        let Op::Say { label, on_miss, .. } =
-            &cx.shared.scripts[usize::from(self.who.group)].ops[turn.op]
-        else {
-            unreachable!("a turn stands at a say instruction");
-        };
+        let say = cx.shared.say(self.who, turn.op);
+        if outcome == TurnOutcome::Answered && !say.captures.is_empty() {
+            let captured = turn.captured(&self.rules(turn.op, cx.shared, &self.voice(cx.shared)));
+            self.remember(captured, cx.shared);
+        }
         let answered = matches!(
             outcome,
             TurnOutcome::Answered
@@ -737,15 +875,16 @@ impl Session {
                 | TurnOutcome::TimedOut
         );
         let sample = crate::sample::Turn {
-            label: *label,
+            label: say.label,
             due: turn.due,
+            released: turn.released,
             sent: turn.sent,
             first: turn.first.unwrap_or(if answered { turn.last } else { now }),
             last: if answered { turn.last } else { now },
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
-        Some((turn.number, *on_miss))
+        Some((turn.number, say.on_miss))
     }
 
     fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {
@@ -774,22 +913,55 @@ impl Session {
         self.outcome = Some(outcome);
         self.phase = Phase::Leaving;
         self.deadline = At::NEVER;
+        if let Some(allowance) = &mut self.allowance {
+            allowance.forget();
+        }
         let mut frames = Vec::new();
         if !self.over {
             self.client.leave(&mut frames);
         }
         self.send(now, frames, cx);
+        self.close_once_said(now, cx);
+    }
+
+    /// Begins the closing handshake, unless the goodbye still waits.
+    fn close_once_said(&mut self, now: At, cx: &mut Context<'_>) {
+        if self.is_waited_for() {
+            return;
+        }
+        self.deadline = At::NEVER;
         cx.trace(now, self.conn, || TraceEvent::Closing);
         cx.out
             .orders
             .push_back((self.conn, Order::Close { code: 1000 }));
     }
 
+    /// A goodbye that waits for a limit waits no longer than a moment.
+    fn hurry(&mut self, now: At) {
+        if self.is_waited_for() {
+            self.deadline = self.deadline.min(now + GOODBYE_WITHIN);
+        }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.allowance.as_ref().is_some_and(|it| it.is_waited_for())
+    }
+
     fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
         self.phase = Phase::Over;
         self.deadline = At::NEVER;
+        let memory = self
+            .memory
+            .take()
+            .map_or_else(Memory::default, |memory| *memory);
+        for under in memory.transactions {
+            cx.transaction(now, self.who, &under, TransactionOutcome::Cut);
+        }
+        self.allowance = None;
         let planned = cx.shared.scripts[usize::from(self.who.group)].turns;
-        let never_reached = planned.saturating_sub(self.said);
+        let never_reached = planned
+            .saturating_add(memory.added)
+            .saturating_sub(self.said);
         cx.sample(
             now,
             self.who,
@@ -800,130 +972,136 @@ impl Session {
         );
     }
 
+    /// Sends what the dialect wants sent.
     fn send(&mut self, now: At, frames: Vec<Outgoing>, cx: &mut Context<'_>) {
         for frame in frames {
-            self.pulse.sent(now, frame.len());
-            cx.trace(now, self.conn, || TraceEvent::Sent {
-                text: text_of(&frame),
-            });
-            cx.out.orders.push_back((self.conn, Order::Send(frame)));
+            let (says, due) = (None, now);
+            self.post(now, Waiting { frame, says, due }, cx);
         }
     }
 
-    fn rules<'a>(&self, op: usize, shared: &'a Shared, voice: &'a Voice<'a>) -> Rules<'a> {
-        let Op::Say { expect, .. } = &shared.scripts[usize::from(self.who.group)].ops[op] else {
-            unreachable!("a turn stands at a say instruction");
+    /// Sends a message, as soon as the limits on messages allow it.
+    fn post(&mut self, now: At, message: Waiting, cx: &mut Context<'_>) {
+        match &mut self.allowance {
+            None => self.put(now, message.due, message, cx),
+            Some(allowance) => {
+                allowance.push(message, &cx.shared.pacing);
+                self.send_allowed(now, cx);
+            }
+        }
+    }
+
+    fn send_allowed(&mut self, now: At, cx: &mut Context<'_>) {
+        let pacing = &cx.shared.pacing;
+        while let Some(allowance) = &mut self.allowance
+            && let Some((released, message)) = allowance.pop(now, pacing)
+        {
+            self.put(now, released, message, cx);
+        }
+    }
+
+    fn begin_turn(&mut self, op: usize, due: At, released: At, now: At, cx: &mut Context<'_>) {
+        self.said += 1;
+        let turn = Turn::new(self.said, op, due, released, now);
+        let shared = cx.shared;
+        self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
+        self.turn = Some(Box::new(turn));
+        self.phase = Phase::Talking;
+    }
+
+    fn put(&mut self, now: At, released: At, message: Waiting, cx: &mut Context<'_>) {
+        let Waiting { frame, says, due } = message;
+        if let Some(op) = says {
+            self.begin_turn(op, due, released, now, cx);
+        }
+        self.pulse.sent(now, frame.len());
+        cx.trace(now, self.conn, || TraceEvent::Sent {
+            text: text_of(&frame),
+        });
+        cx.out.orders.push_back((self.conn, Order::Send(frame)));
+    }
+
+    /// A limit said no; nothing more is sent while it asked for silence.
+    fn hush(&mut self, now: At, asked: Option<Duration>, cx: &mut Context<'_>) {
+        let pacing = &cx.shared.pacing;
+        let throttle = pacing.throttle(asked);
+        cx.sample(now, self.who, What::Throttled(throttle));
+        let silent = Duration::from(throttle.silent);
+        if !silent.is_zero() {
+            self.allowance
+                .get_or_insert_with(|| Box::new(Allowance::new(pacing)))
+                .hush(now + silent, pacing);
+        }
+    }
+
+    /// Did the platform close it because of what was sent?
+    pub(crate) fn was_kicked(&self, end: &Ending, shared: &Shared) -> bool {
+        let Ended::Closed {
+            code: Some(code),
+            first: Side::Them,
+        } = end.how
+        else {
+            return false;
         };
+        self.pulse.has_sent() && shared.kicks.contains(&code)
+    }
+
+    fn rules<'a>(&self, op: usize, shared: &'a Shared, voice: &'a Voice<'a>) -> Rules<'a> {
+        let say = shared.say(self.who, op);
         Rules {
-            expect,
+            expect: &say.expect,
+            captures: &say.captures,
             fallback: &shared.plan.fallback,
             values: voice,
         }
     }
 
-    const fn voice<'a>(&self, shared: &'a Shared) -> Voice<'a> {
-        Voice::new(shared, self.who, self.row, self.said)
+    fn voice<'a>(&'a self, shared: &'a Shared) -> Voice<'a> {
+        Voice::new(shared, self.who, self.row, self.said).knowing(self.captured())
     }
 
-    /// What a frame is taken for, in the words of `try`, and the latency that it closes.
-    fn meaning(&self, now: At, heard: &Heard) -> (String, Option<Duration>) {
-        let pending = self.turn.as_deref();
-        let since_due = || pending.map(|turn| now.since(turn.due));
-        let answer = |turn: &Option<u32>, word: &str| match (turn, pending) {
-            (Some(turn), Some(pending)) if *turn != pending.number => ("late".to_owned(), None),
-            (_, None) => ("late".to_owned(), None),
-            (_, Some(pending)) if pending.first.is_none() => {
-                (format!("{word}, first frame"), since_due())
-            }
-            _ => (word.to_owned(), since_due()),
-        };
-        match heard {
-            Heard::Ready => ("ready".to_owned(), None),
-            Heard::Greeting { .. } => ("greeting".to_owned(), Some(now.since(self.opened))),
-            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
-                ("greeting".to_owned(), Some(now.since(self.opened)))
-            }
-            Heard::Reply { turn, .. } => answer(turn, "reply"),
-            Heard::Chunk { turn, .. } => answer(turn, "piece"),
-            Heard::Done { turn } => answer(turn, "end"),
-            Heard::Ack { .. } => ("echo".to_owned(), None),
-            Heard::Typing => ("typing".to_owned(), None),
-            Heard::Handoff => ("hand-off".to_owned(), None),
-            Heard::Refused { retry_after, .. } => {
-                let after = retry_after.map_or_else(String::new, |span| {
-                    format!(", retry after {}", span_text(span))
-                });
-                (format!("refused{after}"), None)
-            }
-            Heard::Over { why } => (format!("over: {why}"), None),
-            Heard::Answer(_) => ("keep-alive".to_owned(), None),
-            Heard::Error { text } => (format!("error: {text}"), None),
-            Heard::Unknown { why } => (format!("not understood: {why}"), None),
+    fn memory(&mut self) -> &mut Memory {
+        self.memory.get_or_insert_default()
+    }
+
+    fn captured(&self) -> &[Option<Box<str>>] {
+        self.memory
+            .as_deref()
+            .map_or(&[], |memory| &memory.captured)
+    }
+
+    fn remember(&mut self, values: Vec<(usize, String)>, shared: &Shared) {
+        let captured = &mut self.memory().captured;
+        if captured.is_empty() {
+            *captured = vec![None; shared.plan.captured.len()].into();
         }
-    }
-}
-
-impl TurnOutcome {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Mismatched => "not the expected answer",
-            Self::Fallback => "an apology instead of an answer",
-            Self::TimedOut => "no complete answer in time",
-            Self::Throttled => "refused by a limit",
-            Self::Cut => "cut off before the answer was complete",
+        for (variable, value) in values {
+            if let Some(place) = captured.get_mut(variable) {
+                *place = Some(value.into());
+            }
         }
     }
 }
 
 impl Context<'_> {
+    fn transaction(&mut self, at: At, who: Who, under: &Under, outcome: TransactionOutcome) {
+        let transaction = Transaction {
+            label: under.label,
+            began: under.began,
+            ended: at,
+            outcome,
+        };
+        self.sample(at, who, What::Transaction(transaction));
+    }
+
     fn sample(&mut self, at: At, who: Who, what: What) {
         self.out.samples.push_back(Sample { at, who, what });
-    }
-
-    fn trace(&mut self, at: At, conn: ConnId, event: impl FnOnce() -> TraceEvent) {
-        if let Some(traces) = &mut self.out.traces {
-            traces.push_back(Trace {
-                at,
-                conn,
-                event: event(),
-            });
-        }
-    }
-
-    fn missed(&mut self, at: At, conn: ConnId, what: impl FnOnce() -> String) {
-        self.trace(at, conn, || TraceEvent::Missed { what: what() });
-    }
-
-    fn received(
-        &mut self,
-        at: At,
-        conn: ConnId,
-        frame: Incoming<'_>,
-        meaning: &str,
-        span: Option<Duration>,
-    ) {
-        self.trace(at, conn, || {
-            let text = match frame {
-                Incoming::Text(text) => text.to_owned(),
-                Incoming::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
-            };
-            TraceEvent::Received {
-                text,
-                meaning: meaning.to_owned(),
-                span,
-            }
-        });
-    }
-}
-
-fn text_of(frame: &Outgoing) -> String {
-    match frame {
-        Outgoing::Text(text) => text.to_string(),
-        Outgoing::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
     }
 }
 
 /// How long a platform may take between 101 and being ready: far above any sane handshake, so that only a platform
 /// that never answers meets it.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a conversation that is stopped from outside waits for a limit to let its goodbye go; then only the Close frame
+/// says it.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);

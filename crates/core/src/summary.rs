@@ -6,6 +6,7 @@ mod figures;
 mod moment;
 mod speaker;
 mod spread;
+mod transaction;
 
 pub mod contract;
 
@@ -13,15 +14,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::sample::{
-    Closure, Evidence, Failure, Sample, Session, SessionOutcome, Turn, TurnOutcome, Upgrade,
-    Upgraded, What, Who,
+    Closure, Evidence, Failure, Millis, Sample, Session, SessionOutcome, Throttle, Turn,
+    TurnOutcome, Upgrade, Upgraded, What, Who,
 };
+use crate::script::Labels;
 use crate::time::At;
 use crate::wire::{ConnectError, Ended};
 
 pub use death::{Autopsy, Death, Lag, Survived, Unanswered};
 pub use figures::{
-    Arrivals, Closures, FirstRefusal, Generator, Sessions, TurnCounts, Turns, Upgrades,
+    Arrivals, Closures, FirstRefusal, Generator, Sessions, TransactionCounts, TurnCounts, Turns,
+    Upgrades,
 };
 pub use moment::{Close, Countdown, Event, Moment};
 pub use speaker::Speaker;
@@ -30,18 +33,20 @@ pub use spread::Percentiles;
 use death::Morgue;
 use moment::Earliest;
 use spread::Spans;
+use transaction::TransactionFigures;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    labels: Vec<String>,
+    labels: Labels,
     sessions: SessionCounts,
     upgrades: UpgradeCounts,
     turns: TurnFigures,
     /// One for each label up to the cap, then one for all others.
     by_label: Vec<TurnFigures>,
+    transactions: Vec<TransactionFigures>,
     late: u64,
-    throttle_notices: u64,
+    throttles: Throttles,
     closures: ClosureCounts,
     lateness: Spans,
     local_failures: u64,
@@ -82,6 +87,18 @@ struct TurnFigures {
     by_outcome: BTreeMap<TurnOutcome, u64>,
     latency: Spans,
     first_frame: Spans,
+    hold: Spans,
+    /// The latency without the hold; the same as with it until the first is held.
+    service: Option<Box<Spans>>,
+}
+
+/// What limits said on open connections.
+#[derive(Clone, Copy, Debug, Default)]
+struct Throttles {
+    notices: u64,
+    asked: Option<Millis>,
+    silent: Millis,
+    cut: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -111,18 +128,17 @@ pub struct Progress {
 }
 
 impl Recorder {
-    /// `labels` are the plan's turn names; a sample's `label` is an index into it.
-    pub fn new(labels: Vec<String>) -> Self {
-        let apart = labels.len().min(MOST_LABELS);
-        let others = usize::from(labels.len() > MOST_LABELS);
+    /// A sample's `label` is an index into these.
+    pub fn new(labels: Labels) -> Self {
         Self {
-            by_label: vec![TurnFigures::new(LABEL_DIGITS); apart + others],
+            by_label: vec![TurnFigures::new(LABEL_DIGITS); apart(&labels.turns)],
+            transactions: vec![TransactionFigures::new(LABEL_DIGITS); apart(&labels.transactions)],
             labels,
             sessions: SessionCounts::default(),
             upgrades: UpgradeCounts::new(),
             turns: TurnFigures::new(DIGITS),
             late: 0,
-            throttle_notices: 0,
+            throttles: Throttles::default(),
             closures: ClosureCounts::default(),
             lateness: Spans::new(DIGITS),
             local_failures: 0,
@@ -138,9 +154,14 @@ impl Recorder {
             What::Due => self.sessions.due += 1,
             What::Upgrade(upgrade) => self.upgrade(sample.who, &upgrade),
             What::Turn(turn) => self.turn(&turn),
+            What::Transaction(transaction) => {
+                if let Some(figures) = labelled(&mut self.transactions, transaction.label) {
+                    figures.record(&transaction);
+                }
+            }
             What::LateReply => self.late += 1,
             What::Handoff => self.sessions.handoffs += 1,
-            What::Throttled => self.throttle_notices += 1,
+            What::Throttled(throttle) => self.throttles.record(throttle),
             What::Closure(closure) => self.closure(sample, &closure),
             What::Session(session) => self.sessions.ended(&session),
         }
@@ -164,8 +185,11 @@ impl Recorder {
         for (ours, theirs) in self.by_label.iter_mut().zip(&other.by_label) {
             ours.merge(theirs);
         }
+        for (ours, theirs) in self.transactions.iter_mut().zip(&other.transactions) {
+            ours.merge(theirs);
+        }
         self.late += other.late;
-        self.throttle_notices += other.throttle_notices;
+        self.throttles.merge(other.throttles);
         self.closures.clean += other.closures.clean;
         self.closures.abnormal += other.closures.abnormal;
         add_all(&mut self.closures.by_code, other.closures.by_code);
@@ -213,12 +237,21 @@ impl Recorder {
             upgrades: self.upgrades.finish(),
             turns: Turns {
                 late: self.late,
-                throttle_notices: self.throttle_notices,
+                throttle_notices: self.throttles.notices,
+                longest_countdown_s: self.throttles.asked.map(seconds),
+                longest_silence_s: (self.throttles.silent.0 > 0)
+                    .then(|| seconds(self.throttles.silent)),
+                countdowns_cut: self.throttles.cut,
                 planned,
                 never_reached: planned - sent,
-                by_name: by_name(&self.labels, &self.by_label),
+                by_name: by_name(&self.labels.turns, &self.by_label, TurnFigures::counts),
                 counts: self.turns.counts(),
             },
+            transactions: by_name(
+                &self.labels.transactions,
+                &self.transactions,
+                TransactionFigures::counts,
+            ),
             closures: Closures {
                 clean: self.closures.clean,
                 abnormal: self.closures.abnormal,
@@ -266,11 +299,10 @@ impl Recorder {
     }
 
     fn turn(&mut self, turn: &Turn) {
-        self.lateness.record(turn.sent.since(turn.due));
-        self.morgue.done(turn.due, turn.sent);
+        self.lateness.record(turn.sent.since(turn.released));
+        self.morgue.done(turn.released, turn.sent);
         self.turns.record(turn);
-        let last = self.by_label.len().saturating_sub(1);
-        if let Some(figures) = self.by_label.get_mut(usize::from(turn.label).min(last)) {
+        if let Some(figures) = labelled(&mut self.by_label, turn.label) {
             figures.record(turn);
         }
     }
@@ -464,6 +496,8 @@ impl TurnFigures {
             by_outcome: BTreeMap::new(),
             latency: Spans::new(digits),
             first_frame: Spans::new(digits),
+            hold: Spans::new(digits),
+            service: None,
         }
     }
 
@@ -472,10 +506,20 @@ impl TurnFigures {
     fn record(&mut self, turn: &Turn) {
         *self.by_outcome.entry(turn.outcome).or_default() += 1;
         let (first, last) = (turn.first.since(turn.due), turn.last.since(turn.due));
+        let hold = turn.released.since(turn.due);
+        self.hold.record(hold);
+        if !hold.is_zero() {
+            self.service
+                .get_or_insert_with(|| Box::new(self.latency.clone()));
+        }
+        let unheld = turn.last.since(turn.released);
         match turn.outcome {
             TurnOutcome::Answered => {
                 self.first_frame.record(first);
                 self.latency.record(last);
+                self.service
+                    .iter_mut()
+                    .for_each(|spans| spans.record(unheld));
             }
             TurnOutcome::TimedOut => {
                 if turn.first > turn.sent {
@@ -484,6 +528,9 @@ impl TurnFigures {
                     self.first_frame.record_given_up(last);
                 }
                 self.latency.record_given_up(last);
+                self.service
+                    .iter_mut()
+                    .for_each(|spans| spans.record_given_up(unheld));
             }
             TurnOutcome::Mismatched
             | TurnOutcome::Fallback
@@ -502,8 +549,19 @@ impl TurnFigures {
 
     fn merge(&mut self, other: &Self) {
         add_all(&mut self.by_outcome, other.by_outcome.clone());
+        if self.service.is_some() || other.service.is_some() {
+            let ours = &self.latency;
+            self.service
+                .get_or_insert_with(|| Box::new(ours.clone()))
+                .merge(other.service());
+        }
         self.latency.merge(&other.latency);
         self.first_frame.merge(&other.first_frame);
+        self.hold.merge(&other.hold);
+    }
+
+    fn service(&self) -> &Spans {
+        self.service.as_deref().unwrap_or(&self.latency)
     }
 
     fn counts(&self) -> TurnCounts {
@@ -517,7 +575,27 @@ impl TurnFigures {
             unfinished: self.count(TurnOutcome::Cut),
             latency: self.latency.percentiles(),
             first_frame: self.first_frame.percentiles(),
+            hold: self.hold.percentiles(),
+            service: self.service().percentiles(),
         }
+    }
+}
+
+impl Throttles {
+    fn record(&mut self, throttle: Throttle) {
+        let Throttle { asked, silent } = throttle;
+        self.notices += 1;
+        self.asked = self.asked.max(asked);
+        self.silent = self.silent.max(silent);
+        let is_cut = silent.0 > 0 && asked.is_some_and(|asked| asked > silent);
+        self.cut += u64::from(is_cut);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.notices += other.notices;
+        self.asked = self.asked.max(other.asked);
+        self.silent = self.silent.max(other.silent);
+        self.cut += other.cut;
     }
 }
 
@@ -559,6 +637,8 @@ pub struct Summary {
     pub sessions: Sessions,
     pub upgrades: Upgrades,
     pub turns: Turns,
+    /// Empty where the plan names none.
+    pub transactions: BTreeMap<String, TransactionCounts>,
     pub closures: Closures,
     pub generator: Generator,
     /// In order; `generator.moments_left_out` says how many later ones are missing.
@@ -571,7 +651,17 @@ pub struct Summary {
     pub evidence_left_out: u64,
 }
 
-fn by_name(labels: &[String], figures: &[TurnFigures]) -> BTreeMap<String, TurnCounts> {
+/// How many labels have figures of their own, and one more for all others where there are any.
+fn apart(labels: &[String]) -> usize {
+    labels.len().min(MOST_LABELS + 1)
+}
+
+fn labelled<F>(figures: &mut [F], label: u16) -> Option<&mut F> {
+    let last = figures.len().saturating_sub(1);
+    figures.get_mut(usize::from(label).min(last))
+}
+
+fn by_name<F, C>(labels: &[String], figures: &[F], counts: fn(&F) -> C) -> BTreeMap<String, C> {
     let names = labels
         .iter()
         .take(MOST_LABELS)
@@ -579,7 +669,7 @@ fn by_name(labels: &[String], figures: &[TurnFigures]) -> BTreeMap<String, TurnC
         .chain([OTHER]);
     names
         .zip(figures)
-        .map(|(name, figures)| (name.to_owned(), figures.counts()))
+        .map(|(name, figures)| (name.to_owned(), counts(figures)))
         .collect()
 }
 
@@ -595,6 +685,10 @@ fn peak_open(moments: &[Moment]) -> u64 {
         peak = peak.max(open);
     }
     peak.unsigned_abs()
+}
+
+fn seconds(span: Millis) -> f64 {
+    Duration::from(span).as_secs_f64()
 }
 
 fn per_second(count: u64, span: Duration) -> Option<f64> {

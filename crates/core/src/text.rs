@@ -25,6 +25,8 @@ pub enum Slot {
     Column(usize),
     /// One of the plan's own variables.
     Var(usize),
+    /// A value that an answer gave.
+    Captured(usize),
     /// `user`: the virtual user's number, from 1.
     User,
     /// `loop_index`: which of the user's conversations this is, from 1.
@@ -73,7 +75,7 @@ impl Text {
             env,
             slots,
         };
-        match template.render(&Sample) {
+        match template.render(&Sample, Kind::Texts) {
             Err(error) if error.kind() == ErrorKind::OutOfFuel => {
                 Err("the text goes on and on: its loops are too long".to_owned())
             }
@@ -95,19 +97,71 @@ impl Text {
         match self {
             Self::Static(text) => Arc::clone(text),
             Self::Template(template) => template
-                .render(values)
+                .render(values, Kind::Texts)
                 .unwrap_or_else(|error| template_error(&error))
                 .into(),
         }
     }
 }
 
+/// A question about variables: `status == "open" and tries < 3`. A variable whose text is a number is that number.
+#[derive(Clone, Debug)]
+pub struct Condition(Text);
+
+impl Condition {
+    /// Parses an expression. `resolve` and errors as in [`Text::parse`].
+    pub fn parse(source: &str, resolve: impl Fn(&str) -> Option<Slot>) -> Result<Self, String> {
+        if source.contains("{{") || source.contains("%}") {
+            return Err("a condition stands without braces: status == \"open\"".to_owned());
+        }
+        // Alone first, so that an error is about what stands there.
+        (Environment::new().compile_expression(source))
+            .map_err(|error| template_error(&error).replace(A_TEXT, "a condition"))?;
+        Text::parse(&format!("{{% if {source} %}}yes{{% endif %}}"), resolve).map(Self)
+    }
+
+    /// One that cannot be judged (a comparison of what does not compare) does not hold.
+    pub fn holds(&self, values: &dyn Values) -> bool {
+        match &self.0 {
+            Text::Static(_) => false,
+            Text::Template(template) => {
+                matches!(template.render(values, Kind::Numbers).as_deref(), Ok("yes"))
+            }
+        }
+    }
+}
+
+/// What a template sees where a value is a number in text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Texts,
+    Numbers,
+}
+
+/// A number only where writing it again gives the same text: `007` is a name.
+fn number_in(text: &str) -> Option<Value> {
+    let whole = text.parse::<i64>().ok().filter(|n| n.to_string() == text);
+    let broken = || {
+        let plain = text.contains('.')
+            && text
+                .chars()
+                .all(|c| c.is_ascii_digit() || c == '.' || c == '-');
+        text.parse::<f64>().ok().filter(|_| plain)
+    };
+    whole.map(Value::from).or_else(|| broken().map(Value::from))
+}
+
 impl Template {
-    fn render(&self, values: &dyn Values) -> Result<String, minijinja::Error> {
-        let values = self
-            .slots
-            .iter()
-            .map(|(name, slot)| (name.as_str(), values.value(*slot)));
+    fn render(&self, values: &dyn Values, kind: Kind) -> Result<String, minijinja::Error> {
+        let values = self.slots.iter().map(|(name, slot)| {
+            let text = values.value(*slot);
+            let number = if kind == Kind::Numbers {
+                number_in(text)
+            } else {
+                None
+            };
+            (name.as_str(), number.unwrap_or_else(|| Value::from(text)))
+        });
         self.env
             .get_template(NAME)?
             .render(Value::from_pairs(values))
@@ -139,8 +193,10 @@ fn template_error(error: &minijinja::Error) -> String {
     let detail = error
         .detail()
         .map_or_else(String::new, |detail| format!(": {detail}"));
-    format!("not a valid text with variables: {}{detail}", error.kind())
+    format!("not {A_TEXT}: {}{detail}", error.kind())
 }
+
+const A_TEXT: &str = "a valid text with variables";
 
 /// Every template lives alone in its environment, under this name.
 const NAME: &str = "text";

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use crate::forensics::{Case, Cause, Explained};
 use crate::goal::Goal;
-use crate::goal::path::{Count, Path, Quantile, Rate, Span};
+use crate::goal::path::{Count, NamedSpan, Path, Quantile, Rate, Span};
 use crate::limit::Limit;
 use crate::plan::{Pace, Plan};
-use crate::summary::Summary;
+use crate::summary::{Percentiles, Summary};
 use crate::time::span_text;
 use crate::wire::ConnectError;
 use attribution::{Seen, SeenLaw};
@@ -257,7 +257,23 @@ impl<'a> Findings<'a> {
                 vec![Attribution::Generator]
             }
             Path::Span(Span::Hold, _) => vec![self.holder()],
-            Path::Span(Span::Response, quantile) => self.blame_for_response(goal, *quantile),
+            // Whatever the pace, messages wait for the platform's limits alone.
+            Path::Span(Span::TurnHold, _) | Path::NamedSpan(_, NamedSpan::Hold, _) => {
+                vec![Attribution::Platform]
+            }
+            Path::Span(Span::Response, quantile) => {
+                let unheld = Some(&self.summary.upgrades.service);
+                self.blame_for_span(goal, *quantile, unheld, self.holder())
+            }
+            Path::Span(Span::Latency, quantile) => {
+                let unheld = Some(&self.summary.turns.counts.service);
+                self.blame_for_span(goal, *quantile, unheld, Attribution::Platform)
+            }
+            Path::NamedSpan(name, NamedSpan::Latency, quantile) => {
+                let counts = self.summary.turns.by_name.get(name);
+                let unheld = counts.map(|counts| &counts.service);
+                self.blame_for_span(goal, *quantile, unheld, Attribution::Platform)
+            }
             Path::Rate(Rate::Delivered) if self.limited == 0 && self.was_held() => {
                 vec![self.holder()]
             }
@@ -276,11 +292,17 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// A response that would have been in time without the hold is whose doing the hold is.
-    fn blame_for_response(&self, goal: &Goal, quantile: Quantile) -> Vec<Attribution> {
-        let service = quantile.of(&self.summary.upgrades.service);
-        if goal.judge_figure(service, self.summary).passed {
-            vec![self.holder()]
+    /// An answer that would have been in time without the hold is whose doing the hold is.
+    fn blame_for_span(
+        &self,
+        goal: &Goal,
+        quantile: Quantile,
+        unheld: Option<&Percentiles>,
+        holder: Attribution,
+    ) -> Vec<Attribution> {
+        let in_time = |spans| goal.judge_figure(quantile.of(spans), self.summary).passed;
+        if unheld.is_some_and(in_time) {
+            vec![holder]
         } else {
             vec![Attribution::Target]
         }
@@ -342,7 +364,12 @@ impl<'a> Findings<'a> {
             .plan
             .goals
             .iter()
-            .filter(|goal| !matches!(goal.path(), Path::Span(Span::Lateness | Span::Hold, _)))
+            .filter(|goal| {
+                !matches!(
+                    goal.path(),
+                    Path::Span(Span::Lateness | Span::Hold | Span::TurnHold, _)
+                )
+            })
             .filter_map(Goal::span_bound_ms)
             .filter(|bound| *bound > 0.0)
             .min_by(f64::total_cmp);

@@ -145,8 +145,8 @@ fn settle(platform: &mut Platform, now: At, asked: &[At], answers: &mut [u8]) {
     while let Some((ConnId(n), order)) = platform.poll_order() {
         let waited = now.since(asked[n as usize]);
         answers[n as usize] = match order {
-            Order::Accept if waited.is_zero() => b'1',
-            Order::Accept => {
+            Order::Accept(_) if waited.is_zero() => b'1',
+            Order::Accept(_) => {
                 let steps = waited.as_nanos().div_ceil(STEP.as_nanos()) as u8;
                 b'a' + steps.clamp(1, 26) - 1
             }

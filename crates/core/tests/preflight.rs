@@ -73,6 +73,72 @@ conversation: [{greeting: {within: 5s}}, {say: hello}]
     );
 }
 
+#[test]
+fn messages_that_a_limit_will_refuse_are_foreseen_and_fit_when_they_are_paced() {
+    let found = chatty("off", "in-band");
+    assert!(!found.fits);
+    assert_eq!((found.refused, found.throttled), (0, 8));
+    let first = found.first_throttled.as_ref().unwrap();
+    assert_eq!((first.user, first.limit.as_deref()), (1, Some("messages")));
+    assert!((0.4..0.7).contains(&first.at_s), "{}", first.at_s);
+    let limit = &found.limits[0];
+    assert_eq!((limit.peak, limit.quota, limit.refused), (1, 1, 8));
+    assert_eq!(change(&found, Knob::Pace), Some("pace: limits"));
+    let slower = found
+        .changes
+        .iter()
+        .find(|change| change.what == Knob::Pace)
+        .unwrap();
+
+    let paced = chatty("limits", "in-band");
+    assert!(paced.fits, "{paced:?}");
+    assert_eq!((paced.throttled, paced.first_throttled), (0, None));
+    assert_eq!(paced.limits[0].peak, 1);
+    // Each of the two waits 1.6 s or so twice.
+    assert!(paced.finish_s > found.finish_s + 3.0);
+    assert_eq!(paced.finish_s, slower.finish_s);
+
+    // What nobody answers is known all the same, to who plays the platform.
+    let found = chatty("off", "silence");
+    assert!(!found.fits);
+    assert!(found.throttled > 0 && found.first_throttled.is_none());
+}
+
+/// Four users who do not think, where one message in 2 s is allowed on each connection.
+fn chatty(pace: &str, refusal: &str) -> Preflight {
+    let profile = format!(
+        "version: 1
+name: made
+about: Made by a test.
+endpoints:
+  - {{name: bot, path: /, dialect: {{json: {{}}}}}}
+limits:
+  - name: messages
+    on: message
+    law: {{sliding-log: {{quota: 1, window: 2s}}}}
+    refusal: {refusal}
+    source: {{label: fiction, from: a test}}
+bot:
+  otherwise: {{reply: yes, delay: 500ms}}
+"
+    );
+    let plan = "version: 1
+platform: generic
+target: emulator
+load: {users: 4, ramp_up: 1s}
+conversation: [{say: one, expect: {within: 1s}}, {say: two, expect: {within: 1s}}, {say: three, expect: {within: 1s}}]
+";
+    let platform = plimsoll_core::profile::file::read("made.yaml", &profile);
+    let platform = Arc::new(platform.unwrap_or_else(|complaints| panic!("{complaints}")));
+    let plan = read(plan, &[("admission.pace", pace)]);
+    check(&Arc::new(Plan {
+        endpoint: platform.endpoints[0].name.clone(),
+        dialect: Arc::clone(&platform.endpoints[0].dialect),
+        platform,
+        ..Plan::clone(&plan)
+    }))
+}
+
 /// A plan for an address of one's own was told that its path is unknown.
 #[test]
 fn where_the_plan_points_does_not_matter_to_what_the_profile_allows() {

@@ -243,6 +243,7 @@ fn hear<'a>(
     for part in parts {
         let outcome = decoder.feed(&mut part.to_vec(), &mut |event| {
             heard.push(match event {
+                Event::Fragment => return,
                 Event::Text(text) => Said::Text(text.into()),
                 Event::Binary(bytes) => Said::Binary(bytes.into()),
                 Event::Ping(bytes) => Said::Ping(bytes.into()),

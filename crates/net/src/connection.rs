@@ -227,6 +227,16 @@ pub(crate) struct Connection {
     socket: Option<Socket>,
 }
 
+/// What came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard<'a> {
+    Message(Incoming<'a>),
+    /// A frame of a message that has more.
+    Fragment,
+    /// A ping or a pong.
+    Control,
+}
+
 /// What has been heard.
 struct Inbound {
     decoder: Decoder,
@@ -256,7 +266,7 @@ impl Connection {
         &mut self,
         mut early: Vec<u8>,
         mailbox: &Mailbox,
-        on: &mut dyn FnMut(Incoming<'_>),
+        on: &mut dyn FnMut(Heard<'_>),
     ) -> Option<Ended> {
         let heard = self.inbound.take(&mut early, mailbox, on);
         drop(early);
@@ -324,7 +334,7 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         mailbox: &Mailbox,
-        on: &mut dyn FnMut(Incoming<'_>),
+        on: &mut dyn FnMut(Heard<'_>),
     ) -> Poll<Option<Ended>> {
         mailbox.register(cx);
         let mut heard = 0;
@@ -440,7 +450,7 @@ impl Inbound {
         &mut self,
         bytes: &mut [u8],
         mailbox: &Mailbox,
-        on: &mut dyn FnMut(Incoming<'_>),
+        on: &mut dyn FnMut(Heard<'_>),
     ) -> Result<(), Ended> {
         // What follows a Close frame is not worth a complaint, and who stalls does not listen.
         if mailbox.ended() == Some(End::Forget) {
@@ -451,13 +461,15 @@ impl Inbound {
         }
         let (closed, pinged) = (&mut self.closed, &mut self.pinged);
         let fed = self.decoder.feed(bytes, &mut |event| match event {
-            Event::Text(text) => on(Incoming::Text(text)),
-            Event::Binary(bytes) => on(Incoming::Binary(bytes)),
+            Event::Text(text) => on(Heard::Message(Incoming::Text(text))),
+            Event::Binary(bytes) => on(Heard::Message(Incoming::Binary(bytes))),
+            Event::Fragment => on(Heard::Fragment),
             Event::Ping(payload) => {
                 *pinged = Some(Instant::now());
                 mailbox.pong(payload);
+                on(Heard::Control);
             }
-            Event::Pong(_) => {}
+            Event::Pong(_) => on(Heard::Control),
             Event::Close(close) => {
                 let first = if mailbox.close_sent() {
                     Side::Us

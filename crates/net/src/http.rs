@@ -21,7 +21,7 @@ use crate::dial::{Dialer, Failure};
 use crate::run::block_on;
 use crate::stream::Stream;
 use crate::tls::{ClientTls, Connector, TlsError};
-use crate::upgrade::{Driver, failure, io_error};
+use crate::upgrade::{Driver, LONGEST_HEAD, MOST_HEADERS, failure, io_error};
 
 /// How to reach an API.
 #[derive(Clone, Debug)]
@@ -57,7 +57,8 @@ impl From<Trouble> for ReadError {
     }
 }
 
-/// Plays a reading against the API, to its end. `waiting` is told before each wait how long it is.
+/// Plays a reading against the API, to its end. `waiting` is told before each wait how long it is, counted from the answer
+/// that asked for it.
 pub fn read_limits(
     reading: &mut Reading,
     options: &HttpOptions,
@@ -65,21 +66,21 @@ pub fn read_limits(
 ) -> Result<(), ReadError> {
     block_on(async {
         let clock = Clock::start();
+        let mut answered = clock.now();
         loop {
             match reading.next(clock.now()) {
                 Step::Done => return Ok(Ok(())),
                 Step::Wait(until) => {
-                    let wait = until.since(clock.now());
-                    waiting(wait);
-                    tokio::time::sleep(wait).await;
+                    waiting(until.since(answered));
+                    tokio::time::sleep(until.since(clock.now())).await;
                 }
                 Step::Ask(ask) => {
-                    let taken = match fetch(&ask, options, clock).await {
-                        Ok(answer) => reading
-                            .take(clock.now(), clock.wall(), &answer)
-                            .map_err(ReadError::from),
-                        Err(error) => Err(error),
-                    };
+                    let fetched = fetch(&ask, options, clock).await;
+                    answered = clock.now();
+                    let taken = fetched.and_then(|answer| {
+                        let taken = reading.take(answered, clock.wall(), &answer);
+                        taken.map_err(ReadError::from)
+                    });
                     if taken.is_err() {
                         return Ok(taken);
                     }
@@ -182,6 +183,7 @@ fn request(ask: &Ask, url: &Url) -> Result<Request<Full<Bytes>>, ReadError> {
 async fn exchange(stream: Stream, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(LONGEST_HEAD)
+        .max_headers(MOST_HEADERS)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failure(&error))?;
@@ -231,7 +233,6 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, Failure> {
 }
 
 const AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"), " (limits)");
-const LONGEST_HEAD: usize = 32 * 1024;
 /// The documentation of all limits is the longest answer: some hundred namespaces with a paragraph each.
 const LONGEST_BODY: usize = 8 << 20;
 

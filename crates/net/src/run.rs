@@ -257,7 +257,7 @@ fn join(threads: Vec<Shard>) -> io::Result<Report> {
     })
 }
 
-fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: Vec<String>) -> Recorder {
+fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: script::Labels) -> Recorder {
     // `Control` may still hold the old ones; each is emptied into the one that is returned.
     let mut whole = Recorder::new(labels.clone());
     for recorder in recorders {

@@ -17,13 +17,13 @@ use plimsoll_core::draw::Draw;
 use plimsoll_core::platform::{Order, Platform, Reply};
 use plimsoll_core::profile::{Cut, Profile};
 use plimsoll_core::time::At;
-use plimsoll_core::wire::{ConnId, Ended, Incoming};
+use plimsoll_core::wire::{ConnId, Ended};
 use plimsoll_core::ws::Role;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Alarm, Clock};
-use crate::connection::{Connection, End, Mailbox, Masks, goodbye, linger, poll_chunk};
+use crate::connection::{Connection, End, Heard, Mailbox, Masks, goodbye, linger, poll_chunk};
 use crate::run::{block_on, open_files_limit};
 use crate::stream::Stream;
 use crate::tls::{Acceptor, ServerTls, TlsError};
@@ -185,10 +185,11 @@ impl Server {
 
     fn act(&self, seat: &Seat, order: Order) {
         match order {
-            Order::Accept => {
+            Order::Accept(headers) => {
                 let accept = seat.accept.take();
                 seat.verdict.set(Some(Verdict::Accepted));
-                seat.mailbox.raw(head::switching(&accept).as_bytes());
+                seat.mailbox
+                    .raw(head::switching(&accept, &headers).as_bytes());
             }
             Order::Refuse(answer) => {
                 seat.verdict.set(Some(Verdict::Refused));
@@ -313,8 +314,12 @@ impl Server {
             }
             Answered::Open => {
                 let mut connection = Connection::new(stream, Role::Server);
-                let mut on = |message: Incoming<'_>| {
-                    self.on_platform(|platform, now| platform.frame(now, conn, message));
+                let mut on = |heard: Heard<'_>| {
+                    self.on_platform(|platform, now| match heard {
+                        Heard::Message(message) => platform.frame(now, conn, message),
+                        Heard::Fragment => platform.fragment(now, conn),
+                        Heard::Control => platform.control(now, conn),
+                    });
                 };
                 let ended = connection.run(early, &seat.mailbox, &mut on).await;
                 let last_words = match ended {

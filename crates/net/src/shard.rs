@@ -13,14 +13,14 @@ use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Open, Order, Trace, T
 use plimsoll_core::profile::Cut;
 use plimsoll_core::summary::Recorder;
 use plimsoll_core::time::At;
-use plimsoll_core::wire::{Answer, ConnId, ConnectError, Ended, Incoming, UpgradeTimes};
+use plimsoll_core::wire::{Answer, ConnId, ConnectError, Ended, UpgradeTimes};
 use plimsoll_core::ws::Role;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::clock::{Alarm, Clock};
-use crate::connection::{Connection, End, Mailbox, Masks, linger};
+use crate::connection::{Connection, End, Heard, Mailbox, Masks, linger};
 use crate::dial::Failure;
 use crate::stream::Stream;
 use crate::target::Target;
@@ -279,8 +279,10 @@ impl Shard {
             return;
         };
         let mut connection = Connection::new(stream, Role::Client);
-        let mut on = |message: Incoming<'_>| {
-            self.on_fleet(|fleet, now, gate| fleet.frame(now, conn, message, gate));
+        let mut on = |heard: Heard<'_>| {
+            if let Heard::Message(message) = heard {
+                self.on_fleet(|fleet, now, gate| fleet.frame(now, conn, message, gate));
+            }
         };
         let ended = connection.run(early, &mailbox, &mut on).await;
         self.mailboxes.borrow_mut().remove(&conn);

@@ -273,6 +273,13 @@ pub(crate) fn failure(error: &hyper::Error) -> Failure {
     } else {
         ConnectError::Handshake
     };
+    if error.is_parse() {
+        let most = LONGEST_HEAD >> 10;
+        let detail = format!(
+            "the head of the answer cannot be read ({error}); {most} KiB and {MOST_HEADERS} headers are, at most"
+        );
+        return Failure::new(name, detail);
+    }
     Failure::new(name, error.to_string())
 }
 
@@ -296,8 +303,8 @@ pub(crate) fn io_error(error: &io::Error) -> ConnectError {
 /// RFC 6455 section 1.3.
 const HANDSHAKE_ID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Far above any real answer's head; an endless one ends here.
-const LONGEST_HEAD: usize = 32 * 1024;
-const MOST_HEADERS: usize = 256;
+pub(crate) const LONGEST_HEAD: usize = 32 * 1024;
+pub(crate) const MOST_HEADERS: usize = 256;
 /// Enough for any error page's useful part; it is kept as evidence, so it must not grow with the target's mood.
 const LONGEST_BODY: usize = 64 * 1024;
 /// The refusal is already known; its body only explains it.

@@ -168,6 +168,7 @@ impl Us {
             }
             let on = &mut |event: Event<'_>| {
                 self.heard.push_back(match event {
+                    Event::Fragment => return,
                     Event::Text(text) => Said::Text(text.into()),
                     Event::Binary(bytes) => Said::Binary(bytes.into()),
                     Event::Ping(bytes) => Said::Ping(bytes.into()),

@@ -35,7 +35,7 @@ pub(super) struct Budget {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     Even {
         spacing: Duration,
     },
@@ -64,7 +64,7 @@ pub(super) enum Rule {
 
 /// What was handed out.
 #[derive(Clone, Debug, Default)]
-struct Spent {
+pub(crate) struct Spent {
     /// The last moment.
     last: At,
     /// Even spacing: the next free moment. A bucket: when it is full again.
@@ -170,7 +170,8 @@ impl Rule {
         }
     }
 
-    fn fast(law: Law, wall: Wall) -> Self {
+    /// As soon as the law lets one in.
+    pub(crate) fn fast(law: Law, wall: Wall) -> Self {
         let log = |quota: u32, window: Duration| Self::Log {
             quota: quota as usize,
             span: window + MARGIN,
@@ -225,7 +226,8 @@ impl Rule {
 }
 
 impl Spent {
-    fn earliest(&self, rule: Rule, now: At) -> At {
+    /// The first moment from `now` on at which one may go.
+    pub(crate) fn earliest(&self, rule: Rule, now: At) -> At {
         match rule {
             Rule::Even { .. } => now.max(self.next),
             Rule::Bucket { spacing, burst } => now.max(self.next - spacing * (burst - 1)),
@@ -267,7 +269,8 @@ impl Spent {
         }
     }
 
-    fn take(&mut self, rule: Rule, at: At) {
+    /// One goes at that moment, which must not lie before the last one.
+    pub(crate) fn take(&mut self, rule: Rule, at: At) {
         self.last = self.last.max(at);
         match rule {
             Rule::Even { spacing } => self.next = at + spacing,
@@ -304,7 +307,7 @@ fn end_on_clock(at: At, window: Duration, wall: Wall) -> At {
 
 /// How much later than another a request may be decided upon, compared with when the two were sent: a slow first
 /// connection, or a path that varies.
-const MARGIN: Duration = Duration::from_millis(100);
+pub(crate) const MARGIN: Duration = Duration::from_millis(100);
 /// In seconds: what a path may vary by without costing an even pace a refusal. In short windows every millisecond of it
 /// costs time; rather a refusal now and then beyond this.
 const SWAY: f64 = 0.04;

@@ -66,6 +66,7 @@ fn each_token_has_a_budget_of_its_own() {
         queue: None,
         penalty: None,
         refusal: Refusal::Reset,
+        announces: vec![],
         raised_by: None,
         published: None,
         also_claimed: vec![],

@@ -175,6 +175,18 @@ impl<'a> De<'a> {
         }
     }
 
+    /// A number that is not negative.
+    fn natural<T: std::str::FromStr>(self, most: u64) -> Result<T, Error> {
+        let text = self.text(NATURAL)?.trim();
+        match text.parse() {
+            Ok(number) => Ok(number),
+            Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+                self.unlike(&format!("a whole number up to {most}"))
+            }
+            Err(_) => self.unlike(NATURAL),
+        }
+    }
+
     fn items(self, whole: bool) -> Result<Items<'a>, Error> {
         match &self.node.kind {
             Kind::List(items) => Ok(Items {
@@ -257,13 +269,21 @@ macro_rules! numbers {
     };
 }
 
+macro_rules! naturals {
+    ($($type:ident $method:ident $visit:ident),+) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            self.at(visitor.$visit(self.natural($type::MAX.into())?))
+        })+
+    };
+}
+
 impl<'de> Deserializer<'de> for De<'de> {
     type Error = Error;
 
     numbers!("a whole number", deserialize_i8 visit_i8, deserialize_i16 visit_i16, deserialize_i32 visit_i32,
         deserialize_i64 visit_i64);
-    numbers!("a whole number that is not negative", deserialize_u8 visit_u8, deserialize_u16 visit_u16,
-        deserialize_u32 visit_u32, deserialize_u64 visit_u64);
+    naturals!(u8 deserialize_u8 visit_u8, u16 deserialize_u16 visit_u16, u32 deserialize_u32 visit_u32,
+        u64 deserialize_u64 visit_u64);
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let number: f64 = self.number("a number")?;
@@ -426,7 +446,11 @@ impl<'de> Deserializer<'de> for De<'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         let Ok(variant) = self.variant() else {
-            return self.unlike(&format!("one of {}", variants.join(", ")));
+            let wanted = match &self.node.kind {
+                Kind::Map(entries) if entries.len() > 1 => "only one of",
+                _ => "one of",
+            };
+            return self.unlike(&format!("{wanted} {}", variants.join(", ")));
         };
         if variants.contains(&variant.name) {
             return self.at(visitor.visit_enum(variant));
@@ -630,3 +654,5 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
         self.content()?.deserialize_struct("", fields, visitor)
     }
 }
+
+const NATURAL: &str = "a whole number that is not negative";

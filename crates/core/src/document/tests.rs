@@ -298,7 +298,7 @@ x.yaml:2:16: 'limits' wants no value, not '5'
     check(
         "users: 1\npace: {off: , rate: 5/s}",
         "
-x.yaml:2:1: 'pace' wants one of limits, off, rate, not a mapping
+x.yaml:2:1: 'pace' wants only one of limits, off, rate, not a mapping
   2 | pace: {off: , rate: 5/s}
     | ^^^^",
     );
@@ -333,7 +333,7 @@ fn what_would_cost_gigabytes_is_refused_early() {
     let huge = "a: b\n".repeat((4 << 20) / 5 + 1);
     assert_eq!(
         refused(&huge),
-        "the file has 4.0 MiB; at most 4 MiB are read"
+        "the file has more than 4 MiB, and no more are read"
     );
 
     let mut bomb = "l0: &l0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();

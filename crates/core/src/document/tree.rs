@@ -67,24 +67,34 @@ impl Node {
         }
     }
 
-    /// The same values, all at another place.
-    pub(super) fn moved(mut self, place: Place) -> Self {
-        self.place = place;
+    /// Moves all its values and keys.
+    pub(super) fn relocate(&mut self, to: &mut dyn FnMut(Place) -> Place) {
+        self.place = to(self.place);
         match &mut self.kind {
             Kind::Scalar { .. } => {}
             Kind::List(items) => {
                 for item in items {
-                    *item = std::mem::replace(item, Self::null(place)).moved(place);
+                    item.relocate(to);
                 }
             }
             Kind::Map(entries) => {
                 for (key, value) in entries {
-                    key.place = place;
-                    *value = std::mem::replace(value, Self::null(place)).moved(place);
+                    key.place = to(key.place);
+                    value.relocate(to);
                 }
             }
         }
-        self
+    }
+
+    /// The value of a mapping that has this key alone.
+    pub(super) fn only(&self, name: &str) -> Option<&Self> {
+        match &self.kind {
+            Kind::Map(entries) => match &entries[..] {
+                [(key, value)] if key.name == name => Some(value),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     pub(super) fn child(&self, name: &str) -> Option<&Self> {

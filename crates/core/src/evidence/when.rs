@@ -49,7 +49,14 @@ pub(super) fn read(text: &str, unit: Unit, clocks: &Clocks) -> Result<Reading, F
             counted: Counted::FromReceipt,
         });
     }
-    let (millis, whole) = date(text).ok_or(Flaw::Unreadable)?;
+    let (millis, whole) = date(text).ok_or_else(|| {
+        // The last of all days is a date like any other, but in no time zone a moment that can be counted to.
+        let day = strtime::parse("%a, %d %b %Y %H:%M:%S GMT", text);
+        match day.and_then(|day| day.to_datetime()) {
+            Ok(_) => Flaw::Absurd,
+            Err(_) => Flaw::Unreadable,
+        }
+    })?;
     epoch(millis, whole, clocks)
 }
 
@@ -271,6 +278,7 @@ mod tests {
             ("99999999999999999999999999", Flaw::Absurd),
             ("Tue, 16 Feb 2021 07:00:00 GMT", Flaw::Past),
             ("Tue, 16 Feb 9998 07:00:00 GMT", Flaw::Absurd),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Flaw::Absurd),
         ] {
             check(text, Unit::Seconds, Err(flaw));
         }

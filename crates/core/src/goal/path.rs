@@ -118,6 +118,8 @@ names! {
         Refusal = "upgrades.refusal",
         Latency = "turns.latency",
         FirstFrame = "turns.first_frame",
+        TurnHold = "turns.hold",
+        TurnService = "turns.service",
         Lateness = "generator.lateness",
     }
 }
@@ -139,6 +141,8 @@ names! {
     NamedSpan {
         Latency = "latency",
         FirstFrame = "first_frame",
+        Hold = "hold",
+        Service = "service",
     }
 }
 
@@ -211,6 +215,8 @@ impl Path {
                 Some(counts) => quantile.of(match span {
                     NamedSpan::Latency => &counts.latency,
                     NamedSpan::FirstFrame => &counts.first_frame,
+                    NamedSpan::Hold => &counts.hold,
+                    NamedSpan::Service => &counts.service,
                 }),
                 None => exact(None),
             },
@@ -326,6 +332,8 @@ impl Span {
             Self::Refusal => &summary.upgrades.refusal,
             Self::Latency => &summary.turns.counts.latency,
             Self::FirstFrame => &summary.turns.counts.first_frame,
+            Self::TurnHold => &summary.turns.counts.hold,
+            Self::TurnService => &summary.turns.counts.service,
             Self::Lateness => &summary.generator.lateness,
         }
     }

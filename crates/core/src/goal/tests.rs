@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::sample::{Sample, Turn, TurnOutcome, What, Who};
+use crate::script::Labels;
 use crate::summary::{Facts, Recorder};
 use crate::time::At;
 
@@ -20,7 +21,10 @@ fn error(source: &str) -> String {
 
 /// `answered` turns of 1 to n seconds, and so many that were given up after 10 s, all of them called `order`.
 fn summary(answered: u64, given_up: u64) -> Summary {
-    let mut recorder = Recorder::new(names());
+    let mut recorder = Recorder::new(Labels {
+        turns: names(),
+        ..Labels::default()
+    });
     let outcomes = (1..=answered)
         .map(|n| (n, TurnOutcome::Answered))
         .chain((0..given_up).map(|_| (10, TurnOutcome::TimedOut)));
@@ -37,6 +41,7 @@ fn summary(answered: u64, given_up: u64) -> Summary {
             what: What::Turn(Turn {
                 label: 0,
                 due: At::ZERO,
+                released: At::ZERO,
                 sent: At::ZERO,
                 first,
                 last,

@@ -2,9 +2,11 @@
 //! asks [`Sources`].
 
 mod admission;
+mod capture;
 mod conversation;
 mod data;
 mod expand;
+mod expectation;
 mod load;
 mod names;
 mod raw;
@@ -15,8 +17,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Admission, Check, Closed, Data, Each, Exhausted, Expect, Group, Load, OnHandoff, OnMiss,
-    OnRefusal, Open, Pace, Permission, Plan, Say, Stage, Step, Target, Until,
+    Admission, Arm, Capture, Captured, Check, Closed, Condition, Data, Each, Exhausted, Expect,
+    Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission, Plan, Say, Source,
+    Stage, Step, Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
@@ -56,6 +59,7 @@ pub fn read(
         let keeps = is_address && document.is_mapping("target");
         document.set(if keeps { "target.url" } else { path }, value);
     }
+    document.include(&|path| sources.read(path));
     document.rewrite(&mut |text| expand::expand(text, &overrides.vars, sources));
     let plan = document.read::<raw::Plan>().and_then(|raw| {
         let reader = Reader {
@@ -97,12 +101,25 @@ impl Reader<'_> {
             .data
             .and_then(Field::placed)
             .and_then(|(raw, here)| data::data(raw, here, self.sources, self.document));
+        let columns = data
+            .as_ref()
+            .map_or_else(Vec::new, |data| data.columns.clone());
+        let vars = self.vars(raw.vars, data.as_ref());
+        let taken = |name: &str| {
+            columns.iter().any(|column| column == name) || vars.iter().any(|(var, _)| var == name)
+        };
+        let groups = raw.groups.as_ref().and_then(Field::as_ref);
+        let groups = groups.into_iter().flatten().filter_map(Field::as_ref);
+        let conversations = (raw.conversation.as_ref().into_iter())
+            .chain(groups.map(|group| &group.conversation))
+            .filter_map(Field::as_ref)
+            .map(Vec::as_slice);
+        let captured = capture::captured(conversations, &taken, self.document);
         let names = Names {
-            columns: data
-                .as_ref()
-                .map_or_else(Vec::new, |data| data.columns.clone()),
             columns_known: data.is_some() || !had_data,
-            vars: self.vars(raw.vars, data.as_ref()),
+            columns,
+            vars,
+            captured,
         };
         let target_place = raw.target.place;
         let aim = raw
@@ -136,6 +153,7 @@ impl Reader<'_> {
             groups: groups?,
             data,
             vars: names.vars,
+            captured: names.captured,
             fallback,
             on_handoff,
             admission,

@@ -37,7 +37,7 @@ impl From<Order> for Reply {
             Order::Stall => Self::Stall,
             Order::Cut(how) => Self::Cut(how),
             // A call has no open connection to be told on.
-            Order::Accept
+            Order::Accept(_)
             | Order::Send(_)
             | Order::Close { .. }
             | Order::Forget

@@ -45,7 +45,7 @@ pub(crate) struct Refused {
 
 /// What can be told about a limit that refused, after the attempt was charged where it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Evidence {
+pub(crate) struct Evidence {
     pub(super) count: u32,
     pub(super) remaining: u32,
     /// Until the next attempt would be let in; `None` where that is never, or where nobody can know.
@@ -102,6 +102,11 @@ fn refuse(guards: &mut dyn Guards, refuser: usize, now: At) -> Refused {
 }
 
 impl Guard<'_> {
+    /// What can be told about it to a client whom it let in.
+    pub(super) fn evidence(&self, now: At) -> Evidence {
+        self.count.evidence(self.rule, now, self.cost)
+    }
+
     fn look(&self, now: At) -> Option<At> {
         if self.cost == 0 {
             return Some(now);

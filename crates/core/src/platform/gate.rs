@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::enforce::{Charge, Enforcer, Guard, Refused};
+use super::enforce::{Charge, Enforcer, Evidence, Guard, Refused};
 use super::fault::{self, Chosen};
 use super::refusal::plain_answer;
 use super::usage::Usage;
@@ -32,6 +32,8 @@ pub(crate) enum Entry {
         at: At,
         /// What the connection holds until it is over.
         held: Box<[Charge]>,
+        /// What can be told of the limits that let it in, by place.
+        stands: Vec<(usize, Evidence)>,
         /// The place of the fault that strikes it.
         fault: Option<usize>,
     },
@@ -99,8 +101,13 @@ impl Gate {
                 };
             }
         };
-        for charge in &charges {
-            self.usage[charge.limit].admitted(at, &charge.key);
+        let mut stands = Vec::new();
+        for Charge { limit, key } in &charges {
+            self.usage[*limit].admitted(at, key);
+            if !self.profile.limits[*limit].announces.is_empty() {
+                let guard = self.enforcer.guard(at, *limit, key, 1);
+                stands.push((*limit, guard.evidence(at)));
+            }
         }
         self.admitted = self.admitted.saturating_add(1);
         let chosen = Chosen {
@@ -115,6 +122,7 @@ impl Gate {
                 .into_iter()
                 .filter(|charge| self.enforcer.holds(charge.limit))
                 .collect(),
+            stands,
             fault: fault::of_upgrade(&self.profile.faults, chosen, open),
         }
     }
@@ -138,6 +146,11 @@ impl Gate {
     /// A limit's count under a key, for what a connection sends now.
     pub(super) fn guard(&mut self, now: At, limit: usize, key: &Arc<str>, cost: u32) -> Guard<'_> {
         self.enforcer.guard(now, limit, key, cost)
+    }
+
+    /// Where a limit's use is booked.
+    pub(super) fn book(&mut self, limit: usize) -> &mut Usage {
+        &mut self.usage[limit]
     }
 
     /// Gives back what a connection held.
@@ -232,6 +245,7 @@ pub(super) fn key_of(limit: &Limit, request: &Request) -> Arc<str> {
             Key::Deployment => request.query("deploymentId"),
             Key::User => request.query("user"),
             Key::Path => Some(request.path_only().to_owned()),
+            Key::Global => None,
         };
         let value = value.as_deref().unwrap_or("none");
         // Writing to a String never fails.

@@ -8,6 +8,7 @@ use super::enforce::{self, Charge, Count, Evidence, Guard, Guards, Refused, Rule
 use super::fault::{self, Chosen};
 use super::gate::{Gate, key_of, limits_on};
 use super::refusal::{Denial, Shape};
+use super::usage::Meter;
 use super::{By, Order};
 use crate::dialect::{Asked, Expression, Identity, Server};
 use crate::draw::{Draw, Purpose};
@@ -99,13 +100,17 @@ pub(super) struct Peer {
     said: u32,
     /// One for each limit on what this endpoint's connections send.
     tallies: Box<[Tally]>,
+    /// Frames of the message that is not whole yet.
+    fragments: u32,
+    /// What its limits say on the answer to its upgrade.
+    announced: Vec<(String, String)>,
 }
 
 /// Where a limit counts what a connection sends.
 #[derive(Debug)]
 enum Tally {
     /// On this connection alone.
-    Own(Count),
+    Own(Count, Meter),
     /// With all others of its key.
     Shared(Arc<str>),
 }
@@ -155,12 +160,23 @@ impl Peer {
                 .map(|&place| {
                     let limit = &shared.profile.limits[place];
                     if limit.key.is_empty() {
-                        Tally::Own(Count::new(shared.rules[place]))
+                        Tally::Own(Count::new(shared.rules[place]), Meter::default())
                     } else {
                         Tally::Shared(key_of(limit, request))
                     }
                 })
                 .collect(),
+            fragments: 0,
+            announced: Vec::new(),
+        }
+    }
+
+    /// What the answer to its upgrade tells of the limits that let it in.
+    pub(super) fn announce(&mut self, shared: &Shared, now: At, stands: &[(usize, Evidence)]) {
+        for &(limit, evidence) in stands {
+            let id = request_id(self.chosen.draw, 0);
+            let words = shared.denials[limit].words(evidence, now, shared.wall, id);
+            self.announced.extend(words.announced());
         }
     }
 
@@ -174,7 +190,8 @@ impl Peer {
     ) {
         self.stage = Stage::Open;
         (self.last_in, self.last_out) = (now, now);
-        deeds.push(Deed::Now(Order::Accept));
+        let headers = std::mem::take(&mut self.announced);
+        deeds.push(Deed::Now(Order::Accept(headers)));
         let faults = &shared.profile.faults;
         for (fault, at) in fault::by_moment(faults, self.chosen, now, first_upgrade) {
             deeds.push(Deed::Later(at, Due::Fault(fault)));
@@ -197,7 +214,7 @@ impl Peer {
             limit: refused.limit,
             until: now + wait,
         };
-        deeds.push(Deed::Now(Order::Accept));
+        deeds.push(Deed::Now(Order::Accept(Vec::new())));
         self.deny(shared, now, refused, None, deeds);
     }
 
@@ -206,13 +223,49 @@ impl Peer {
         self.stage = Stage::Stalled;
     }
 
-    /// Do the limits on what this connection sends let this in? All take it, or none.
-    pub(super) fn judge(
+    /// A frame came of a message that has more: it is judged with its last.
+    pub(super) const fn fragment(&mut self) {
+        self.fragments = self.fragments.saturating_add(1);
+    }
+
+    /// A ping or a pong came.
+    pub(super) fn control(
+        &mut self,
+        shared: &Shared,
+        gate: &mut Gate,
+        now: At,
+        deeds: &mut Vec<Deed>,
+    ) {
+        if matches!(self.stage, Stage::Open | Stage::Unattended) {
+            if let Err(refused) = self.judge(shared, gate, now, Cost::CONTROL) {
+                self.deny(shared, now, &refused, None, deeds);
+            }
+        }
+    }
+
+    /// Do the limits on what this connection sends let this message in? All take it, or none.
+    pub(super) fn judge_message(
         &mut self,
         shared: &Shared,
         gate: &mut Gate,
         now: At,
         frame: Incoming<'_>,
+    ) -> Result<(), Refused> {
+        let frames = std::mem::take(&mut self.fragments).saturating_add(1);
+        let cost = Cost {
+            messages: 1,
+            frames,
+            bytes: bytes_of(frame),
+        };
+        self.judge(shared, gate, now, cost)
+    }
+
+    fn judge(
+        &mut self,
+        shared: &Shared,
+        gate: &mut Gate,
+        now: At,
+        cost: Cost,
     ) -> Result<(), Refused> {
         match self.stage {
             Stage::Waiting | Stage::Stalled => return Ok(()),
@@ -239,12 +292,14 @@ impl Peer {
             now,
             guards,
             tallies: &mut self.tallies,
-            bytes: match frame {
-                Incoming::Text(text) => text.len(),
-                Incoming::Binary(bytes) => bytes.len(),
-            },
+            cost,
         };
-        enforce::judge(&mut sent, now).map(|_| ())
+        let judged = enforce::judge(&mut sent, now);
+        match judged {
+            Ok(_) => sent.book(),
+            Err(refused) => gate.book(refused.limit).refused(),
+        }
+        judged.map(|_| ())
     }
 
     /// A frame of the client, as the limits judged it, with `open` connections open.
@@ -274,10 +329,7 @@ impl Peer {
         if matches!(asked, Some(Asked::Say { .. })) {
             self.said = self.said.saturating_add(1);
             let faults = &shared.profile.faults;
-            let bytes = match frame {
-                Incoming::Text(text) => text.len(),
-                Incoming::Binary(bytes) => bytes.len(),
-            };
+            let bytes = bytes_of(frame) as usize;
             if let Some(fault) = fault::of_message(faults, self.chosen, self.said, bytes, open) {
                 return self.strike(shared, fault, deeds);
             }
@@ -446,7 +498,46 @@ struct Sent<'a> {
     now: At,
     guards: &'a [usize],
     tallies: &'a mut [Tally],
-    bytes: usize,
+    cost: Cost,
+}
+
+/// What something costs that a connection sent, by what limits count.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    messages: u32,
+    frames: u32,
+    bytes: u32,
+}
+
+impl Cost {
+    const CONTROL: Self = Self {
+        messages: 0,
+        frames: 1,
+        bytes: 0,
+    };
+
+    const fn on(self, on: On) -> u32 {
+        match on {
+            On::Message => self.messages,
+            On::Frame => self.frames,
+            On::Byte => self.bytes,
+            On::Upgrade | On::Request => 0,
+        }
+    }
+}
+
+impl Sent<'_> {
+    /// It was let in.
+    fn book(self) {
+        for (&limit, tally) in self.guards.iter().zip(self.tallies) {
+            let cost = self.cost.on(self.shared.profile.limits[limit].on);
+            match tally {
+                _ if cost == 0 => {}
+                Tally::Own(_, meter) => self.gate.book(limit).took_apart(self.now, meter, cost),
+                Tally::Shared(key) => self.gate.book(limit).took(self.now, key, cost),
+            }
+        }
+    }
 }
 
 impl Guards for Sent<'_> {
@@ -456,13 +547,10 @@ impl Guards for Sent<'_> {
 
     fn nth(&mut self, n: usize) -> Guard<'_> {
         let limit = self.guards[n];
-        let cost = match self.shared.profile.limits[limit].on {
-            On::Byte => u32::try_from(self.bytes).unwrap_or(u32::MAX),
-            _ => 1,
-        };
+        let cost = self.cost.on(self.shared.profile.limits[limit].on);
         match &mut self.tallies[n] {
             Tally::Shared(key) => self.gate.guard(self.now, limit, key, cost),
-            Tally::Own(count) => Guard {
+            Tally::Own(count, _) => Guard {
                 limit,
                 rule: self.shared.rules[limit],
                 count,
@@ -470,6 +558,14 @@ impl Guards for Sent<'_> {
             },
         }
     }
+}
+
+fn bytes_of(frame: Incoming<'_>) -> u32 {
+    let bytes = match frame {
+        Incoming::Text(text) => text.len(),
+        Incoming::Binary(bytes) => bytes.len(),
+    };
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// A UUID for the n-th request of a connection; its upgrade is number 0.

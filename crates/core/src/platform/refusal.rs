@@ -20,6 +20,7 @@ use crate::wire::{Answer, LONGEST_CLOSE_REASON, Wall};
 pub(super) struct Denial {
     pub(super) limit: Arc<str>,
     pub(super) shape: Shape,
+    announces: Vec<(String, Text)>,
     law: Law,
 }
 
@@ -48,10 +49,7 @@ impl Denial {
                 body,
             } => Shape::Http {
                 status: *status,
-                headers: headers
-                    .iter()
-                    .map(|(name, value)| (name.to_ascii_lowercase(), parsed(value)))
-                    .collect(),
+                headers: headers_of(headers),
                 body: parsed(body),
             },
             Refusal::InBand => Shape::InBand,
@@ -66,6 +64,7 @@ impl Denial {
         Self {
             limit: limit.name.as_str().into(),
             shape,
+            announces: headers_of(&limit.announces),
             law: limit.law,
         }
     }
@@ -78,9 +77,16 @@ impl Denial {
             now,
             wall,
             request_id: id,
-            filled: Default::default(),
+            made: Default::default(),
         }
     }
+}
+
+fn headers_of(headers: &[(String, String)]) -> Vec<(String, Text)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), parsed(value)))
+        .collect()
 }
 
 /// A profile's texts have been tried by whoever read it; one built by hand with a bad text sends it as it stands.
@@ -95,23 +101,31 @@ pub(super) struct Words<'a> {
     now: At,
     wall: Wall,
     request_id: String,
-    filled: [OnceCell<String>; Refusal::VARIABLES.len()],
+    made: [OnceCell<String>; Refusal::VARIABLES.len()],
 }
 
 impl Words<'_> {
     /// An HTTP refusal, dated, and with the limit's name in a header of its own.
     pub(super) fn answer(&self, status: u16, headers: &[(String, Text)], body: &Text) -> Answer {
-        let filled = headers
-            .iter()
-            .map(|(name, value)| (name.clone(), value.render(self).to_string()))
-            // A header about a moment that nobody can know is left out.
-            .filter(|(_, value)| !value.is_empty());
         let mut answer = plain_answer(self.now, self.wall, status, &body.render(self));
-        answer.headers.extend(filled);
+        answer.headers.extend(self.filled(headers));
         answer
             .headers
             .push((LIMIT_HEADER.to_owned(), self.denial.limit.to_string()));
         answer
+    }
+
+    /// What an upgrade that is let in is told.
+    pub(super) fn announced(&self) -> impl Iterator<Item = (String, String)> {
+        self.filled(&self.denial.announces)
+    }
+
+    fn filled(&self, headers: &[(String, Text)]) -> impl Iterator<Item = (String, String)> {
+        headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.render(self).to_string()))
+            // A header about a moment that nobody can know is left out.
+            .filter(|(_, value)| !value.is_empty())
     }
 
     /// The reason of a Close frame, cut to what fits into one.
@@ -175,8 +189,8 @@ impl Words<'_> {
 impl Values for Words<'_> {
     fn value(&self, slot: Slot) -> &str {
         let Slot::Var(place) = slot else { return "" };
-        match (self.filled.get(place), Refusal::VARIABLES.get(place)) {
-            (Some(filled), Some(name)) => filled.get_or_init(|| self.word(name)),
+        match (self.made.get(place), Refusal::VARIABLES.get(place)) {
+            (Some(made), Some(name)) => made.get_or_init(|| self.word(name)),
             _ => "",
         }
     }

@@ -79,6 +79,10 @@ impl Game {
         if let Some(request) = what.strip_prefix("open ") {
             self.connections = self.connections.max(conn.0);
             self.platform.upgrade(at, conn, &request_of(request));
+        } else if what == "fragment" {
+            self.platform.fragment(at, conn);
+        } else if what == "ping" {
+            self.platform.control(at, conn);
         } else if what == "end" {
             self.platform.ended(at, conn);
         } else {
@@ -101,7 +105,12 @@ impl Game {
     fn drain(&mut self, at: At) {
         while let Some((conn, order)) = self.platform.poll_order() {
             let text = match order {
-                Order::Accept => "accept".to_owned(),
+                Order::Accept(headers) => {
+                    let headers = headers
+                        .iter()
+                        .map(|(name, value)| format!(" {name}={value}"));
+                    format!("accept{}", headers.collect::<String>())
+                }
                 Order::Refuse(answer) => {
                     let headers: Vec<String> = answer
                         .headers
@@ -508,7 +517,7 @@ faults: [{{every: 3, what: {{slow-upgrade: {{by: 1s}}}}}}, {{every: 4, at_age: 2
             while let Some((conn, order)) = platform.poll_order() {
                 let open = alive.get(&conn).copied();
                 match order {
-                    Order::Accept => {
+                    Order::Accept(_) => {
                         prop_assert_eq!(open, None);
                         alive.insert(conn, true);
                         *answers.entry(conn).or_default() += 1;
@@ -526,7 +535,7 @@ faults: [{{every: 3, what: {{slow-upgrade: {{by: 1s}}}}}}, {{every: 4, at_age: 2
         }
         platform.wake(At::from_secs(100_000));
         while let Some((conn, order)) = platform.poll_order() {
-            if order == Order::Accept {
+            if matches!(order, Order::Accept(_)) {
                 *answers.entry(conn).or_default() += 1;
             }
         }

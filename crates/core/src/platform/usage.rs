@@ -17,7 +17,7 @@ pub struct Usage {
     pub peak_at: At,
     pub refused: u64,
     window: Option<Duration>,
-    keys: BTreeMap<Arc<str>, VecDeque<At>>,
+    keys: BTreeMap<Arc<str>, Meter>,
     held: BTreeMap<Arc<str>, u32>,
     /// At so many keys it is time to look which can be forgotten.
     many: usize,
@@ -31,23 +31,34 @@ impl Usage {
         }
     }
 
+    /// One more upgrade under that key.
     pub(super) fn admitted(&mut self, now: At, key: &Arc<str>) {
+        if self.window.is_some() {
+            return self.took(now, key, 1);
+        }
         self.forget(now);
-        let count = match self.window {
-            Some(window) => {
-                let log = self.keys.entry(Arc::clone(key)).or_default();
-                while log.front().is_some_and(|at| *at + window <= now) {
-                    log.pop_front();
-                }
-                log.push_back(now);
-                log.len() as u32
-            }
-            None => {
-                let held = self.held.entry(Arc::clone(key)).or_default();
-                *held += 1;
-                *held
-            }
-        };
+        let held = self.held.entry(Arc::clone(key)).or_default();
+        *held += 1;
+        let held = *held;
+        self.reached(now, held);
+    }
+
+    /// So much more under that key.
+    pub(super) fn took(&mut self, now: At, key: &Arc<str>, cost: u32) {
+        self.forget(now);
+        let window = self.window.unwrap_or_default();
+        let meter = self.keys.entry(Arc::clone(key)).or_default();
+        let count = meter.add(now, window, cost);
+        self.reached(now, count);
+    }
+
+    /// So much more on a connection that is counted on its own.
+    pub(super) fn took_apart(&mut self, now: At, meter: &mut Meter, cost: u32) {
+        let count = meter.add(now, self.window.unwrap_or_default(), cost);
+        self.reached(now, count);
+    }
+
+    fn reached(&mut self, now: At, count: u32) {
         if count > self.peak {
             (self.peak, self.peak_at) = (count, now);
         }
@@ -60,7 +71,7 @@ impl Usage {
             && self.keys.len() >= self.many.max(MANY)
         {
             self.keys
-                .retain(|_, log| log.back().is_some_and(|at| *at + window > now));
+                .retain(|_, meter| meter.log.back().is_some_and(|(at, _)| *at + window > now));
             self.many = self.keys.len() * 2;
         }
         if self.held.len() >= self.many.max(MANY) {
@@ -77,6 +88,26 @@ impl Usage {
         if let Some(held) = self.held.get_mut(key) {
             *held = held.saturating_sub(1);
         }
+    }
+}
+
+/// What was taken in the window that ends now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meter {
+    log: VecDeque<(At, u32)>,
+    sum: u32,
+}
+
+impl Meter {
+    fn add(&mut self, now: At, window: Duration, cost: u32) -> u32 {
+        while let Some((_, gone)) = self.log.pop_front_if(|(at, _)| *at + window <= now) {
+            self.sum -= gone;
+        }
+        // What would not fit is not counted, so that it can be taken off again.
+        let cost = cost.min(u32::MAX - self.sum);
+        self.log.push_back((now, cost));
+        self.sum += cost;
+        self.sum
     }
 }
 

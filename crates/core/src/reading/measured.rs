@@ -100,9 +100,12 @@ impl Overlay<'_> {
         }
         let is = self.found.values.get(&named).copied();
         let is_limit = item.get("law").is_some();
+        // What is filled in at once fits into the bucket.
+        let burst = item["law"]["stepped-bucket"]["burst"].as_u64();
+        let most = burst.unwrap_or_else(|| u32::MAX.into());
         let Some(value) = place(item) else { return };
         let was = value.as_u64();
-        let fits = |is: u64| !is_limit || (1..=u64::from(u32::MAX)).contains(&is);
+        let fits = |is: u64| !is_limit || (1..=most).contains(&is);
         let standing = match is {
             None => Standing::Unread,
             Some(is) if !fits(is) => Standing::Unfit,
@@ -135,9 +138,10 @@ impl Overlay<'_> {
     /// What the profile does not know, as figures.
     fn more(&mut self) -> Vec<Value> {
         let mut more = Vec::new();
+        let laid = self.rows.len();
         for ((namespace, key), value) in &self.found.values {
             let known = |row: &Row| row.namespace == *namespace && row.key == *key;
-            if self.rows.iter().any(known) {
+            if self.rows[..laid].iter().any(known) {
                 continue;
             }
             let mut published = Map::new();

@@ -39,9 +39,13 @@ fn reading(all: bool) -> Reading {
 }
 
 /// Reads from the emulated platform in virtual time. The log has a line for each request and wait.
-fn played(faults: &str, mut reading: Reading) -> (Result<Found, Trouble>, String) {
+fn played(faults: &str, reading: Reading) -> (Result<Found, Trouble>, String) {
     let text = genesys().replacen("\napi:\n", &format!("\napi:\n  faults: [{faults}]\n"), 1);
-    let profile = file::read("x.yaml", &text).unwrap_or_else(|complaints| panic!("{complaints}"));
+    played_on(&text, reading)
+}
+
+fn played_on(text: &str, mut reading: Reading) -> (Result<Found, Trouble>, String) {
+    let profile = file::read("x.yaml", text).unwrap_or_else(|complaints| panic!("{complaints}"));
     let mut platform = Platform::new(Arc::new(profile), 1, WALL);
     let (mut now, mut log) = (At::ZERO, String::new());
     for _ in 0..2_000 {
@@ -165,6 +169,160 @@ fn a_wait_of_an_hour_is_not_obeyed_but_told() {
         "login.here.test /oauth/token",
         "unreachable: the token endpoint at login.here.test answered 429 and wants to be left alone for 1h; at most 1m is waited (--max-wait)",
     );
+}
+
+/// The API's own limit, counted per token, refuses the third request of a token.
+#[test]
+fn the_apis_own_limit_is_obeyed() {
+    let text = genesys().replacen("{quota: 300, window: 60s,", "{quota: 2, window: 7s,", 1);
+    let (found, log) = played_on(&text, reading(false));
+    let (before, after) = log
+        .split_once("wait 7s\n")
+        .unwrap_or_else(|| panic!("{log}"));
+    assert_eq!((before.lines().count(), after.lines().count()), (4, 1));
+    let rate = ("platform.api", "client.credentials.token.rate.per.minute");
+    assert_eq!(
+        found.unwrap().values[&(rate.0.to_owned(), rate.1.to_owned())],
+        2
+    );
+}
+
+fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Answer {
+        status,
+        headers: headers.iter().map(own).collect(),
+        body: body.to_owned(),
+    }
+}
+
+/// What becomes of a reading whose every request gets this answer, and how long that took.
+fn answered(
+    mut reading: Reading,
+    mut with: impl FnMut(u32) -> Answer,
+) -> (Result<Found, String>, Duration) {
+    let mut now = At::ZERO;
+    for n in 0..10_000 {
+        match reading.next(now) {
+            Step::Done => return (Ok(reading.found()), now.since(At::ZERO)),
+            Step::Wait(until) => now = until,
+            Step::Ask(_) => match reading.take(now, WALL, &with(n)) {
+                Ok(()) => {}
+                Err(Trouble::Input(words) | Trouble::Unreachable(words)) => {
+                    return (Err(words), now.since(At::ZERO));
+                }
+            },
+        }
+    }
+    panic!("it does not end");
+}
+
+#[test]
+fn a_retry_after_that_lies_is_named_and_not_obeyed() {
+    for (value, expect) in [
+        ("-5", "is negative and was ignored"),
+        ("soon", "is no number, duration or date, and was ignored"),
+        ("1000000000000", "is over and was ignored"),
+        (
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            "is beyond anything that a limit says, and was ignored",
+        ),
+    ] {
+        let (end, took) = answered(reading(false), |_| {
+            answer(429, &[("retry-after", value)], "")
+        });
+        assert_eq!(
+            end.unwrap_err(),
+            format!(
+                "the token endpoint at login.here.test answered 429 5 times in a row (retry-after: {value} {expect}), 15s of waiting between them; try again later"
+            )
+        );
+        assert_eq!(took, Duration::from_secs(15));
+    }
+}
+
+#[test]
+fn an_api_that_says_later_again_and_again_is_left_after_a_quarter_of_an_hour() {
+    let names: Vec<_> = (0..300).map(|n| format!("n{n}")).collect();
+    let good = serde_json::json!({"access_token": "a-token", "entities": names, "pageCount": 1})
+        .to_string();
+    let (end, took) = answered(reading(true), |n| {
+        // Steps are requests and waits; every second request is refused.
+        match n % 3 {
+            0 => answer(200, &[], &good),
+            _ => answer(429, &[("retry-after", "50")], ""),
+        }
+    });
+    let words = end.unwrap_err();
+    assert!(
+        words.contains("wants to be left alone for 50s more, after 15m"),
+        "{words}"
+    );
+    assert!(took <= Duration::from_secs(15 * 60), "{took:?}");
+}
+
+#[test]
+fn a_secret_is_not_cut_in_half_by_the_end_of_an_excerpt() {
+    for lead in 140..160 {
+        let said = format!("{}{SECRET}", "x".repeat(lead));
+        let body = serde_json::json!({ "message": said }).to_string();
+        let to = [("location", said.as_str())];
+        for answer in [answer(400, &[], &body), answer(302, &to, "")] {
+            let words = answered(reading(false), |_| answer.clone()).0.unwrap_err();
+            assert!(!words.contains("xs3"), "{words}");
+            assert!(words.chars().count() < 500, "{words}");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_figures_is_bounded_and_leads_nowhere_else() {
+    let names: Vec<_> = (0..300)
+        .map(|n| format!("n{n}"))
+        .chain(["..".to_owned(), ".".to_owned()])
+        .collect();
+    let limits: Vec<_> = (0..100)
+        .map(|n| serde_json::json!({"key": format!("k{n}"), "value": n, "name": format!("n{n}")}))
+        .collect();
+    let mut entities: Vec<Value> = names.into_iter().map(Value::from).collect();
+    entities.extend(limits);
+    let body = serde_json::json!({"access_token": "a-token", "entities": entities}).to_string();
+    let found = answered(reading(true), |_| answer(200, &[], &body))
+        .0
+        .unwrap();
+    assert_eq!(found.values.len(), MOST_VALUES);
+    assert_eq!(found.notes.len(), MOST_NOTES + 1);
+    assert!(
+        found
+            .values
+            .keys()
+            .all(|(name, _)| name != ".." && name != ".")
+    );
+    let last = found.notes.last().unwrap();
+    assert!(
+        last.starts_with("and ") && last.ends_with(" notes more like these"),
+        "{last}"
+    );
+    assert!(measured(genesys(), "made", "read", &found).is_ok());
+}
+
+#[test]
+fn a_fill_beyond_its_bucket_is_no_quota() {
+    let text = genesys().replacen(
+        "{fixed-window: {quota: 1000, window: 60s, anchor: first-request}}",
+        "{stepped-bucket: {burst: 20, fill: 5, every: 1s}}",
+        1,
+    );
+    let mut found = Found::default();
+    let key = (
+        "web.messaging".to_owned(),
+        "connections.rate.per.minute".to_owned(),
+    );
+    for (value, standing) in [(20, Standing::Changed), (21, Standing::Unfit)] {
+        found.values.insert(key.clone(), value);
+        let made = measured(&text, "made", "read", &found).unwrap();
+        assert_eq!(made.rows[0].standing, standing);
+    }
 }
 
 #[test]

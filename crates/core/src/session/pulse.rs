@@ -54,6 +54,10 @@ impl Pulse {
         self.last_out = now;
     }
 
+    pub(super) const fn has_sent(&self) -> bool {
+        self.sent > 0
+    }
+
     /// The connection's end. A Close frame is a sign of life; a ping was one when it came.
     pub(super) fn closure(mut self, now: At, opened: At, end: &Ending, expected: bool) -> Closure {
         let pinged = end.pinged.map(|ago| now - ago);

@@ -1,11 +1,15 @@
 //! Which turn a reply belongs to. A reply that comes after its turn timed out is late, and is never taken for the next
 //! answer: by the dialect's correlation id where it has one, else by counting the answers that are still owed.
 
+/// What is still owed; nothing in most conversations, which then keep nothing.
+#[derive(Debug, Default)]
+pub(super) struct Replies(Option<Box<Owed>>);
+
 /// The turns that timed out and whose answers may still come.
 #[derive(Debug, Default)]
-pub(super) struct Replies {
-    /// Ids of turns that timed out, for dialects that say which turn a reply answers.
-    owed: Vec<u32>,
+struct Owed {
+    /// Their ids, for dialects that say which turn a reply answers.
+    turns: Vec<u32>,
     /// Frames of an owed answer are coming in: the next one without an id belongs to it as well.
     streaming: bool,
 }
@@ -21,8 +25,9 @@ pub(super) enum Belongs {
 
 impl Replies {
     pub(super) fn timed_out(&mut self, turn: u32) {
-        self.owed.push(turn);
-        self.streaming = false;
+        let owed = self.0.get_or_insert_default();
+        owed.turns.push(turn);
+        owed.streaming = false;
     }
 
     /// Judges a reply or a piece of one. `ends`: the answer is complete with it, as far as the dialect says.
@@ -32,26 +37,26 @@ impl Replies {
         pending: Option<u32>,
         ends: bool,
     ) -> Belongs {
-        match answers {
-            Some(turn) if Some(turn) == pending => Belongs::ToTurn,
-            Some(turn) => match self.owed.iter().position(|owed| *owed == turn) {
+        match (answers, &mut self.0) {
+            (Some(turn), _) if Some(turn) == pending => Belongs::ToTurn,
+            (Some(turn), Some(owed)) => match owed.turns.iter().position(|owed| *owed == turn) {
                 Some(index) => {
-                    self.owed.remove(index);
+                    owed.turns.remove(index);
                     Belongs::Late
                 }
                 None => Belongs::Extra,
             },
-            None if self.streaming => {
-                self.streaming = !ends;
+            (None, Some(owed)) if owed.streaming => {
+                owed.streaming = !ends;
                 Belongs::Extra
             }
-            None if !self.owed.is_empty() => {
-                self.owed.remove(0);
-                self.streaming = !ends;
+            (None, Some(owed)) if !owed.turns.is_empty() => {
+                owed.turns.remove(0);
+                owed.streaming = !ends;
                 Belongs::Late
             }
-            None if pending.is_some() => Belongs::ToTurn,
-            None => Belongs::Extra,
+            (None, _) if pending.is_some() => Belongs::ToTurn,
+            _ => Belongs::Extra,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Conversations as text: what happens, and what the session does about it.
 
+mod steps;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
@@ -10,10 +12,10 @@ use crate::admission::Admission as Gate;
 use crate::dialect::{Client, Dialect, Heard, Identity, Server};
 use crate::draw::Spread;
 use crate::fleet::{Fleet, Order, Stripe};
-use crate::limit;
+use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
-    Admission, Check, Closed, Expect, Group, Load, OnHandoff, OnMiss, OnRefusal, Pace, Plan, Say,
-    Step, Target, Until,
+    Admission, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Pace,
+    Plan, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -412,11 +414,323 @@ fn a_refused_upgrade_is_counted_and_given_up() {
     );
 }
 
+/// `quota` in any `window` seconds on each connection.
+fn limited(mut plan: Arc<Plan>, on: On, quota: u32, window: u64) -> Arc<Plan> {
+    let law = Law::SlidingLog {
+        quota: NonZeroU32::new(quota).unwrap(),
+        window: Duration::from_secs(window),
+    };
+    let changed = Arc::get_mut(&mut plan).unwrap();
+    changed.admission.pace = Pace::Limits;
+    let platform = Arc::get_mut(&mut changed.platform).unwrap();
+    platform.limits.push(Limit {
+        name: "messages".to_owned(),
+        endpoints: vec![],
+        on,
+        law,
+        key: vec![],
+        charges_refused: false,
+        charges_refused_elsewhere: false,
+        queue: None,
+        penalty: None,
+        refusal: limit::Refusal::InBand,
+        announces: vec![],
+        raised_by: None,
+        published: None,
+        also_claimed: vec![],
+        source: limit::Source {
+            label: limit::Label::Fiction,
+            from: "a test".to_owned(),
+        },
+    });
+    plan
+}
+
+/// A tenth of a second stands between each message and its law: what the way to the platform may differ by.
+#[test]
+fn a_message_waits_until_the_law_allows_it_and_its_answer_counts_from_the_plan() {
+    check(
+        limited(
+            plan("say hi; say more; think 1; say bye"),
+            On::Message,
+            1,
+            2,
+        ),
+        "0 open
+         0.5 < reply hello
+         2.1 wake
+         2.6 < reply yes
+         4.2 wake
+         4.7 < reply ciao",
+        "0.0 > hi
+         0.5 turn answered in 0.5
+         2.1 > more
+         2.6 turn answered in 2.1, held 1.6
+         4.2 > bye
+         4.7 turn answered in 1.1, held 0.6
+         4.7 close 1000",
+    );
+    // Unpaced it goes as planned.
+    let mut plan = limited(plan("say hi; say more"), On::Message, 1, 2);
+    Arc::get_mut(&mut plan).unwrap().admission.pace = Pace::Off;
+    check(
+        plan,
+        "0 open
+         0.5 < reply hello",
+        "0.0 > hi
+         0.5 turn answered in 0.5
+         0.5 > more",
+    );
+}
+
+#[test]
+fn the_bot_has_its_time_to_answer_from_the_end_of_the_hold_on() {
+    let mut plan = limited(plan("say hi; say more"), On::Message, 1, 60);
+    expect(&mut plan).within = Duration::from_secs(1);
+    check(
+        plan,
+        "0 open
+         0.5 < reply hello
+         60.1 wake
+         69 < reply yes",
+        "0.0 > hi
+         0.5 turn answered in 0.5
+         60.1 > more
+         69.0 turn answered in 68.5, held 59.6
+         69.0 close 1000",
+    );
+}
+
+#[test]
+fn what_comes_in_while_a_message_waits_answers_nothing() {
+    check(
+        limited(plan("say hi; say more"), On::Message, 1, 2),
+        "0 open
+         0.5 < reply hello
+         1 < reply anything else?
+         2.1 wake
+         2.6 < reply yes",
+        "0.0 > hi
+         0.5 turn answered in 0.5
+         2.1 > more
+         2.6 turn answered in 2.1, held 1.6
+         2.6 close 1000",
+    );
+}
+
+#[test]
+fn a_message_that_never_went_was_never_reached() {
+    let limited = || limited(plan("say hi; say more"), On::Message, 1, 20);
+    check(
+        limited(),
+        "0 open
+         0.5 < reply hello
+         3 reset",
+        "0.0 > hi
+         0.5 turn answered in 0.5
+         3.0 closure 1006 abnormal
+         3.0 session Failed(Closed), 1 never reached",
+    );
+    check(
+        limited(),
+        "0 open
+         0.5 < reply hello
+         3 stop
+         3.1 closed 1000",
+        "0.0 > hi
+         0.5 turn answered in 0.5
+         3.0 close 1000
+         3.1 closure 1000 expected
+         3.1 session Aborted, 1 never reached",
+    );
+}
+
+#[test]
+fn what_the_dialect_itself_says_counts_too() {
+    let polite = |script| {
+        let mut plan = limited(plan(script), On::Message, 2, 10);
+        Arc::get_mut(&mut plan).unwrap().dialect = Arc::new(PoliteWords);
+        plan
+    };
+    check(
+        polite("say hi"),
+        "0 open
+         10.1 wake
+         10.5 < ping
+         10.6 < reply hello
+         20.2 wake
+         20.3 closed 1000",
+        "0.0 > configure
+         0.0 > join
+         10.1 > hi
+         10.5 > pong
+         10.6 turn answered in 10.6, held 10.1
+         20.2 > goodbye
+         20.2 close 1000
+         20.3 closure 1000 expected
+         20.3 session Completed, 0 never reached",
+    );
+    // Who is stopped waits only a moment to say goodbye.
+    check(
+        polite("say hi"),
+        "0 open
+         5 stop
+         7 wake
+         7.1 closed 1000",
+        "0.0 > configure
+         0.0 > join
+         7.0 close 1000
+         7.1 closure 1000 expected
+         7.1 session Aborted, 1 never reached",
+    );
+    check(
+        polite("say hi"),
+        "0 open
+         8.5 stop
+         10.1 wake
+         10.2 closed 1000",
+        "0.0 > configure
+         0.0 > join
+         10.1 > goodbye
+         10.1 close 1000
+         10.2 closure 1000 expected
+         10.2 session Aborted, 1 never reached",
+    );
+}
+
+#[test]
+fn bytes_are_counted_as_bytes() {
+    check(
+        limited(
+            plan("say 12345; say 123; say 1234567890; say x"),
+            On::Byte,
+            8,
+            10,
+        ),
+        "0 open
+         1 < reply a
+         2 < reply b
+         11.1 wake
+         12 < reply c
+         21.2 wake",
+        "0.0 > 12345
+         1.0 turn answered in 1.0
+         1.0 > 123
+         2.0 turn answered in 1.0
+         11.1 > 1234567890
+         12.0 turn answered in 10.0, held 9.1
+         21.2 > x",
+    );
+}
+
+#[test]
+fn a_refusal_s_own_countdown_is_obeyed_with_no_profile_and_up_to_a_cap() {
+    let paced = |script| {
+        let mut plan = plan(script);
+        Arc::get_mut(&mut plan).unwrap().admission.pace = Pace::Limits;
+        plan
+    };
+    check(
+        paced("say hi; say more"),
+        "0 open
+         1 < refused 3
+         4 wake
+         5 < reply hello",
+        "0.0 > hi
+         1.0 throttled, silent for 3
+         1.0 turn throttled
+         4.0 > more
+         5.0 turn answered in 4.0, held 3.0
+         5.0 close 1000",
+    );
+    check(
+        paced("say hi; say more"),
+        "0 open
+         1 < refused 1000000000000
+         301 wake",
+        "0.0 > hi
+         1.0 throttled, silent for 300
+         1.0 turn throttled
+         301.0 > more",
+    );
+    // Another one, about a message that waits already.
+    check(
+        paced("say hi; say more"),
+        "0 open
+         1 < refused 3
+         2 < refused#0 10
+         12 wake",
+        "0.0 > hi
+         1.0 throttled, silent for 3
+         1.0 turn throttled
+         2.0 throttled, silent for 10
+         12.0 > more",
+    );
+    check(
+        plan("say hi; say more"),
+        "0 open
+         1 < refused 3",
+        "0.0 > hi
+         1.0 throttled
+         1.0 turn throttled
+         1.0 > more",
+    );
+}
+
+#[test]
+fn a_close_code_by_which_the_profile_refuses_messages_refused_the_message() {
+    let kicks = |code| {
+        let mut plan = limited(plan("say hi; say more"), On::Message, 1, 2);
+        let changed = Arc::get_mut(&mut plan).unwrap();
+        changed.admission.pace = Pace::Off;
+        let platform = Arc::get_mut(&mut changed.platform).unwrap();
+        platform.limits[0].refusal = limit::Refusal::Close {
+            code,
+            reason: String::new(),
+        };
+        plan
+    };
+    check(
+        kicks(4029),
+        "0 open
+         1 closed by them 4029",
+        "0.0 > hi
+         1.0 throttled
+         1.0 turn throttled
+         1.0 closure 4029 abnormal
+         1.0 session Failed(Closed), 1 never reached",
+    );
+    check(
+        kicks(4008),
+        "0 open
+         1 closed by them 4029",
+        "0.0 > hi
+         1.0 turn cut
+         1.0 closure 4029 abnormal
+         1.0 session Failed(Closed), 1 never reached",
+    );
+}
+
+#[test]
+fn a_session_without_a_limit_on_messages_is_no_larger_than_before() {
+    assert_eq!(super::Pacing::of(&plan("say hi")).open().map(|_| ()), None);
+    let size = size_of::<super::Session>();
+    assert!(size <= LARGEST, "{size} bytes");
+}
+
 /// Plays the moves on the only session of the plan, and compares what it does, a line each.
 #[track_caller]
 fn check(plan: Arc<Plan>, moves: &str, expected: &str) {
+    let expected: String = expected
+        .lines()
+        .map(|line| format!("{}\n", line.trim()))
+        .collect();
+    assert_eq!(log_of(plan, moves), expected);
+}
+
+fn log_of(plan: Arc<Plan>, moves: &str) -> String {
     let mut fleet = Fleet::new(plan, Stripe { index: 0, of: 1 }, "test");
-    let mut gate = Gate::new(Pace::Off, std::iter::empty::<&limit::Limit>());
+    let mut gate = Gate::new(Pace::Off, std::iter::empty::<&Limit>());
     let mut log = String::new();
     let conn = ConnId(0);
     fleet.wake(At::ZERO, &mut gate);
@@ -453,9 +767,13 @@ fn check(plan: Arc<Plan>, moves: &str, expected: &str) {
             "stop" => fleet.stop(now, &mut gate),
             "reset" => fleet.ended(now, conn, Ended::Reset, &mut gate),
             "closed" => {
+                let (first, code) = match rest.strip_prefix("by them ") {
+                    Some(code) => (Side::Them, code),
+                    None => (Side::Us, rest),
+                };
                 let how = Ended::Closed {
-                    code: Some(rest.parse().unwrap()),
-                    first: Side::Us,
+                    code: Some(code.parse().unwrap()),
+                    first,
                 };
                 fleet.ended(now, conn, how, &mut gate);
             }
@@ -463,11 +781,7 @@ fn check(plan: Arc<Plan>, moves: &str, expected: &str) {
         }
         write_log(&mut fleet, now, &mut log);
     }
-    let expected: String = expected
-        .lines()
-        .map(|line| format!("{}\n", line.trim()))
-        .collect();
-    assert_eq!(log, expected);
+    log
 }
 
 /// Samples before orders: what came to an end, then what is done next.
@@ -481,9 +795,16 @@ fn write_log(fleet: &mut Fleet, now: At, log: &mut String) {
             }) => continue,
             What::Upgrade(upgrade) => format!("upgrade {:?}", upgrade.outcome),
             What::Turn(turn) => turn_text(&turn),
+            What::Transaction(transaction) => {
+                let took = transaction.ended.since(transaction.began).as_secs_f64();
+                format!("transaction {:?} in {took:.1}", transaction.outcome)
+            }
             What::LateReply => "late".to_owned(),
             What::Handoff => "handoff".to_owned(),
-            What::Throttled => "throttled".to_owned(),
+            What::Throttled(throttle) => match throttle.silent.0 {
+                0 => "throttled".to_owned(),
+                millis => format!("throttled, silent for {}", millis / 1_000),
+            },
             What::Closure(closure) => {
                 format!(
                     "closure {} {}",
@@ -523,6 +844,12 @@ fn turn_text(turn: &crate::sample::Turn) -> String {
     } else {
         format!(", first {first:.1}")
     };
+    assert_eq!(turn.sent, turn.released, "these tests are never late");
+    let held = match turn.released.since(turn.due).as_secs_f64() {
+        0.0 => String::new(),
+        hold => format!(", held {hold:.1}"),
+    };
+    let first = format!("{first}{held}");
     match turn.outcome {
         Answered => format!("turn answered in {latency:.1}{first}"),
         Mismatched => format!("turn mismatched in {latency:.1}{first}"),
@@ -555,6 +882,7 @@ fn plan(script: &str) -> Arc<Plan> {
         groups: vec![group],
         data: None,
         vars: vec![],
+        captured: vec![],
         fallback: vec!["something went wrong".to_owned()],
         on_handoff: OnHandoff::Leave,
         admission: Admission {
@@ -598,7 +926,7 @@ fn steps(script: &str) -> Vec<Step> {
             },
             "think" => Step::Think(Spread::Constant(span())),
             "say" => Step::Say(Say {
-                text: argument.into(),
+                message: Message::Said(argument.into()),
                 name: argument.to_owned(),
                 expect: Expect {
                     check: None,
@@ -606,6 +934,7 @@ fn steps(script: &str) -> Vec<Step> {
                     done_within: None,
                     quiet: None,
                 },
+                captures: vec![],
                 on_miss: OnMiss::Continue,
             }),
             _ => panic!("no such step: {step}"),
@@ -657,6 +986,43 @@ fn nowhere() -> Profile {
 #[derive(Debug)]
 struct Words;
 
+/// The same, of a platform that wants to be greeted and taken leave of.
+#[derive(Debug)]
+struct PoliteWords;
+
+impl Dialect for PoliteWords {
+    fn name(&self) -> &'static str {
+        "polite words"
+    }
+
+    fn client(&self, _: &Identity) -> Box<dyn Client> {
+        Box::new(Self)
+    }
+
+    fn server(&self, _: &Identity, _: Wall) -> Box<dyn Server> {
+        unreachable!("these tests play the platform themselves")
+    }
+}
+
+impl Client for PoliteWords {
+    fn open(&mut self, out: &mut Vec<Outgoing>) -> bool {
+        out.extend(["configure", "join"].map(|text| text.to_owned().into()));
+        true
+    }
+
+    fn say(&mut self, turn: u32, text: &str, out: &mut Vec<Outgoing>) {
+        Words.say(turn, text, out);
+    }
+
+    fn hear(&mut self, frame: Incoming<'_>, heard: &mut Vec<Heard>) {
+        Words.hear(frame, heard);
+    }
+
+    fn leave(&mut self, out: &mut Vec<Outgoing>) {
+        out.push("goodbye".to_owned().into());
+    }
+}
+
 impl Dialect for Words {
     fn name(&self) -> &'static str {
         "words"
@@ -707,7 +1073,7 @@ impl Client for Words {
             "handoff" => Heard::Handoff,
             "refused" => Heard::Refused {
                 turn,
-                retry_after: None,
+                retry_after: text.parse().ok().map(Duration::from_secs),
                 text,
             },
             "ping" => Heard::Answer("pong".to_owned().into()),
@@ -720,3 +1086,6 @@ impl Client for Words {
 
     fn leave(&mut self, _: &mut Vec<Outgoing>) {}
 }
+
+/// An idle conversation is what there are hundreds of thousands of.
+const LARGEST: usize = 240;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::plan::{Check, Expect};
+use crate::plan::{Capture, Check, Expect, Source};
 use crate::sample::TurnOutcome;
 use crate::text::Values;
 use crate::time::At;
@@ -19,6 +19,8 @@ pub(super) struct Turn {
     /// Where its instruction stands in the script.
     pub(super) op: usize,
     pub(super) due: At,
+    /// Its deadlines count from here: what a limit on messages held is not the bot's doing.
+    pub(super) released: At,
     pub(super) sent: At,
     pub(super) first: Option<At>,
     pub(super) last: At,
@@ -50,16 +52,18 @@ pub(super) enum Standing {
 /// What a turn is judged by.
 pub(super) struct Rules<'a> {
     pub(super) expect: &'a Expect,
+    pub(super) captures: &'a [Capture],
     pub(super) fallback: &'a [String],
     pub(super) values: &'a dyn Values,
 }
 
 impl Turn {
-    pub(super) const fn new(number: u32, op: usize, due: At, sent: At) -> Self {
+    pub(super) const fn new(number: u32, op: usize, due: At, released: At, sent: At) -> Self {
         Self {
             number,
             op,
             due,
+            released,
             sent,
             first: None,
             last: sent,
@@ -72,7 +76,7 @@ impl Turn {
 
     /// Until when the first frame is awaited.
     pub(super) fn awaits_until(&self, rules: &Rules<'_>) -> At {
-        self.due + rules.expect.within
+        self.released + rules.expect.within
     }
 
     /// A whole message of the answer. `last` as in [`crate::dialect::Heard::Reply`].
@@ -137,7 +141,7 @@ impl Turn {
         let overdue = rules
             .expect
             .done_within
-            .is_some_and(|span| now >= self.due + span);
+            .is_some_and(|span| now >= self.released + span);
         match self.first {
             None => self.give_up(now),
             Some(_) if self.unfinished && (overdue || rules.expect.quiet.is_none()) => {
@@ -151,7 +155,7 @@ impl Turn {
     fn touch(&mut self, now: At, frame: &str, rules: &Rules<'_>) {
         self.first.get_or_insert(now);
         self.last = now;
-        if rules.expect.check.as_ref().is_some_and(Check::reads_json) {
+        if rules.read_json() {
             self.frames.extend(serde_json::from_str::<Value>(frame));
             self.size += frame.len();
         }
@@ -171,7 +175,7 @@ impl Turn {
     fn await_end(&mut self, now: At, rules: &Rules<'_>) -> Standing {
         self.unfinished = true;
         Standing::Open(match rules.expect.done_within {
-            Some(span) => self.due + span,
+            Some(span) => self.released + span,
             None => self.cut_off(now + rules.expect.within, rules),
         })
     }
@@ -182,8 +186,8 @@ impl Turn {
             return Standing::Open(self.cut_off(now + quiet, rules));
         }
         match (self.outcome(rules), rules.expect.done_within) {
-            (TurnOutcome::Mismatched, Some(span)) if now < self.due + span => {
-                Standing::Open(self.due + span)
+            (TurnOutcome::Mismatched, Some(span)) if now < self.released + span => {
+                Standing::Open(self.released + span)
             }
             (outcome, _) => Standing::Complete(outcome),
         }
@@ -195,14 +199,14 @@ impl Turn {
             done_within,
             ..
         } = rules.expect;
-        at.min(self.due + done_within.unwrap_or(LONGEST_ANSWER.max(*within)))
+        at.min(self.released + done_within.unwrap_or(LONGEST_ANSWER.max(*within)))
     }
 
     fn complete(&self, rules: &Rules<'_>) -> Standing {
         let late = rules
             .expect
             .done_within
-            .is_some_and(|span: Duration| self.last > self.due + span);
+            .is_some_and(|span: Duration| self.last > self.released + span);
         Standing::Complete(if late {
             TurnOutcome::TimedOut
         } else {
@@ -220,12 +224,29 @@ impl Turn {
         {
             return TurnOutcome::Fallback;
         }
-        match &rules.expect.check {
-            Some(check) if !check.holds(&text, &lower, &self.frames, rules.values) => {
-                TurnOutcome::Mismatched
-            }
-            _ => TurnOutcome::Answered,
+        let holds = |check: &Check| check.holds(&text, &lower, &self.frames, rules.values);
+        let found = |capture: &Capture| {
+            capture.default.is_some()
+                || capture
+                    .from
+                    .find(&text, &self.frames, rules.values)
+                    .is_some()
+        };
+        let expected = rules.expect.check.as_ref().is_none_or(holds);
+        match expected && rules.captures.iter().all(found) {
+            true => TurnOutcome::Answered,
+            false => TurnOutcome::Mismatched,
         }
+    }
+
+    /// What the answer gives to variables, by their numbers.
+    pub(super) fn captured(&self, rules: &Rules<'_>) -> Vec<(usize, String)> {
+        let text = self.text();
+        let value = |capture: &Capture| {
+            let found = capture.from.find(&text, &self.frames, rules.values);
+            Some((capture.variable, found.or_else(|| capture.default.clone())?))
+        };
+        rules.captures.iter().filter_map(value).collect()
     }
 
     /// The answer's messages in the platform's own order where it gives one, a line each.
@@ -239,6 +260,37 @@ impl Turn {
             .map(|part| part.text.as_str())
             .collect::<Vec<_>>()
             .join("\n")
+    }
+}
+
+impl Rules<'_> {
+    fn read_json(&self) -> bool {
+        let captures = |capture: &Capture| matches!(capture.from, Source::Json(_));
+        self.expect.check.as_ref().is_some_and(Check::reads_json)
+            || self.captures.iter().any(captures)
+    }
+}
+
+impl Source {
+    fn find(&self, text: &str, frames: &[Value], values: &dyn Values) -> Option<String> {
+        let found = match self {
+            Self::Json(path) => {
+                let value = frames.iter().find_map(|frame| path.query(frame).first())?;
+                match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                }
+            }
+            Self::Regex(pattern) => {
+                let found = pattern.captures(text)?;
+                found.get(1).or_else(|| found.get(0))?.as_str().to_owned()
+            }
+            Self::Between(before, after) => {
+                let (_, rest) = text.split_once(&*before.render(values))?;
+                rest.split_once(&*after.render(values))?.0.to_owned()
+            }
+        };
+        (found.len() <= LONGEST_CAPTURE).then_some(found)
     }
 }
 
@@ -280,3 +332,5 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(600);
 /// Nobody's answer is larger, or comes in more messages.
 const LARGEST_ANSWER: usize = 4 << 20;
 const MOST_PARTS: usize = 1_000;
+/// A conversation keeps what it captured; nobody's order number is longer.
+const LONGEST_CAPTURE: usize = 64 << 10;

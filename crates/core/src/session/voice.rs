@@ -11,6 +11,7 @@ pub(crate) struct Voice<'a> {
     who: Who,
     row: Option<u32>,
     turn: u32,
+    captured: &'a [Option<Box<str>>],
     made: [OnceCell<String>; 4],
 }
 
@@ -21,8 +22,15 @@ impl<'a> Voice<'a> {
             who,
             row,
             turn,
+            captured: &[],
             made: [const { OnceCell::new() }; 4],
         }
+    }
+
+    /// With the values that answers gave.
+    pub(crate) const fn knowing(mut self, captured: &'a [Option<Box<str>>]) -> Self {
+        self.captured = captured;
+        self
     }
 }
 
@@ -40,6 +48,10 @@ impl Values for Voice<'_> {
                 .vars
                 .get(index)
                 .map_or("", |(_, value)| value.as_str()),
+            Slot::Captured(index) => {
+                let value = self.captured.get(index).and_then(Option::as_deref);
+                value.unwrap_or_default()
+            }
             Slot::User => self.made[0].get_or_init(|| (self.who.user + 1).to_string()),
             Slot::Loop => self.made[1].get_or_init(|| (self.who.round + 1).to_string()),
             Slot::Turn => self.made[2].get_or_init(|| self.turn.to_string()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Arrivals, Percentiles, Sessions, Summary, Turns, Upgrades};
+use super::{Arrivals, Percentiles, Sessions, Summary, TransactionCounts, Turns, Upgrades};
 use crate::forensics::Explained;
 use crate::limit::{Anchor, Key, Limit};
 use crate::verdict::attribution::{Seen, SeenLaw};
@@ -30,6 +30,8 @@ pub struct Document<'a> {
     sessions: &'a Sessions,
     upgrades: UpgradesOut<'a>,
     turns: &'a Turns,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    transactions: &'a BTreeMap<String, TransactionCounts>,
     closures: ClosuresOut<'a>,
     phases: Phases,
     generator: GeneratorOut<'a>,
@@ -150,6 +152,7 @@ impl<'a> Document<'a> {
                 causes: CauseOut::all(&verdict.upgrade_causes),
             },
             turns: &summary.turns,
+            transactions: &summary.transactions,
             closures: ClosuresOut {
                 clean: summary.closures.clean,
                 abnormal: summary.closures.abnormal,

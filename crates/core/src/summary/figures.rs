@@ -70,6 +70,11 @@ pub struct Turns {
     pub late: u64,
     /// How often a limit said no on an open connection.
     pub throttle_notices: u64,
+    /// The longest silence that one of these asked for, and the longest that was kept; how many asked for longer than was
+    /// kept, because no countdown is obeyed for ever.
+    pub longest_countdown_s: Option<f64>,
+    pub longest_silence_s: Option<f64>,
+    pub countdowns_cut: u64,
     #[serde(flatten)]
     pub counts: TurnCounts,
     pub by_name: BTreeMap<String, TurnCounts>,
@@ -85,8 +90,25 @@ pub struct TurnCounts {
     pub fallback: u64,
     pub throttled: u64,
     pub unfinished: u64,
+    /// From the plan's moment to the end of the answer.
     pub latency: Percentiles,
     pub first_frame: Percentiles,
+    /// From the plan's moment until the limits on the connection's messages let it go.
+    pub hold: Percentiles,
+    /// The latency without the hold.
+    pub service: Percentiles,
+}
+
+/// Every transaction that began is counted under exactly one of the outcomes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TransactionCounts {
+    pub done: u64,
+    /// With a miss in it.
+    pub missed: u64,
+    /// The conversation ended in it.
+    pub unfinished: u64,
+    /// Of those that were done, with the pauses in them.
+    pub duration: Percentiles,
 }
 
 /// Abnormal are those that nobody wanted, with a Close frame or without.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::script::Labels;
 use crate::wire::{Answer, Side};
 
 /// One conversation as a valid stream tells it: due, at most a few attempts, turns while it is open, an end.
@@ -90,6 +91,7 @@ fn turn(due: At, label: u16, first: u64, rest: u64, outcome: u8) -> Turn {
     Turn {
         label,
         due,
+        released: due,
         sent,
         first,
         last: first + Duration::from_millis(rest),
@@ -114,7 +116,10 @@ fn stream() -> impl Strategy<Value = Vec<Sample>> {
 }
 
 fn recorder() -> Recorder {
-    Recorder::new(["a", "b"].map(str::to_owned).into())
+    Recorder::new(Labels {
+        turns: ["a", "b"].map(str::to_owned).into(),
+        ..Labels::default()
+    })
 }
 
 fn record(samples: &[Sample]) -> Recorder {
@@ -267,7 +272,10 @@ fn a_fast_refusal_improves_no_percentile_of_the_accepted() {
 
 #[test]
 fn labels_beyond_the_cap_are_counted_as_other() {
-    let labels: Vec<_> = (0..300).map(|n| format!("turn {n}")).collect();
+    let labels = Labels {
+        turns: (0..300).map(|n| format!("turn {n}")).collect(),
+        ..Labels::default()
+    };
     let mut recorder = Recorder::new(labels);
     for label in 0..300 {
         let turn = turn(At::ZERO, label, 10, 10, 0);

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limit::Anchor;
 use crate::sample::{SessionOutcome, Turn, TurnOutcome, Upgrade, Upgraded, What};
+use crate::script::Labels;
 use crate::summary::contract::Document;
 use crate::summary::{Facts, Recorder};
 use crate::time::At;
@@ -194,7 +195,7 @@ fn a_gate_that_was_shut_all_along_shows_nothing_but_that() {
 
 #[test]
 fn deaths_far_from_refusals_stay_undetermined() {
-    let mut recorder = Recorder::new(Vec::new());
+    let mut recorder = Recorder::new(Labels::default());
     for user in 0..10 {
         let at = At::from_secs(u64::from(user));
         record(&mut recorder, at, user, What::Due);
@@ -271,7 +272,10 @@ fn a_throttled_run_passes_only_where_the_goals_say_so() {
 
 /// Ten upgrades, released when due plus `hold` and sent `late` after that; with as many turns of 500 ms.
 fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
-    let mut recorder = Recorder::new(vec!["hello".to_owned()]);
+    let mut recorder = Recorder::new(Labels {
+        turns: vec!["hello".to_owned()],
+        ..Labels::default()
+    });
     for user in 0..10 {
         let planned = At::from_secs(u64::from(user));
         let released = planned + hold;
@@ -291,6 +295,7 @@ fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
             let turn = Turn {
                 label: 0,
                 due: upgrade.ended,
+                released: upgrade.ended,
                 sent: upgrade.ended,
                 first: upgrade.ended + Duration::from_millis(500),
                 last: upgrade.ended + Duration::from_millis(500),
@@ -443,7 +448,7 @@ fn a_status_that_names_no_limit_is_the_target_s_doing() {
 fn deaths_and_refusals(died: u32, within_ms: u64, status: u16) -> Summary {
     let at = |user: u32| At::from_millis(u64::from(user) * 100);
     let answer = Duration::from_millis(2);
-    let mut recorder = Recorder::new(Vec::new());
+    let mut recorder = Recorder::new(Labels::default());
     for user in 0..40 {
         record(&mut recorder, at(user), user, What::Due);
         let outcome = match user {
@@ -531,7 +536,7 @@ fn the_rate_of_a_meter_that_saves_nothing_up_is_told_within_bounds() {
 /// nginx's limit_req of 10 a second with a burst of 10 and without nodelay, and an attempt every 45 ms.
 #[test]
 fn a_queue_before_a_rate_is_told_and_not_taken_for_a_cap() {
-    let mut recorder = Recorder::new(Vec::new());
+    let mut recorder = Recorder::new(Labels::default());
     // The moment at which the next one may go.
     let mut free_ms = 0;
     for user in 0..40 {

@@ -13,6 +13,8 @@ pub enum Event<'a> {
     Binary(&'a [u8]),
     Ping(&'a [u8]),
     Pong(&'a [u8]),
+    /// A frame of a message that has more.
+    Fragment,
     /// Always the last event.
     Close(Close<'a>),
 }
@@ -281,6 +283,8 @@ impl Partial {
         message.push(part, limits)?;
         if ends && let Some(message) = self.message.take() {
             emit(message.text, &message.bytes, on)?;
+        } else if part.last {
+            on(Event::Fragment);
         }
         Ok(())
     }

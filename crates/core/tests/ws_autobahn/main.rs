@@ -393,6 +393,7 @@ fn decode(role: Role, bytes: &[u8], step: usize) -> (Vec<Seen>, Option<Violation
     for part in bytes.to_vec().chunks_mut(step) {
         let outcome = decoder.feed(part, &mut |event| {
             seen.push(match event {
+                Event::Fragment => return,
                 Event::Text(text) => Seen::Text(text.into()),
                 Event::Binary(bytes) => Seen::Binary(bytes.into()),
                 Event::Ping(bytes) => Seen::Ping(bytes.into()),

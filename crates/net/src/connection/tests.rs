@@ -266,7 +266,7 @@ async fn what_the_server_sends_right_behind_its_101_is_not_lost() {
             heard.push(format!("{message:?}"))
         })
         .await;
-    assert_eq!(heard, ["Text(\"hello\")"]);
+    assert_eq!(heard, ["Message(Text(\"hello\"))"]);
     let closed = Ended::Closed {
         code: Some(1000),
         first: Side::Them,
@@ -551,8 +551,8 @@ async fn pings_are_answered_while_nothing_else_happens_and_no_buffer_is_held() {
     let (mut connection, early) = open(address, None).await;
     let mailbox = mailbox();
     let mut longest = 0;
-    let mut on = |message: Incoming<'_>| {
-        if let Incoming::Binary(bytes) = message {
+    let mut on = |heard: Heard<'_>| {
+        if let Heard::Message(Incoming::Binary(bytes)) = heard {
             longest = bytes.len();
         }
     };
@@ -595,7 +595,7 @@ async fn a_peer_that_floods_us_with_pings_and_reads_nothing_is_read_no_further()
     .await;
     let (mut connection, early) = open(address, None).await;
     let mailbox = mailbox();
-    let mut on = |_: Incoming<'_>| {};
+    let mut on = |_: Heard<'_>| {};
     tokio::select! {
         ended = connection.run(early, &mailbox, &mut on) => panic!("{ended:?}"),
         stuck = hears.recv() => assert_eq!(stuck, Some(())),
@@ -630,7 +630,10 @@ async fn a_server_that_is_not_ours_is_talked_to() {
     mailbox.send(&Outgoing::Text(long.as_str().into()));
     let mut heard = 0;
     let ended = connection
-        .run(early, &mailbox, &mut |message| {
+        .run(early, &mailbox, &mut |came| {
+            let Heard::Message(message) = came else {
+                return;
+            };
             match (heard, message) {
                 (0, Incoming::Text("first")) | (1, Incoming::Binary(&[1, 2, 3])) => {}
                 (2, Incoming::Text(text)) => {

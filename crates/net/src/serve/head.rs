@@ -201,11 +201,14 @@ fn judge(request: &Request) -> Result<String, Trouble> {
     Ok(accept_key(key))
 }
 
-/// The answer that opens the connection.
-pub(super) fn switching(accept: &str) -> String {
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
-    )
+/// The answer that opens the connection, with what its limits tell.
+pub(super) fn switching(accept: &str, headers: &[(String, String)]) -> String {
+    let mut text = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {accept}\r\n"
+    );
+    put(&mut text, headers);
+    text.push_str("\r\n");
+    text
 }
 
 /// Any other answer, with its length; the connection ends with it.
@@ -223,13 +226,8 @@ pub(super) fn half(answer: &Answer) -> String {
     text
 }
 
-fn head_of(answer: &Answer) -> String {
-    let reason = StatusCode::from_u16(answer.status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("Refused");
-    let mut text = format!("HTTP/1.1 {} {reason}\r\n", answer.status);
-    for (name, value) in &answer.headers {
+fn put(text: &mut String, headers: &[(String, String)]) {
+    for (name, value) in headers {
         // Values come from profiles and templates: a line break in one must not make a header of its own.
         let value: String = value.chars().filter(|c| !c.is_control()).collect();
         let ours = ["content-length", "connection", "transfer-encoding"];
@@ -237,6 +235,15 @@ fn head_of(answer: &Answer) -> String {
             let _ = write!(text, "{name}: {value}\r\n");
         }
     }
+}
+
+fn head_of(answer: &Answer) -> String {
+    let reason = StatusCode::from_u16(answer.status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("Refused");
+    let mut text = format!("HTTP/1.1 {} {reason}\r\n", answer.status);
+    put(&mut text, &answer.headers);
     let _ = write!(
         text,
         "content-length: {}\r\nconnection: close\r\n\r\n",

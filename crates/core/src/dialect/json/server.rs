@@ -339,7 +339,12 @@ impl Values for Frame<'_> {
             Slot::Turn => self.turn,
             LAST => self.last,
             RETRY_AFTER => &self.retry_after,
-            Slot::Column(_) | Slot::Var(_) | Slot::User | Slot::Loop | Slot::Token => "",
+            Slot::Column(_)
+            | Slot::Var(_)
+            | Slot::Captured(_)
+            | Slot::User
+            | Slot::Loop
+            | Slot::Token => "",
         }
     }
 }

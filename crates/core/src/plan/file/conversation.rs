@@ -1,18 +1,15 @@
 //! What each conversation says, and what the answers must be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::num::NonZeroU32;
 
-use regex::Regex;
-
+use super::expectation::WITHIN;
 use super::names::Names;
 use super::raw;
-use super::{Check, Expect, OnMiss, Say, Step};
-use crate::document::{Document, Field, Place, Wrong, quoted};
+use super::{Arm, Condition, Expect, Message, OnMiss, Say, Step};
+use crate::document::values::Pairs;
+use crate::document::{Document, Field, Place, quoted};
 use crate::draw::Spread;
-use crate::predicate::Predicate;
-use crate::text::Text;
-use crate::time::span_text;
 
 /// The names that turns have been given so far, over all groups.
 #[derive(Debug, Default)]
@@ -76,14 +73,11 @@ pub(super) struct Conversation<'a> {
 impl Conversation<'_> {
     /// Names that the plan gives go first, so that a made one never takes the place of one that comes later.
     pub(super) fn reserve(&mut self, steps: &[Field<raw::Step>]) {
-        for step in steps.iter().filter_map(Field::as_ref) {
+        every_step(steps, &mut |step| {
             if let Some(name) = step.name.as_ref().and_then(Field::as_ref) {
                 self.turns.given(name);
             }
-            if let Some(steps) = step.steps.as_ref().and_then(Field::as_ref) {
-                self.reserve(steps);
-            }
-        }
+        });
     }
 
     pub(super) fn steps(&mut self, raw: Vec<Field<raw::Step>>, here: Place) -> Option<Vec<Step>> {
@@ -91,7 +85,7 @@ impl Conversation<'_> {
             self.document.complain_that(
                 here,
                 "there are no steps here",
-                "write at least one: greeting, say, think or repeat",
+                "write at least one, like say, think or repeat",
             );
             return None;
         }
@@ -99,13 +93,13 @@ impl Conversation<'_> {
             .into_iter()
             .map(|field| {
                 let (step, here) = field.placed()?;
-                self.step(step, here)
+                self.step(step.0, here)
             })
             .collect();
         steps.into_iter().collect()
     }
 
-    fn step(&mut self, raw: raw::Step, here: Place) -> Option<Step> {
+    fn step(&mut self, raw: raw::StepKeys, here: Place) -> Option<Step> {
         let kind = self.kind(&raw, here)?;
         self.complain_of_foreign(&raw, kind);
         match kind {
@@ -118,54 +112,189 @@ impl Conversation<'_> {
                     on_miss: miss(on_miss),
                 })
             }
-            "say" => self.say(raw).map(Step::Say),
-            "think" => raw.think?.ok().map(|spread| Step::Think(spread.0)),
-            _ => {
-                let times = raw.repeat?.ok();
-                let Some(steps) = raw.steps else {
-                    self.document.complain_that(
-                        here,
-                        "a 'repeat' needs the steps that it repeats",
-                        "list them under 'do:', beside 'repeat'",
-                    );
-                    return None;
-                };
-                let (steps, place) = steps.placed()?;
-                let steps = self.steps(steps, place)?;
-                if !steps.iter().any(pauses) {
-                    self.document.complain_that(
-                        place,
-                        "these steps take no time, however often they are repeated",
-                        "let them say something, or think for longer than zero",
-                    );
+            "say" => {
+                let text = raw.say?.placed();
+                let text = text.and_then(|(text, at)| self.text_at(text, at, "a message"));
+                self.turn(
+                    raw.name,
+                    raw.expect,
+                    raw.capture,
+                    raw.on_miss,
+                    text.map(Message::Said),
+                )
+            }
+            "send" => {
+                let text = raw.send?.placed();
+                let text = text.and_then(|(text, at)| self.text_at(text, at, "a frame"));
+                if raw.expect.is_none() {
+                    self.complain_of_no_turn(&raw.name, &raw.capture, &raw.on_miss);
+                    return text.map(Step::Send);
                 }
+                self.turn(
+                    raw.name,
+                    raw.expect,
+                    raw.capture,
+                    raw.on_miss,
+                    text.map(Message::Raw),
+                )
+            }
+            "wait" => self.turn(
+                raw.name,
+                raw.wait,
+                raw.capture,
+                raw.on_miss,
+                Some(Message::Nothing),
+            ),
+            "think" => raw.think?.ok().map(|spread| Step::Think(spread.0)),
+            "repeat" => {
+                let times = raw.repeat?.ok();
+                let steps = self.repeated(raw.steps, here, kind)?;
                 Some(Step::Repeat {
                     times: times?.0,
                     steps,
                 })
             }
+            "while" => {
+                let condition = self.condition(raw.while_?);
+                let at_most = match raw.at_most {
+                    None => Some(MOST_TIMES),
+                    Some(count) => count.ok().map(|count| count.0),
+                };
+                let steps = self.repeated(raw.steps, here, kind)?;
+                Some(Step::While {
+                    condition: condition?,
+                    at_most: at_most?,
+                    steps,
+                })
+            }
+            "if" => {
+                let condition = self.condition(raw.condition?);
+                let steps = self.inner(raw.steps, here, kind);
+                let otherwise = match raw.otherwise {
+                    None => Some(Vec::new()),
+                    Some(steps) => steps.placed().and_then(|(raw, at)| self.steps(raw, at)),
+                };
+                Some(Step::If {
+                    condition: condition?,
+                    steps: steps?,
+                    otherwise: otherwise?,
+                })
+            }
+            "choose" => self.choose(raw.choose?).map(Step::Choose),
+            _ => {
+                let name = self.name(raw.transaction?, "a transaction");
+                let steps = self.inner(raw.steps, here, kind);
+                Some(Step::Transaction {
+                    name: name?,
+                    steps: steps?,
+                })
+            }
         }
     }
 
-    fn kind(&self, raw: &raw::Step, here: Place) -> Option<&'static str> {
-        let kinds = [
-            ("greeting", raw.greeting.is_some()),
-            ("say", raw.say.is_some()),
-            ("think", raw.think.is_some()),
-            ("repeat", raw.repeat.is_some()),
-        ];
-        let given: Vec<_> = kinds
-            .iter()
-            .filter(|kind| kind.1)
-            .map(|kind| kind.0)
+    /// The steps under `do`.
+    fn inner(
+        &mut self,
+        steps: raw::Maybe<Vec<Field<raw::Step>>>,
+        here: Place,
+        kind: &str,
+    ) -> Option<Vec<Step>> {
+        let Some(steps) = steps else {
+            self.document.complain_that(
+                here,
+                format!("'{kind}' needs the steps that it is about"),
+                &format!("list them under 'do:', beside '{kind}'"),
+            );
+            return None;
+        };
+        let (steps, place) = steps.placed()?;
+        self.steps(steps, place)
+    }
+
+    /// Steps that are done again and again must take time.
+    fn repeated(
+        &mut self,
+        steps: raw::Maybe<Vec<Field<raw::Step>>>,
+        here: Place,
+        kind: &str,
+    ) -> Option<Vec<Step>> {
+        let place = steps.as_ref().map_or(here, |field| field.place);
+        let steps = self.inner(steps, here, kind)?;
+        if !steps.iter().any(pauses) {
+            self.document.complain_that(
+                place,
+                "these steps take no time, however often they are repeated",
+                "let them say something, or think for longer than zero",
+            );
+        }
+        Some(steps)
+    }
+
+    fn choose(&mut self, arms: Field<Vec<Field<raw::Arm>>>) -> Option<Vec<Arm>> {
+        let (arms, place) = arms.placed()?;
+        if arms.len() < 2 {
+            self.document.complain_that(
+                place,
+                "there is nothing to choose from",
+                "list two or more: [{weight: 3, do: [...]}, {do: [...]}]",
+            );
+        }
+        let arms: Vec<_> = arms
+            .into_iter()
+            .map(|field| {
+                let (arm, here) = field.placed()?;
+                let weight = match arm.weight {
+                    None => Some(NonZeroU32::MIN),
+                    Some(weight) => weight.ok().map(|count| count.0),
+                };
+                let place = arm.steps.place;
+                let steps = arm.steps.get("do", here, self.document);
+                let steps = steps.and_then(|steps| self.steps(steps, place));
+                Some(Arm {
+                    weight: weight?,
+                    steps: steps?,
+                })
+            })
             .collect();
+        arms.into_iter().collect()
+    }
+
+    fn condition(&self, field: Field<String>) -> Option<Condition> {
+        let (source, place) = field.placed()?;
+        self.names.condition(&source, place, self.document)
+    }
+
+    fn kind(&self, raw: &raw::StepKeys, here: Place) -> Option<&'static str> {
+        let given = [
+            raw.greeting.is_some(),
+            raw.say.is_some(),
+            raw.send.is_some(),
+            raw.wait.is_some(),
+            raw.think.is_some(),
+            raw.repeat.is_some(),
+            raw.condition.is_some(),
+            raw.while_.is_some(),
+            raw.choose.is_some(),
+            raw.transaction.is_some(),
+            raw.include.is_some(),
+        ];
+        let kinds = raw::KINDS.iter().zip(given);
+        let given: Vec<_> = kinds.filter(|kind| kind.1).map(|kind| *kind.0).collect();
         match given[..] {
+            ["include"] => {
+                self.document.complain_that(
+                    here,
+                    "'include' goes with no other key",
+                    "write '- include: PATH' alone; the keys belong to the steps in that file",
+                );
+                None
+            }
             [kind] => Some(kind),
             [] => {
                 self.document.complain_that(
                     here,
                     "this step does nothing",
-                    "give it one of greeting, say, think and repeat, with a value",
+                    &format!("give it one of {}, with a value", raw::KINDS.join(", ")),
                 );
                 None
             }
@@ -181,41 +310,60 @@ impl Conversation<'_> {
     }
 
     /// Keys that belong to another kind of step.
-    fn complain_of_foreign(&self, raw: &raw::Step, kind: &str) {
+    fn complain_of_foreign(&self, raw: &raw::StepKeys, kind: &str) {
+        fn key<T>(field: &raw::Maybe<T>) -> Option<Place> {
+            field.as_ref().map(|field| field.key)
+        }
+        let turns: &[&str] = &["say", "send", "wait"];
         let keys = [
-            ("name", "say", raw.name.as_ref().map(|field| field.key)),
-            ("expect", "say", raw.expect.as_ref().map(|field| field.key)),
+            ("name", turns, key(&raw.name)),
+            ("expect", &turns[..2], key(&raw.expect)),
+            ("capture", turns, key(&raw.capture)),
+            ("on_miss", turns, key(&raw.on_miss)),
             (
-                "on_miss",
-                "say",
-                raw.on_miss.as_ref().map(|field| field.key),
+                "do",
+                &["repeat", "if", "while", "transaction"],
+                key(&raw.steps),
             ),
-            ("do", "repeat", raw.steps.as_ref().map(|field| field.key)),
+            ("else", &["if"], key(&raw.otherwise)),
+            ("at_most", &["while"], key(&raw.at_most)),
         ];
-        for (key, owner, place) in keys {
-            if let Some(place) = place.filter(|_| owner != kind) {
+        for (key, owners, place) in keys {
+            if let Some(place) = place.filter(|_| !owners.contains(&kind)) {
                 let help = match (kind, key) {
                     ("greeting", "on_miss") => {
                         "write it inside: greeting: {within: 5s, on_miss: end}"
                     }
+                    ("wait", "expect") => "write it inside: wait: {contains: order, within: 10s}",
+                    ("choose", "do") => "write it inside: choose: [{weight: 3, do: [...]}]",
                     _ => "move it to the step that it belongs to; mind the indentation",
                 };
                 self.document.complain_that(
                     place,
-                    format!("'{key}' belongs to '{owner}', not to '{kind}'"),
+                    format!("'{key}' belongs to '{}', not to '{kind}'", owners[0]),
                     help,
                 );
             }
         }
     }
 
-    fn say(&mut self, raw: raw::Step) -> Option<Say> {
-        let text = raw.say.and_then(|field| self.text(field, "a message"));
-        let name = match raw.name {
-            Some(name) => self.name(name),
-            None => text.as_ref().map(|text| self.turns.made(text.source())),
+    fn turn(
+        &mut self,
+        name: raw::Maybe<String>,
+        expect: raw::Maybe<raw::Expect>,
+        capture: raw::Maybe<Pairs<Field<raw::Capture>>>,
+        on_miss: raw::Maybe<raw::OnMiss>,
+        message: Option<Message>,
+    ) -> Option<Step> {
+        let name = match (name, &message) {
+            (Some(name), _) => self.name(name, "a turn"),
+            (None, Some(Message::Said(text) | Message::Raw(text))) => {
+                Some(self.turns.made(text.source()))
+            }
+            (None, Some(Message::Nothing)) => Some(self.turns.made("wait")),
+            (None, None) => None,
         };
-        let expect = match raw.expect {
+        let expect = match expect {
             None => Some(Expect {
                 check: None,
                 within: WITHIN,
@@ -224,15 +372,40 @@ impl Conversation<'_> {
             }),
             Some(expect) => expect.ok().and_then(|raw| self.expect(raw)),
         };
-        Some(Say {
-            text: text?,
+        let captures = self.captures(capture);
+        Some(Step::Say(Say {
+            message: message?,
             name: name?,
             expect: expect?,
-            on_miss: miss(raw.on_miss),
-        })
+            captures: captures?,
+            on_miss: miss(on_miss),
+        }))
     }
 
-    fn name(&self, field: Field<String>) -> Option<String> {
+    /// A frame that nothing is awaited for cannot miss, and gives no value.
+    fn complain_of_no_turn<N, C, M>(
+        &self,
+        name: &raw::Maybe<N>,
+        capture: &raw::Maybe<C>,
+        on_miss: &raw::Maybe<M>,
+    ) {
+        let keys = [
+            ("name", name.as_ref().map(|field| field.key)),
+            ("capture", capture.as_ref().map(|field| field.key)),
+            ("on_miss", on_miss.as_ref().map(|field| field.key)),
+        ];
+        for (key, place) in keys {
+            if let Some(place) = place {
+                self.document.complain_that(
+                    place,
+                    format!("'{key}' is about an answer, and this 'send' awaits none"),
+                    "add 'expect: {within: 10s}', or remove this",
+                );
+            }
+        }
+    }
+
+    fn name(&self, field: Field<String>, of: &str) -> Option<String> {
         let (name, place) = field.placed()?;
         if name.trim().is_empty()
             || name.chars().count() > LONGEST_GIVEN
@@ -240,181 +413,12 @@ impl Conversation<'_> {
         {
             self.document.complain_that(
                 place,
-                format!("{} is no name for a turn", quoted(&name)),
+                format!("{} is no name for {of}", quoted(&name)),
                 &format!("write 1 to {LONGEST_GIVEN} characters on one line"),
             );
             return None;
         }
         Some(name)
-    }
-
-    fn expect(&self, raw: raw::Expect) -> Option<Expect> {
-        let given = raw.within.is_some();
-        let mut within = self.within("within", raw.within);
-        let done_within = match raw.done_within {
-            None => Some(None),
-            Some(field) => {
-                let place = field.place;
-                let span = self.within("done_within", Some(field));
-                if !given {
-                    within = within.min(span.or(within));
-                }
-                if let Some((done, within)) = span.zip(within).filter(|(done, first)| done < first)
-                {
-                    self.document.complain_that(
-                        place,
-                        format!(
-                            "the whole answer is wanted within {}, its beginning within {}",
-                            span_text(done),
-                            span_text(within)
-                        ),
-                        "make 'done_within' at least as long as 'within'",
-                    );
-                }
-                span.map(Some)
-            }
-        };
-        let quiet = match raw.quiet {
-            None => Some(None),
-            field => self.within("quiet", field).map(Some),
-        };
-        let checks = raw::Checks {
-            contains: raw.contains,
-            any_of: raw.any_of,
-            equals: raw.equals,
-            regex: raw.regex,
-            json: raw.json,
-        };
-        let mut all = self.checks(checks);
-        if let Some(field) = raw.not {
-            let not = match field.placed() {
-                None => None,
-                Some((raw::Not::Contains(text), place)) => self
-                    .text_at(text, place, "a text that must not be in the answer")
-                    .map(Check::Contains),
-                Some((raw::Not::Checks(checks), place)) => {
-                    let checks = self.checks(*checks);
-                    if checks.as_ref().is_some_and(Vec::is_empty) {
-                        self.document.complain_that(
-                            place,
-                            "'not' says nothing",
-                            "write a text, or one of contains, any_of, equals, regex and json",
-                        );
-                    }
-                    checks.and_then(together)
-                }
-            };
-            all = all.zip(not).map(|(mut all, not)| {
-                all.push(Check::Not(Box::new(not)));
-                all
-            });
-        }
-        Some(Expect {
-            check: together(all?),
-            within: within?,
-            done_within: done_within?,
-            quiet: quiet?,
-        })
-    }
-
-    fn checks(&self, raw: raw::Checks) -> Option<Vec<Check>> {
-        let wanted = "a text to look for";
-        let checks = [
-            raw.contains
-                .map(|field| self.text(field, wanted).map(Check::Contains)),
-            raw.any_of.map(|field| {
-                let (texts, place) = field.placed()?;
-                if texts.0.is_empty() {
-                    self.document.complain_that(
-                        place,
-                        "'any_of' is empty",
-                        "list at least one text",
-                    );
-                    return None;
-                }
-                let texts: Vec<_> = texts
-                    .0
-                    .into_iter()
-                    .map(|text| self.text_at(text, place, wanted))
-                    .collect();
-                texts.into_iter().collect::<Option<_>>().map(Check::AnyOf)
-            }),
-            raw.equals
-                .map(|field| self.text(field, wanted).map(Check::Equals)),
-            raw.regex.map(|field| self.regex(field).map(Check::Regex)),
-            raw.json.map(|field| {
-                let (source, place) = field.placed()?;
-                Predicate::parse(&source)
-                    .map_err(|error| self.document.complain(place, Wrong::from(error)))
-                    .ok()
-                    .map(Check::Json)
-            }),
-        ];
-        checks.into_iter().flatten().collect()
-    }
-
-    fn regex(&self, field: Field<String>) -> Option<Regex> {
-        let (source, place) = field.placed()?;
-        Regex::new(&source)
-            .map_err(|error| {
-                let error = error.to_string();
-                let last = error.lines().last().unwrap_or_default();
-                self.document.complain_that(
-                    place,
-                    format!(
-                        "{} is not a regular expression: {}",
-                        quoted(&source),
-                        last.trim_start_matches("error: ")
-                    ),
-                    "to look for a text as it is, use 'contains'",
-                );
-            })
-            .ok()
-    }
-
-    fn text(&self, field: Field<String>, what: &str) -> Option<Text> {
-        let (text, place) = field.placed()?;
-        self.text_at(text, place, what)
-    }
-
-    fn text_at(&self, text: String, place: Place, what: &str) -> Option<Text> {
-        if text.trim().is_empty() {
-            self.document.complain_that(
-                place,
-                format!("{what} cannot be empty"),
-                "write the text, or remove this",
-            );
-            return None;
-        }
-        self.names.text(&text, place, self.document)
-    }
-
-    /// A span to wait for something; a default of 30 s.
-    fn within(
-        &self,
-        name: &str,
-        field: raw::Maybe<crate::document::values::Span>,
-    ) -> Option<Duration> {
-        let Some(field) = field else {
-            return Some(WITHIN);
-        };
-        let (span, place) = field.placed()?;
-        if span.0.is_zero() {
-            self.document.complain_that(
-                place,
-                format!("nothing can be had within zero: '{name}' is too short"),
-                "write a span above zero, like 10s",
-            );
-            return None;
-        }
-        Some(span.0)
-    }
-}
-
-fn together(mut checks: Vec<Check>) -> Option<Check> {
-    match checks.len() {
-        0 | 1 => checks.pop(),
-        _ => Some(Check::All(checks)),
     }
 }
 
@@ -426,7 +430,23 @@ fn miss(field: raw::Maybe<raw::OnMiss>) -> OnMiss {
     }
 }
 
-/// Does a conversation take any time? One that does not would be begun again without end.
+/// Calls `see` for every step, and for those inside them.
+pub(super) fn every_step(steps: &[Field<raw::Step>], see: &mut dyn FnMut(&raw::StepKeys)) {
+    for step in steps.iter().filter_map(Field::as_ref) {
+        see(&step.0);
+        let arms = step.0.choose.as_ref().and_then(Field::as_ref);
+        let arms = arms.into_iter().flatten().filter_map(Field::as_ref);
+        let inner = [&step.0.steps, &step.0.otherwise].into_iter().flatten();
+        for steps in inner
+            .chain(arms.map(|arm| &arm.steps))
+            .filter_map(Field::as_ref)
+        {
+            every_step(steps, see);
+        }
+    }
+}
+
+/// Does a conversation take any time, whichever way it goes? One that does not would be begun again without end.
 pub(super) fn takes_time(steps: &[Step]) -> bool {
     let greets = |step: &Step| matches!(step, Step::Greeting { .. });
     steps.iter().any(|step| greets(step) || pauses(step))
@@ -434,20 +454,25 @@ pub(super) fn takes_time(steps: &[Step]) -> bool {
 
 /// Does a step take time whenever it is taken? A greeting is only waited for once.
 fn pauses(step: &Step) -> bool {
+    let any = |steps: &[Step]| steps.iter().any(pauses);
     match step {
-        Step::Greeting { .. } => false,
+        Step::Greeting { .. } | Step::Send(_) | Step::While { .. } => false,
         Step::Say(_) => true,
         Step::Think(Spread::Constant(span)) => !span.is_zero(),
         Step::Think(Spread::Uniform(_, high)) => !high.is_zero(),
         Step::Think(Spread::Normal { mean, sd }) => !(mean.is_zero() && sd.is_zero()),
         Step::Think(Spread::LogNormal { .. }) => true,
         Step::Think(Spread::Exponential { mean }) => !mean.is_zero(),
-        Step::Repeat { steps, .. } => steps.iter().any(pauses),
+        Step::Repeat { steps, .. } | Step::Transaction { steps, .. } => any(steps),
+        Step::If {
+            steps, otherwise, ..
+        } => any(steps) && any(otherwise),
+        Step::Choose(arms) => arms.iter().all(|arm| any(&arm.steps)),
     }
 }
 
-/// How long an answer is waited for where the plan does not say: longer than any bot that people put up with.
-const WITHIN: Duration = Duration::from_secs(30);
 /// A made name must fit a column of a report.
 const LONGEST_MADE: usize = 40;
 const LONGEST_GIVEN: usize = 80;
+/// A condition that never comes to fail must not hold its conversation for ever.
+const MOST_TIMES: NonZeroU32 = NonZeroU32::new(1_000).unwrap();

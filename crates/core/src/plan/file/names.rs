@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
+use super::Captured;
 use crate::document::{Document, Place, Wrong, closest, quoted};
-use crate::text::{Slot, Text};
+use crate::text::{Condition, Slot, Text};
 
 #[derive(Debug)]
 pub(super) struct Names {
@@ -12,20 +13,49 @@ pub(super) struct Names {
     /// `None` when the data could not be read: then any name may be a column.
     pub(super) columns_known: bool,
     pub(super) vars: Vec<(String, String)>,
+    pub(super) captured: Vec<Captured>,
 }
 
 impl Names {
     /// Parses a text with variables.
     pub(super) fn text(&self, source: &str, place: Place, document: &Document) -> Option<Text> {
+        self.parsed(
+            place,
+            document,
+            "write {{ name }} for a variable",
+            |resolve| Text::parse(source, resolve),
+        )
+    }
+
+    /// Parses a condition on variables.
+    pub(super) fn condition(
+        &self,
+        source: &str,
+        place: Place,
+        document: &Document,
+    ) -> Option<Condition> {
+        let help = "write one like: status == \"open\" and turn < 3";
+        self.parsed(place, document, help, |resolve| {
+            Condition::parse(source, resolve)
+        })
+    }
+
+    fn parsed<T>(
+        &self,
+        place: Place,
+        document: &Document,
+        help: &str,
+        parse: impl FnOnce(&dyn Fn(&str) -> Option<Slot>) -> Result<T, String>,
+    ) -> Option<T> {
         let unknown = RefCell::new(None);
-        let parsed = Text::parse(source, |name| {
+        let resolve = |name: &str| {
             let slot = self.slot(name);
             if slot.is_none() {
                 unknown.replace(Some(name.to_owned()));
             }
             slot
-        });
-        parsed
+        };
+        parse(&resolve)
             .map_err(|error| {
                 let wrong = match unknown.take() {
                     // Even a part of it may be a secret.
@@ -34,7 +64,7 @@ impl Names {
                         "look for '{{' in it",
                     ),
                     Some(name) => self.unknown(&name),
-                    None => Wrong::new(error, "write {{ name }} for a variable"),
+                    None => Wrong::new(error, help),
                 };
                 document.complain(place, wrong);
             })
@@ -44,9 +74,11 @@ impl Names {
     fn slot(&self, name: &str) -> Option<Slot> {
         let column = self.columns.iter().position(|column| column == name);
         let var = || self.vars.iter().position(|(var, _)| var == name);
+        let captured = || self.captured.iter().position(|known| known.name == name);
         column
             .map(Slot::Column)
             .or_else(|| var().map(Slot::Var))
+            .or_else(|| captured().map(Slot::Captured))
             .or_else(|| own(name))
             .or(if self.columns_known {
                 None
@@ -58,6 +90,7 @@ impl Names {
     fn unknown(&self, name: &str) -> Wrong {
         let all: Vec<&str> = (self.columns.iter().map(String::as_str))
             .chain(self.vars.iter().map(|(name, _)| name.as_str()))
+            .chain(self.captured.iter().map(|known| known.name.as_str()))
             .chain(OWN.iter().map(|(name, _)| *name))
             .collect();
         let near = closest(name, all.iter().copied())
@@ -65,7 +98,7 @@ impl Names {
         Wrong::new(
             format!("no variable is called {}", quoted(name)),
             format!(
-                "{near}there are: {}; others come from 'vars', from -e NAME=value, or from the columns of 'data'",
+                "{near}there are: {}; others come from 'vars', from -e NAME=value, from the columns of 'data', or from 'capture'",
                 all.join(", ")
             ),
         )

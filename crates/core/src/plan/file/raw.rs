@@ -129,43 +129,100 @@ pub(super) struct Group {
     pub(super) conversation: Field<Vec<Field<Step>>>,
 }
 
-/// One step: exactly one of `greeting`, `say`, `think` and `repeat`, with the keys that belong to it.
-#[derive(Default)]
-pub(super) struct Step {
-    pub(super) greeting: Maybe<Option<Greeting>>,
-    pub(super) say: Maybe<String>,
-    pub(super) name: Maybe<String>,
-    pub(super) expect: Maybe<Expect>,
-    pub(super) on_miss: Maybe<OnMiss>,
-    pub(super) think: Maybe<Spread>,
-    pub(super) repeat: Maybe<Count>,
-    pub(super) steps: Maybe<Vec<Field<Self>>>,
-}
+/// One step: exactly one of [`KINDS`], with the keys that belong to it.
+pub(super) struct Step(pub(super) StepKeys);
+
+/// What a step can be.
+pub(super) const KINDS: [&str; 11] = [
+    "greeting",
+    "say",
+    "send",
+    "wait",
+    "think",
+    "repeat",
+    "if",
+    "while",
+    "choose",
+    "transaction",
+    "include",
+];
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename = "Step", deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
-    {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["think"]}, {"required": ["repeat", "do"]}
+    {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["send"]}, {"required": ["wait"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
+    {"required": ["if", "do"]}, {"required": ["while", "do"]}, {"required": ["choose"]},
+    {"required": ["transaction", "do"]}, {"required": ["include"]}
 ]))]
 pub(super) struct StepKeys {
     /// Waits for a bot that speaks first.
     #[serde(default, deserialize_with = "even_empty")]
-    greeting: Maybe<Option<Greeting>>,
+    pub(super) greeting: Maybe<Option<Greeting>>,
     /// Sends a message and waits for the answer; `{{ name }}` is a variable.
-    say: Maybe<String>,
-    /// Of a `say`: the turn's name in the summary; a shortened text when left out.
-    name: Maybe<String>,
-    /// Of a `say`: what the answer must be, and when.
-    expect: Maybe<Expect>,
-    /// Of a `say`: what happens when the answer is not as expected.
-    on_miss: Maybe<OnMiss>,
+    pub(super) say: Maybe<String>,
+    /// Sends a text frame as it stands, past the dialect; `{{ name }}` is a variable. Nothing is awaited, unless it has
+    /// an `expect`: then it is a turn.
+    pub(super) send: Maybe<String>,
+    /// Waits for a bot that speaks by itself: a turn in which nothing is sent.
+    pub(super) wait: Maybe<Expect>,
+    /// Of a `say`, `send` or `wait`: the turn's name in the summary; a shortened text when left out.
+    pub(super) name: Maybe<String>,
+    /// Of a `say` or `send`: what the answer must be, and when.
+    pub(super) expect: Maybe<Expect>,
+    /// Of a turn: variables whose values are taken from the answer.
+    pub(super) capture: Maybe<Pairs<Field<Capture>>>,
+    /// Of a turn: what happens when the answer is not as expected.
+    pub(super) on_miss: Maybe<OnMiss>,
     /// Waits, as a person does before typing.
-    think: Maybe<Spread>,
+    pub(super) think: Maybe<Spread>,
     /// Does the steps in `do` so many times.
-    repeat: Maybe<Count>,
-    /// Of a `repeat`: its steps.
+    pub(super) repeat: Maybe<Count>,
+    /// Does the steps in `do` if this condition on variables holds: `status == "open"`.
+    #[serde(rename = "if")]
+    pub(super) condition: Maybe<String>,
+    /// Does the steps in `do` again and again while this condition on variables holds.
+    #[serde(rename = "while")]
+    pub(super) while_: Maybe<String>,
+    /// Does the steps of one of these, drawn by weight.
+    pub(super) choose: Maybe<Vec<Field<Arm>>>,
+    /// Does the steps in `do`, and measures them together under this name.
+    pub(super) transaction: Maybe<String>,
+    /// The steps of another file, a list, stand here instead; its path counts from the plan's own folder.
+    pub(super) include: Maybe<String>,
+    /// Of `repeat`, `if`, `while` and `transaction`: the steps.
     #[serde(rename = "do")]
-    steps: Maybe<Vec<Field<Step>>>,
+    pub(super) steps: Maybe<Vec<Field<Step>>>,
+    /// Of an `if`: the steps when the condition does not hold.
+    #[serde(rename = "else")]
+    pub(super) otherwise: Maybe<Vec<Field<Step>>>,
+    /// Of a `while`: so many times at most, whatever the condition; 1000 when left out.
+    pub(super) at_most: Maybe<Count>,
+}
+
+/// One of the things that a `choose` may do.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Arm {
+    /// How often, as against the others; 1 when left out.
+    pub(super) weight: Maybe<Count>,
+    #[serde(rename = "do")]
+    pub(super) steps: Field<Vec<Field<Step>>>,
+}
+
+/// Where in an answer a variable's value stands: exactly one of `json`, `regex` and `between`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Capture {
+    /// The first value that this JSONPath finds in a frame of the answer: `$.order.id`.
+    pub(super) json: Maybe<String>,
+    /// What the pattern's first group matches in the answer's text; the whole match where it has no group.
+    pub(super) regex: Maybe<String>,
+    /// The text between these two: `["order ", "."]`.
+    pub(super) between: Maybe<Texts>,
+    /// The value when nothing is found. Without it the turn is a miss.
+    pub(super) default: Maybe<String>,
+    /// The value is shown nowhere; false when left out.
+    pub(super) secret: Maybe<bool>,
 }
 
 /// A `greeting:` with nothing after it is a greeting all the same.
@@ -184,28 +241,26 @@ impl Short for Step {
                 "'greeting' stands alone here",
                 "write 'greeting:' or 'greeting: {within: 5s}'",
             ),
-            "say" | "think" | "repeat" => Wrong::new(
+            "say" | "think" => Wrong::new(
                 format!("'{text}' needs a value"),
-                "write 'say: a text', 'think: 5s' or 'repeat: 3' with 'do:' below it",
+                "write 'say: a text' or 'think: 5s'",
+            ),
+            text if KINDS.contains(&text) => Wrong::new(
+                format!("'{text}' needs a value"),
+                format!("write '{text}: …', and its steps under 'do:' beside it"),
             ),
             text => Wrong::new(
                 format!("{} is not a step", quoted(text)),
-                "a step is one of greeting, say, think and repeat; to send this text write 'say: …'",
+                format!(
+                    "a step is one of {}; to send this text write 'say: …'",
+                    KINDS.join(", ")
+                ),
             ),
         })
     }
 
     fn full(keys: StepKeys) -> Result<Self, Wrong> {
-        Ok(Self {
-            greeting: keys.greeting,
-            say: keys.say,
-            name: keys.name,
-            expect: keys.expect,
-            on_miss: keys.on_miss,
-            think: keys.think,
-            repeat: keys.repeat,
-            steps: keys.steps,
-        })
+        Ok(Self(keys))
     }
 }
 

@@ -37,6 +37,14 @@ fn sources() -> Fixed {
             ("empty.csv", ""),
             ("headless.csv", "order,city\n"),
             ("/run/secrets/token", "s3cr3t\n"),
+            (
+                "hello.yaml",
+                "- say: hello {{ user }}\n- include: bye.yaml\n",
+            ),
+            ("bye.yaml", "- say: bye\n"),
+            ("wrong.yaml", "# steps\n- sya: hello\n- think: 5\n"),
+            ("circle.yaml", "- include: circle.yaml\n"),
+            ("single.yaml", "say: hello\n"),
             ("broken.yaml", "version: 1\nnam: x\n"),
             ("regional.yaml", REGIONAL),
         ]
@@ -526,5 +534,25 @@ fn many_turns_that_begin_alike_are_named_apart_in_no_time() {
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 20_000);
     assert!(names.chunks(2).all(|two| two[0] == two[1]));
     let (scripts, labels) = crate::script::compile(&plan.groups);
-    assert_eq!((scripts[0].ops.len(), labels.len()), (40_000, 20_000));
+    assert_eq!((scripts[0].ops.len(), labels.turns.len()), (40_000, 20_000));
+}
+
+#[test]
+fn included_steps_stand_where_their_file_is_named() {
+    let plan = plan(
+        "conversation: [say: first, include: hello.yaml, {repeat: 2, do: [include: bye.yaml]}]",
+    );
+    let texts: Vec<_> = plan.groups[0]
+        .conversation
+        .iter()
+        .map(|step| match step {
+            Step::Say(Say {
+                message: Message::Said(text),
+                ..
+            }) => text.source(),
+            Step::Repeat { steps, .. } if steps.len() == 1 => "a loop of one",
+            _ => "another",
+        })
+        .collect();
+    assert_eq!(texts, ["first", "hello {{ user }}", "bye", "a loop of one"]);
 }

@@ -20,6 +20,7 @@ fn limit(law: Law, charges_refused: bool) -> Limit {
         queue: None,
         penalty: None,
         refusal: Refusal::Silence,
+        announces: vec![],
         raised_by: None,
         published: None,
         also_claimed: Vec::new(),

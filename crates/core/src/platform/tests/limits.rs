@@ -91,12 +91,121 @@ fn a_message_costs_its_bytes() {
     );
 }
 
+/// Two frames in 10 s, on each connection.
+fn two_frames(on: &str) -> String {
+    with_refusal(on, "in-band").replace("quota: 1", "quota: 2")
+}
+
+#[test]
+fn a_message_costs_its_frames_and_a_control_frame_is_one() {
+    check(
+        &two_frames("frame"),
+        "0 1 open /bot\n1 1 fragment\n1 1 say a\n2 1 say b\n11 1 ping\n12 1 say c\n13 1 ping",
+        "0 1 accept
+         1.4 1 < reply re a
+         2 1 < refused one 9
+         12.4 1 < reply re c
+         13 1 < refused one 8",
+    );
+    // In three frames it never fits, and is refused once.
+    check(
+        &two_frames("frame"),
+        "0 1 open /bot\n1 1 fragment\n1 1 fragment\n1 1 say a\n2 1 say b",
+        "0 1 accept\n1 1 < refused one 0\n2.4 1 < reply re b",
+    );
+    // Neither is a message of its own.
+    check(
+        &two_frames("message"),
+        "0 1 open /bot\n1 1 fragment\n1 1 ping\n1 1 say a\n2 1 say b\n3 1 say c",
+        "0 1 accept\n1.4 1 < reply re a\n2.4 1 < reply re b\n3 1 < refused one 8",
+    );
+}
+
+#[test]
+fn an_upgrade_that_is_let_in_is_told_what_its_limit_announces() {
+    let announces = "key: [token]
+    announces: {X-RateLimit-Limit: '{{ quota }}', X-RateLimit-Remaining: '{{ remaining }}', X-RateLimit-Reset: '{{ reset }}'}
+    refusal:";
+    let profile = two_frames("upgrade").replace("refusal:", announces);
+    let told = |remaining: u32, reset: u32| {
+        format!(
+            "accept x-ratelimit-limit=2 x-ratelimit-remaining={remaining} x-ratelimit-reset={reset}"
+        )
+    };
+    check(
+        &profile,
+        "0 1 open /bot token=a\n4 2 open /bot token=a\n5 3 open /bot token=b\n12 4 open /bot token=a",
+        &format!(
+            "0 1 {}\n4 2 {}\n5 3 {}\n12 4 {}",
+            told(1, 10),
+            told(0, 6),
+            told(1, 10),
+            told(1, 10)
+        ),
+    );
+}
+
+#[test]
+fn the_use_of_limits_on_messages_is_known() {
+    let mut platform = Platform::new(Arc::new(profile_of(&two_frames("frame"))), 1, WALL);
+    for conn in [1, 2] {
+        platform.upgrade(At::ZERO, ConnId(conn), &request_of("/bot"));
+    }
+    for at in [1, 2, 3, 20] {
+        platform.frame(At::from_secs(at), ConnId(1), Incoming::Text("say a"));
+    }
+    platform.frame(At::from_secs(20), ConnId(2), Incoming::Text("say a"));
+    let usage = &platform.usage()[0];
+    assert_eq!((usage.peak, usage.peak_at), (2, At::from_secs(2)));
+    assert_eq!(usage.refused, 1);
+}
+
 #[test]
 fn connections_may_share_a_count_of_messages() {
     check(
         &with_refusal("message", "in-band").replace("refusal:", "key: [token]\n    refusal:"),
         "0 1 open /bot token=a\n0 2 open /bot token=a\n0 3 open /bot token=b\n1 1 say a\n2 2 say b\n3 3 say c",
         "0 1 accept\n0 2 accept\n0 3 accept\n1.4 1 < reply re a\n2 2 < refused one 9\n3.4 3 < reply re c",
+    );
+}
+
+#[test]
+fn all_connections_may_share_a_count_of_messages() {
+    check(
+        &with_refusal("message", "in-band").replace("refusal:", "key: [global]\n    refusal:"),
+        "0 1 open /bot token=a\n0 2 open /bot token=b\n1 1 say a\n2 2 say b\n11 2 say c",
+        "0 1 accept\n0 2 accept\n1.4 1 < reply re a\n2 2 < refused one 9\n11.4 2 < reply re c",
+    );
+}
+
+/// Two at once under one key, one under another.
+#[test]
+fn each_key_counts_apart_what_it_names() {
+    let check_key = |key: &str, first: &str, other: &str| {
+        check(
+            &with_refusal("upgrade", "fin")
+                .replace("refusal:", &format!("key: [{key}]\n    refusal:")),
+            &format!("0 1 open {first}\n1 2 open {first}\n2 3 open {other}"),
+            "0 1 accept\n1 2 fin\n2 3 accept",
+        );
+    };
+    check_key("token", "/bot token=a", "/bot token=b");
+    check_key("deployment", "/bot?deploymentId=a", "/bot?deploymentId=b");
+    check_key("user", "/bot?user=a", "/bot?user=b");
+    check_key("address", "/bot addr=10.0.0.1", "/bot addr=10.0.0.2");
+    check_key("user, token", "/bot?user=a token=a", "/bot?user=a token=b");
+    check(
+        &format!(
+            "endpoints: [{{name: any, path: /*, dialect: text}}]\n{}",
+            with_refusal("upgrade", "fin").replace("refusal:", "key: [path]\n    refusal:")
+        ),
+        "0 1 open /a?x=1\n1 2 open /a?x=2\n2 3 open /b",
+        "0 1 accept\n1 2 fin\n2 3 accept",
+    );
+    check(
+        &with_refusal("upgrade", "fin").replace("refusal:", "key: [global]\n    refusal:"),
+        "0 1 open /bot token=a\n1 2 open /bot token=b",
+        "0 1 accept\n1 2 fin",
     );
 }
 
@@ -112,7 +221,10 @@ fn requests_and_upgrades_share_a_limit_on_requests() {
         let profile = with_refusal("request", refusal);
         let mut platform = Platform::new(Arc::new(profile_of(&profile)), 1, WALL);
         platform.upgrade(At::ZERO, ConnId(1), &request_of("/bot"));
-        assert_eq!(platform.poll_order(), Some((ConnId(1), Order::Accept)));
+        assert_eq!(
+            platform.poll_order(),
+            Some((ConnId(1), Order::Accept(vec![])))
+        );
         let refused = platform.request(At::from_secs(1), &request_of("/api"));
         match (refused.unwrap_err(), expect) {
             (Order::Refuse(answer), Some(status)) => {
@@ -127,7 +239,7 @@ fn requests_and_upgrades_share_a_limit_on_requests() {
         platform.upgrade(later, ConnId(2), &request_of("/bot"));
         assert!(!matches!(
             platform.poll_order(),
-            Some((_, Order::Accept)) | None
+            Some((_, Order::Accept(_))) | None
         ));
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::figures::{claims, published};
 use super::raw::{self, Maybe};
 use super::{Unique, all, optional, required, text, unique};
-use crate::document::values::{Count, Span};
+use crate::document::values::{Count, Pairs, Span};
 use crate::document::{Document, Field, Place, quoted, suggestion};
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Penalty, Queue, Refusal, Source};
-use crate::profile::{Cut, Shedding, Victim};
+use crate::profile::{Api, Cut, Shedding, Victim};
 use crate::text::{Slot, Text};
+use crate::time::span_text;
 use crate::wire::LONGEST_CLOSE_REASON;
 
 pub(super) fn limits(
@@ -46,23 +47,6 @@ fn limit(
             "refusals name their limit in one: write letters, digits and hyphens",
         );
     }
-    for field in raw
-        .endpoints
-        .as_ref()
-        .and_then(Field::as_ref)
-        .into_iter()
-        .flatten()
-    {
-        if let Some(name) = field.as_ref()
-            && !endpoints.contains(&name.as_str())
-        {
-            document.complain_that(
-                field.place,
-                format!("no endpoint is called {}", quoted(name)),
-                &suggestion(name, endpoints.iter().copied()),
-            );
-        }
-    }
     let on = required(raw.on, "on", here, document).map(|(on, _)| match on {
         raw::On::Upgrade => On::Upgrade,
         raw::On::Request => On::Request,
@@ -70,6 +54,8 @@ fn limit(
         raw::On::Message => On::Message,
         raw::On::Byte => On::Byte,
     });
+    let guarded = raw.endpoints.as_ref().and_then(Field::as_ref);
+    check_endpoints(guarded.map_or(&[], Vec::as_slice), on, endpoints, document);
     let law = required(raw.law, "law", here, document)
         .and_then(|(raw, place)| Some((law(raw, place, document)?, place)));
     let refusal = required(raw.refusal, "refusal", here, document);
@@ -99,22 +85,54 @@ fn limit(
     }
     let knows_when = law.window().is_some();
     let refusal = refusal.and_then(|(raw, place)| self::refusal(raw, place, knows_when, document));
+    let key = keys(raw.key, document);
+    let announces = announces(raw.announces, on, knows_when, document);
     Some(Limit {
         name: name?.0,
         endpoints: all(raw.endpoints),
         on: on?,
         law,
-        key: all(raw.key).into_iter().map(key).collect(),
+        key,
         charges_refused,
         charges_refused_elsewhere,
         queue,
         penalty,
         refusal: refusal?,
+        announces,
         raised_by: optional(raw.raised_by),
         published: raw.published.and_then(|raw| published(raw, document)),
         also_claimed: claims(raw.also_claimed, document),
         source: source?,
     })
+}
+
+/// Are there endpoints of these names, and does what is counted come to them?
+fn check_endpoints(guarded: &[Field<String>], on: Option<On>, known: &[&str], document: &Document) {
+    let mut seen = Vec::new();
+    for field in guarded {
+        let Some(name) = field.as_ref() else { continue };
+        if !known.contains(&name.as_str()) {
+            document.complain_that(
+                field.place,
+                format!("no endpoint is called {}", quoted(name)),
+                &suggestion(name, known.iter().copied()),
+            );
+        } else if seen.contains(&name) {
+            complain_of_twin(name, field.place, document);
+        } else if name == Api::NAME
+            && let Some(on) = on.filter(|on| *on != On::Request)
+        {
+            document.complain_that(
+                field.place,
+                format!(
+                    "the HTTP API is called by requests; no {} comes to it",
+                    on.name()
+                ),
+                "write 'on: request', or name another endpoint",
+            );
+        }
+        seen.push(name);
+    }
 }
 
 /// Can what is counted be refused in this way?
@@ -131,6 +149,37 @@ fn check_shape(on: On, refusal: &raw::Refusal, place: Place, document: &Document
         _ => return,
     };
     document.complain_that(place, message, help);
+}
+
+/// The headers of an upgrade that is let in.
+fn announces(
+    raw: Maybe<Pairs<Field<String>>>,
+    on: Option<On>,
+    knows_when: bool,
+    document: &Document,
+) -> Vec<(String, String)> {
+    let Some(field) = raw else { return Vec::new() };
+    let (key, here) = (field.key, field.place);
+    if on.is_some_and(|on| !on.counts_upgrades()) {
+        document.complain_that(
+            key,
+            "what is sent on an open connection has no HTTP answer to bear headers",
+            "remove 'announces', or write 'on: upgrade'",
+        );
+    }
+    let Some(pairs) = field.ok() else {
+        return Vec::new();
+    };
+    for (name, value) in &pairs.0 {
+        if name.to_ascii_lowercase().starts_with("sec-websocket-") {
+            document.complain_that(
+                value.place,
+                format!("{} belongs to the handshake", quoted(name)),
+                "remove it",
+            );
+        }
+    }
+    headers(pairs.0, here, knows_when, document)
 }
 
 /// Does something count? Not where a law counts what is open.
@@ -182,7 +231,7 @@ fn penalty(raw: Field<raw::Penalty>, document: &Document) -> Option<Penalty> {
     })
 }
 
-/// A span that is not nothing.
+/// A span that is not nothing, and not shorter than what is ever shown of one.
 fn span(
     raw: Field<Span>,
     name: &'static str,
@@ -195,6 +244,11 @@ fn span(
             "window" => "a window of no length holds nothing".to_owned(),
             _ => format!("'{name}' has no length"),
         };
+        document.complain_that(place, message, "write one like 60s");
+        return None;
+    }
+    if span.0 < SHORTEST {
+        let message = format!("'{name}' is shorter than {}", span_text(SHORTEST));
         document.complain_that(place, message, "write one like 60s");
         return None;
     }
@@ -428,6 +482,32 @@ fn check_template(text: &str, place: Place, knows_when: bool, document: &Documen
     }
 }
 
+fn keys(raw: Maybe<Vec<Field<raw::Key>>>, document: &Document) -> Vec<Key> {
+    let list = optional(raw).unwrap_or_default();
+    let list: Vec<_> = list.into_iter().filter_map(Field::placed).collect();
+    let mut keys = Vec::with_capacity(list.len());
+    let many = list.len() > 1;
+    for (raw, place) in list {
+        let key = key(raw);
+        if keys.contains(&key) {
+            complain_of_twin(key.name(), place, document);
+        } else if many && key == Key::Global {
+            document.complain_that(
+                place,
+                "one count for everybody is not counted apart by anything else",
+                "write 'global' alone, or remove it",
+            );
+        }
+        keys.push(key);
+    }
+    keys
+}
+
+fn complain_of_twin(name: &str, place: Place, document: &Document) {
+    let message = format!("{} stands in this list already", quoted(name));
+    document.complain_that(place, message, "remove one of them");
+}
+
 const fn key(raw: raw::Key) -> Key {
     match raw {
         raw::Key::Token => Key::Token,
@@ -435,6 +515,7 @@ const fn key(raw: raw::Key) -> Key {
         raw::Key::Deployment => Key::Deployment,
         raw::Key::User => Key::User,
         raw::Key::Path => Key::Path,
+        raw::Key::Global => Key::Global,
     }
 }
 
@@ -480,6 +561,8 @@ pub(super) const fn cut(raw: raw::Cut) -> Cut {
     }
 }
 
+/// No gateway counts in less.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// Headers that whoever writes the answer adds.
 const OURS: [&str; 5] = [
     "date",

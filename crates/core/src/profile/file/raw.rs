@@ -76,6 +76,8 @@ pub(super) struct Limit {
     /// Who crosses the limit is refused everything for a while.
     pub(super) penalty: Maybe<Penalty>,
     pub(super) refusal: Field<Refusal>,
+    /// Headers of the upgrades that it let in, such as X-RateLimit-Remaining; only where the platform sends them.
+    pub(super) announces: Maybe<Pairs<Field<String>>>,
     /// Who can raise it and by which route.
     pub(super) raised_by: Maybe<String>,
     /// What the platform's own limits API calls the quota.
@@ -296,6 +298,8 @@ pub(super) enum Key {
     User,
     /// The path of the request.
     Path,
+    /// Nothing: all connections share one count. It stands alone.
+    Global,
 }
 
 /// How a limit says no. Texts may have `{{ count }}`, `{{ remaining }}`, `{{ quota }}`, `{{ burst }}`, `{{ window }}`

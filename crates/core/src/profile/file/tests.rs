@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// The complaints about a profile, without the lines they quote: `line:column: message | help`.
@@ -296,6 +298,10 @@ fn every_law_and_what_stands_around_it_is_read() {
             "on: upgrade, law: {concurrency: {quota: 50}}, key: [token, path], penalty: {lasts: 10s}",
             "50 open at once per token and path, shut out for 10s",
         ),
+        (
+            "on: message, law: {sliding-log: {quota: 60, window: 30s}}, key: [global]",
+            "60 messages in any 30s over all",
+        ),
     ] {
         let profile = read("x.yaml", &limit(&format!("{rest}, refusal: reset"))).unwrap();
         assert_eq!(profile.limits[0].to_string(), expect);
@@ -350,6 +356,192 @@ fn complaints_about_what_contradicts_itself_in_a_limit() {
 14:92: bytes are not open, so no number of them can be open at once | limit them by one of the other laws, or write 'on: upgrade'
 15:99: when one of the open connections will end is not known, so there is no 'reset_in' | leave it out",
     );
+}
+
+#[test]
+fn complaints_about_what_a_limit_is_counted_on() {
+    let rest = "source: {label: fiction, from: x}, refusal: reset, law: {sliding-log: {quota: 1, window: 1s}}";
+    check(
+        &with(&format!(
+            "api: {{url: 'https://api.{{domain}}', login: 'https://login.{{domain}}', namespaces: [a], source: {{label: fiction, from: x}}}}
+limits:
+  - {{name: a, on: upgrade, key: [token, token], endpoints: [bot, bot], {rest}}}
+  - {{name: b, on: message, key: [global, path], {rest}}}
+  - {{name: c, on: frame, key: org, {rest}}}
+  - {{name: d, on: upgrade, key: [org], {rest}}}
+  - {{name: e, on: message, endpoints: [bot, api], {rest}}}
+"
+        )),
+        "
+7:41: 'token' stands in this list already | remove one of them
+7:66: 'bot' stands in this list already | remove one of them
+8:34: one count for everybody is not counted apart by anything else | write 'global' alone, or remove it
+9:31: 'key' wants a list, not 'org' | 
+10:34: 'org' is not one of the words allowed here | allowed here: token, address, deployment, user, path, global
+11:45: the HTTP API is called by requests; no message comes to it | write 'on: request', or name another endpoint",
+    );
+}
+
+#[test]
+fn complaints_about_numbers_that_cannot_be() {
+    let source = "source: {label: fiction, from: x}";
+    let check = |law: &str, expect: &str| {
+        let limit =
+            format!("limits:\n- {{law: {law}, name: a, on: upgrade, refusal: reset, {source}}}\n");
+        check(&with(&limit), expect);
+    };
+    let quota = |quota: &str, expect: &str| {
+        check(
+            &format!("{{sliding-log: {{window: 1s, quota: {quota}}}}}"),
+            expect,
+        );
+    };
+    let up = "| write a whole number from 1 up";
+    quota("0", &format!("6:43: '0' is too few {up}"));
+    quota("-1", &format!("6:43: '-1' is too few {up}"));
+    let huge = "1000000000000000000000000000000";
+    quota(
+        huge,
+        &format!("6:43: '{huge}' is too many; at most 4294967295 are counted {up}"),
+    );
+    for none in ["1e30", ".nan", "NaN", ".inf", "1.5", "0x10", "many"] {
+        quota(none, &format!("6:43: '{none}' is not a count {up}"));
+    }
+    quota("~", "6:4: 'quota' is missing | add 'quota: …' here");
+    quota(
+        "[1]",
+        "6:36: 'quota' wants a whole number from 1 up, not a list | ",
+    );
+
+    let window = |window: &str, expect: &str| {
+        check(
+            &format!("{{sliding-log: {{quota: 1, window: {window}}}}}"),
+            expect,
+        );
+    };
+    let write = "| write a number with its unit: 500ms, 5s, 1m 30s, 2h";
+    window("-5s", &format!("6:42: '-5s' is negative {write}"));
+    window(
+        "5parsec",
+        &format!("6:42: '5parsec' is not a span of time {write}"),
+    );
+    window(
+        "9000h",
+        &format!("6:42: '9000h' is too long; at most a year is allowed {write}"),
+    );
+    window(
+        "1ns",
+        "6:42: 'window' is shorter than 1ms | write one like 60s",
+    );
+    window(
+        "0s",
+        "6:42: a window of no length holds nothing | write one like 60s",
+    );
+
+    let laws =
+        "token-bucket, stepped-bucket, fixed-window, sliding-log, sliding-counter, concurrency";
+    check(
+        "{}",
+        &format!("6:4: 'law' wants one of {laws}, not a mapping | "),
+    );
+    check(
+        "{concurrency: {quota: 1}, sliding-log: {quota: 1, window: 1s}}",
+        &format!("6:4: 'law' wants only one of {laws}, not a mapping | "),
+    );
+    check(
+        "{concurrency: {quota: 1, window: 1s}}",
+        "6:34: unknown key 'window' in 'concurrency' | allowed here: quota",
+    );
+    check(
+        "{token-bucket: {quota: 1, window: 1s, burst: 1, anchor: clock}}",
+        "6:57: unknown key 'anchor' in 'token-bucket' | allowed here: quota, window, burst",
+    );
+}
+
+#[test]
+fn what_is_hardly_yaml_is_refused_with_the_way_out() {
+    check(&with("").replace('\n', "\r\n"), "");
+    check(&format!("\u{feff}{}", with("")), "");
+    check(
+        &with("limits:\n- {name: a, name: b, refusal: {http: {status: 70000, status: 429}}}\n"),
+        "
+6:4: 'on' is missing | add 'on: …' here
+6:4: 'law' is missing | add 'law: …' here
+6:4: 'source' is missing | add 'source: …' here
+6:13: the key 'name' is given twice | the first is in line 6; remove one of them
+6:47: 'status' wants a whole number up to 65535, not '70000' | 
+6:54: the key 'status' is given twice | the first is in line 6; remove one of them",
+    );
+    check(
+        &format!("{}---\n{}", with(""), with("")),
+        "5:1: a second YAML document begins here; one file holds one | remove the '---', or move what follows into a file of its own",
+    );
+    let bomb: String = ('b'..='j')
+        .zip('a'..='i')
+        .map(|(new, old)| format!("{new}: &{new} [{}*{old}]\n", format!("*{old}, ").repeat(8)))
+        .collect();
+    check(
+        &format!("a: &a [x, x]\n{bomb}{}", with("")),
+        "6:36: the file comes to more than 200000 values, aliases written out | use fewer aliases; data belongs in a CSV file that the YAML names",
+    );
+}
+
+/// What a hasty hand leaves in a file.
+const PIECES: [&str; 26] = [
+    "",
+    " ",
+    "\n",
+    "\n  ",
+    "- ",
+    ": ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "'",
+    "\"",
+    "#",
+    "&a ",
+    "*a",
+    "!!x ",
+    "|\n",
+    "---\n",
+    "0",
+    "-1",
+    ".nan",
+    "1000000000000000000000000000000",
+    "5s",
+    "{{ retry_after }}",
+    "\u{0}",
+    "\u{feff}é",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_mangled_profile_makes_the_reader_panic(
+        profile in 0..BUILT_IN.len(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, prop::sample::select(&PIECES[..])), 1..6),
+    ) {
+        let mut text: Vec<char> = BUILT_IN[profile].1.chars().collect();
+        for (at, cut, piece) in changes {
+            let at = at.index(text.len() + 1);
+            let end = (at + cut).min(text.len());
+            text.splice(at..end, piece.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Err(complaints) = read("x.yaml", &text) {
+            let complaints = complaints.to_string();
+            prop_assert!(!complaints.is_empty());
+            prop_assert!(!complaints.contains("the file was not understood"), "{}\n{}", complaints, text);
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in any::<String>()) {
+        prop_assert!(read("x.yaml", &text).is_err());
+    }
 }
 
 #[test]

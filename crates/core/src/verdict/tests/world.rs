@@ -16,6 +16,7 @@ use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
     Closure, Evidence, Failure, Sample, Session, SessionOutcome, Upgrade, Upgraded, What, Who,
 };
+use crate::script::Labels;
 use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
 use crate::wire::{Answer, Ended, Side, Wall};
@@ -94,6 +95,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         }],
         data: None,
         vars: Vec::new(),
+        captured: Vec::new(),
         fallback: Vec::new(),
         on_handoff: OnHandoff::Leave,
         admission: Admission {
@@ -125,6 +127,7 @@ fn claimed(law: Law) -> Limit {
         queue: None,
         penalty: None,
         refusal: Refusal::Reset,
+        announces: vec![],
         raised_by: Some("the platform's support, with a ticket.".to_owned()),
         published: None,
         also_claimed: Vec::new(),
@@ -164,7 +167,7 @@ type Open = (At, At, u32);
 
 impl World<'_> {
     pub(super) fn play(&mut self) -> Summary {
-        let mut recorder = Recorder::new(Vec::new());
+        let mut recorder = Recorder::new(Labels::default());
         let mut open: Vec<Open> = Vec::new();
         let mut refused = 0;
         let mut arrivals: Vec<_> = (0..self.users)

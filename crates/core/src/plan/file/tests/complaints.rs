@@ -222,7 +222,7 @@ plan.yaml:1:18: 'max_open' belongs to 'arrivals'
 plan.yaml:1:1: there are no steps here
   1 | conversation: []
     | ^^^^^^^^^^^^
-  help: write at least one: greeting, say, think or repeat
+  help: write at least one, like say, think or repeat
 ",
     );
     check(
@@ -341,7 +341,7 @@ plan.yaml:1:17: this step is say and think at once
 plan.yaml:1:17: this step does nothing
   1 | conversation: [{name: x}]
     |                 ^^^^
-  help: give it one of greeting, say, think and repeat, with a value
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, with a value
 ",
     );
     check(
@@ -352,7 +352,7 @@ plan.yaml:1:28: 'name' belongs to 'say', not to 'think'
     |                            ^^^^
   help: move it to the step that it belongs to; mind the indentation
 
-plan.yaml:1:39: a 'repeat' needs the steps that it repeats
+plan.yaml:1:39: 'repeat' needs the steps that it is about
   1 | conversation: [{think: 5s, name: x}, {repeat: 2}, {say: hi, do: []}]
     |                                       ^^^^^^
   help: list them under 'do:', beside 'repeat'
@@ -374,12 +374,12 @@ plan.yaml:1:16: 'greeting' stands alone here
 plan.yaml:1:26: 'think' needs a value
   1 | conversation: [greeting, think, hello]
     |                          ^^^^^
-  help: write 'say: a text', 'think: 5s' or 'repeat: 3' with 'do:' below it
+  help: write 'say: a text' or 'think: 5s'
 
 plan.yaml:1:33: 'hello' is not a step
   1 | conversation: [greeting, think, hello]
     |                                 ^^^^^
-  help: a step is one of greeting, say, think and repeat; to send this text write 'say: …'
+  help: a step is one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include; to send this text write 'say: …'
 ",
     );
     check(
@@ -410,7 +410,7 @@ plan.yaml:1:1: 'conversation' wants a list, not a mapping
 plan.yaml:1:28: there are no steps here
   1 | conversation: [{repeat: 2, do: []}]
     |                            ^^
-  help: write at least one: greeting, say, think or repeat
+  help: write at least one, like say, think or repeat
 ",
     );
     check(
@@ -504,7 +504,7 @@ fn an_undefined_name_is_refused_with_the_one_that_was_meant() {
 plan.yaml:2:22: no variable is called 'ordre'
   2 | conversation: [{say: 'Where is {{ ordre }}?'}]
     |                      ^^^^^^^^^^^^^^^^^^^^^^^
-  help: did you mean 'order'? there are: order, city, user, loop_index, turn, token; others come from 'vars', from -e NAME=value, or from the columns of 'data'
+  help: did you mean 'order'? there are: order, city, user, loop_index, turn, token; others come from 'vars', from -e NAME=value, from the columns of 'data', or from 'capture'
 ",
     );
     check(
@@ -1009,4 +1009,185 @@ fn what_could_never_end_or_never_begin_is_refused() {
         let found = super::complaints(yaml);
         assert!(found.contains(message), "{yaml}: {found}");
     }
+}
+
+#[test]
+fn ways_through_a_conversation_must_lead_somewhere() {
+    check(
+        "conversation: [{if: 'a ==', do: [say: x]}, {if: nobody, else: [say: x]}, {while: '{{ user }}', do: [think: 0s]},
+ {choose: [{do: [say: x]}], do: [say: y]}, {transaction: '', do: []}, {say: x, at_most: 3}, {choose: [{weight: 0, do: [say: x]}, {}]}]",
+        r#"
+plan.yaml:1:21: not a condition: syntax error: unexpected end of input, expected expression
+  1 | conversation: [{if: 'a ==', do: [say: x]}, {if: nobody, else: [say: x]}, {while: '{{ user }}', do: [think: 0s]},
+    |                     ^^^^^^
+  help: write one like: status == "open" and turn < 3
+
+plan.yaml:1:45: 'if' needs the steps that it is about
+  1 | conversation: [{if: 'a ==', do: [say: x]}, {if: nobody, else: [say: x]}, {while: '{{ user }}', do: [think: 0s]},
+    |                                             ^^
+  help: list them under 'do:', beside 'if'
+
+plan.yaml:1:49: no variable is called 'nobody'
+  1 | conversation: [{if: 'a ==', do: [say: x]}, {if: nobody, else: [say: x]}, {while: '{{ user }}', do: [think: 0s]},
+    |                                                 ^^^^^^
+  help: there are: user, loop_index, turn, token; others come from 'vars', from -e NAME=value, from the columns of 'data', or from 'capture'
+
+plan.yaml:1:82: a condition stands without braces: status == "open"
+  1 | conversation: [{if: 'a ==', do: [say: x]}, {if: nobody, else: [say: x]}, {while: '{{ user }}', do: [think: 0s]},
+    |                                                                                  ^^^^^^^^^^^^
+  help: write one like: status == "open" and turn < 3
+
+plan.yaml:1:96: these steps take no time, however often they are repeated
+  1 | conversation: [{if: 'a ==', do: [say: x]}, {if: nobody, else: [say: x]}, {while: '{{ user }}', do: [think: 0s]},
+    |                                                                                                ^^
+  help: let them say something, or think for longer than zero
+
+plan.yaml:2:3: there is nothing to choose from
+  2 |  {choose: [{do: [say: x]}], do: [say: y]}, {transaction: '', do: []}, {say: x, at_most: 3}, {choose: [{weight: 0, do: [s
+    |   ^^^^^^
+  help: list two or more: [{weight: 3, do: [...]}, {do: [...]}]
+
+plan.yaml:2:29: 'do' belongs to 'repeat', not to 'choose'
+  2 |  {choose: [{do: [say: x]}], do: [say: y]}, {transaction: '', do: []}, {say: x, at_most: 3}, {choose: [{weight: 0, do: [s
+    |                             ^^
+  help: write it inside: choose: [{weight: 3, do: [...]}]
+
+plan.yaml:2:58: '' is no name for a transaction
+  2 |  {choose: [{do: [say: x]}], do: [say: y]}, {transaction: '', do: []}, {say: x, at_most: 3}, {choose: [{weight: 0, do: [s
+    |                                                          ^^
+  help: write 1 to 80 characters on one line
+
+plan.yaml:2:62: there are no steps here
+  2 |  {choose: [{do: [say: x]}], do: [say: y]}, {transaction: '', do: []}, {say: x, at_most: 3}, {choose: [{weight: 0, do: [s
+    |                                                              ^^
+  help: write at least one, like say, think or repeat
+
+plan.yaml:2:80: 'at_most' belongs to 'while', not to 'say'
+  2 |  {choose: [{do: [say: x]}], do: [say: y]}, {transaction: '', do: []}, {say: x, at_most: 3}, {choose: [{weight: 0, do: [s
+    |                                                                                ^^^^^^^
+  help: move it to the step that it belongs to; mind the indentation
+
+plan.yaml:2:112: '0' is too few
+  2 |  {choose: [{weight: 0, do: [say: x]}, {}]}]
+    |                     ^
+  help: write a whole number from 1 up
+
+plan.yaml:2:130: 'do' is missing
+  2 | : 0, do: [say: x]}, {}]}]
+    |                     ^
+  help: add 'do: …' here
+"#,
+    );
+}
+
+#[test]
+fn what_is_captured_has_one_place_and_a_name_of_its_own() {
+    check(
+        "vars: {city: Rome}
+conversation:
+  - say: x
+    capture: {city: {regex: x}, user: {regex: x}, 'a b': {regex: x}, none: {}, two: {json: $.a, regex: x}, bad: {json: a.b}, gap: {between: [x]}}
+  - say: '{{ gap }} {{ gapp }}'",
+        r#"
+plan.yaml:4:15: there is a variable 'city' already
+  4 |     capture: {city: {regex: x}, user: {regex: x}, 'a b': {regex: x}, none: {}, two: {json: $.a, regex: x}, bad: {json: a
+    |               ^^^^
+  help: rename what is captured: 'vars', columns of 'data' and the conversation's own variables never change
+
+plan.yaml:4:33: there is a variable 'user' already
+  4 |     capture: {city: {regex: x}, user: {regex: x}, 'a b': {regex: x}, none: {}, two: {json: $.a, regex: x}, bad: {json: a
+    |                                 ^^^^
+  help: rename what is captured: 'vars', columns of 'data' and the conversation's own variables never change
+
+plan.yaml:4:51: 'a b' is no name for a variable
+  4 |     capture: {city: {regex: x}, user: {regex: x}, 'a b': {regex: x}, none: {}, two: {json: $.a, regex: x}, bad: {json: a
+    |                                                   ^^^^^
+  help: use letters, digits and '_', a letter first
+
+plan.yaml:4:70: a value is captured in exactly one way
+  4 |     capture: {city: {regex: x}, user: {regex: x}, 'a b': {regex: x}, none: {}, two: {json: $.a, regex: x}, bad: {json: a
+    |                                                                      ^^^^
+  help: write one of json: $.order.id, regex: "order (\\d+)" and between: ["order ", "."]
+
+plan.yaml:4:80: a value is captured in exactly one way
+  4 |     capture: {city: {regex: x}, user: {regex: x}, 'a b': {regex: x}, none: {}, two: {json: $.a, regex: x}, bad: {json: a
+    |                                                                                ^^^
+  help: write one of json: $.order.id, regex: "order (\\d+)" and between: ["order ", "."]
+
+plan.yaml:4:120: 'a.b' is not a JSONPath: parser error
+  4 | ex: x}, bad: {json: a.b}, gap: {between: [x]}}
+    |                     ^^^
+  help: write one like $.order.id or $.items[0].name
+
+plan.yaml:4:132: 'between' has two texts: what stands before the value, and what stands after it
+  4 |  {json: a.b}, gap: {between: [x]}}
+    |                     ^^^^^^^
+  help: write between: ["order ", "."]
+
+plan.yaml:5:10: no variable is called 'gapp'
+  5 |   - say: '{{ gap }} {{ gapp }}'
+    |          ^^^^^^^^^^^^^^^^^^^^^^
+  help: did you mean 'gap'? there are: city, none, two, bad, gap, user, loop_index, turn, token; others come from 'vars', from -e NAME=value, from the columns of 'data', or from 'capture'
+"#,
+    );
+}
+
+#[test]
+fn an_included_file_is_named_in_complaints_about_it() {
+    check(
+        "conversation:
+  - include: wrong.yaml
+  - include: nowhere.yaml
+  - include: circle.yaml
+  - include: single.yaml
+  - {include: bye.yaml, name: x}
+  - include: [a]
+  - think: 6",
+        r#"
+plan.yaml:3:14: nowhere.yaml: no such file
+  3 |   - include: nowhere.yaml
+    |              ^^^^^^^^^^^^
+  help: the path counts from the plan's own folder
+
+plan.yaml:6:6: 'include' goes with no other key
+  6 |   - {include: bye.yaml, name: x}
+    |      ^^^^^^^
+  help: write '- include: PATH' alone; the keys belong to the steps in that file
+
+plan.yaml:7:5: a file is included by its path, not by a list
+  7 |   - include: [a]
+    |     ^^^^^^^
+  help: write '- include: steps/login.yaml'
+
+plan.yaml:8:12: '6' has no unit
+  8 |   - think: 6
+    |            ^
+  help: write 6s for seconds, 6ms for milliseconds, 6m for minutes
+
+wrong.yaml:2:3: unknown key 'sya' in 'conversation'
+  2 | - sya: hello
+    |   ^^^
+  help: did you mean 'say'? allowed here: greeting, say, send, wait, name, expect, capture, on_miss, think, repeat, if, while, choose, transaction, include, do, else, at_most
+
+wrong.yaml:2:3: this step does nothing
+  2 | - sya: hello
+    |   ^^^
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, with a value
+
+wrong.yaml:3:10: '5' has no unit
+  3 | - think: 5
+    |          ^
+  help: write 5s for seconds, 5ms for milliseconds, 5m for minutes
+
+circle.yaml:1:12: 'circle.yaml' is one file too many
+  1 | - include: circle.yaml
+    |            ^^^^^^^^^^^
+  help: at most 100 files are included, 8 deep; look for one that includes itself
+
+single.yaml:1:1: an included file is a list, and this is a mapping
+  1 | say: hello
+    | ^^^
+  help: begin each of its items with '- '
+"#,
+    );
 }

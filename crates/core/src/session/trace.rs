@@ -1,0 +1,106 @@
+//! What `try` shows of a conversation: every frame, and what it was taken for.
+
+use std::time::Duration;
+
+use super::{Context, Session};
+use crate::dialect::Heard;
+use crate::fleet::{Trace, TraceEvent};
+use crate::sample::TurnOutcome;
+use crate::time::{At, span_text};
+use crate::wire::{ConnId, Incoming, Outgoing};
+
+impl Session {
+    /// What a frame is taken for, in the words of `try`, and the latency that it closes.
+    pub(super) fn meaning(&self, now: At, heard: &Heard) -> (String, Option<Duration>) {
+        let pending = self.turn.as_deref();
+        let since_due = || pending.map(|turn| now.since(turn.due));
+        let answer = |turn: &Option<u32>, word: &str| match (turn, pending) {
+            (Some(turn), Some(pending)) if *turn != pending.number => ("late".to_owned(), None),
+            (_, None) => ("late".to_owned(), None),
+            (_, Some(pending)) if pending.first.is_none() => {
+                (format!("{word}, first frame"), since_due())
+            }
+            _ => (word.to_owned(), since_due()),
+        };
+        match heard {
+            Heard::Ready => ("ready".to_owned(), None),
+            Heard::Greeting { .. } => ("greeting".to_owned(), Some(now.since(self.opened))),
+            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
+                ("greeting".to_owned(), Some(now.since(self.opened)))
+            }
+            Heard::Reply { turn, .. } => answer(turn, "reply"),
+            Heard::Chunk { turn, .. } => answer(turn, "piece"),
+            Heard::Done { turn } => answer(turn, "end"),
+            Heard::Ack { .. } => ("echo".to_owned(), None),
+            Heard::Typing => ("typing".to_owned(), None),
+            Heard::Handoff => ("hand-off".to_owned(), None),
+            Heard::Refused { retry_after, .. } => {
+                let after = retry_after.map_or_else(String::new, |span| {
+                    format!(", retry after {}", span_text(span))
+                });
+                (format!("refused{after}"), None)
+            }
+            Heard::Over { why } => (format!("over: {why}"), None),
+            Heard::Answer(_) => ("keep-alive".to_owned(), None),
+            Heard::Error { text } => (format!("error: {text}"), None),
+            Heard::Unknown { why } => (format!("not understood: {why}"), None),
+        }
+    }
+}
+
+impl Context<'_> {
+    pub(super) fn trace(&mut self, at: At, conn: ConnId, event: impl FnOnce() -> TraceEvent) {
+        if let Some(traces) = &mut self.out.traces {
+            traces.push_back(Trace {
+                at,
+                conn,
+                event: event(),
+            });
+        }
+    }
+
+    pub(super) fn missed(&mut self, at: At, conn: ConnId, what: impl FnOnce() -> String) {
+        self.trace(at, conn, || TraceEvent::Missed { what: what() });
+    }
+
+    pub(super) fn received(
+        &mut self,
+        at: At,
+        conn: ConnId,
+        frame: Incoming<'_>,
+        meaning: &str,
+        span: Option<Duration>,
+    ) {
+        self.trace(at, conn, || {
+            let text = match frame {
+                Incoming::Text(text) => text.to_owned(),
+                Incoming::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
+            };
+            TraceEvent::Received {
+                text,
+                meaning: meaning.to_owned(),
+                span,
+            }
+        });
+    }
+}
+
+impl TurnOutcome {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Mismatched => "not the expected answer",
+            Self::Fallback => "an apology instead of an answer",
+            Self::TimedOut => "no complete answer in time",
+            Self::Throttled => "refused by a limit",
+            Self::Cut => "cut off before the answer was complete",
+        }
+    }
+}
+
+pub(super) fn text_of(frame: &Outgoing) -> String {
+    match frame {
+        Outgoing::Text(text) => text.to_string(),
+        Outgoing::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
+    }
+}
