@@ -2,7 +2,7 @@
 //! a client can observe; how a platform really enforces a limit is not its business, and it shares no code with that.
 //!
 //! `budget` has the rules by which upgrades are spaced, `learn` what refusals teach, `backoff` the waits of those who are
-//! on their own. Caps on concurrency are kept by waiting for a place.
+//! on their own, `line` those who wait. Caps on concurrency are kept by waiting for a place.
 //!
 //! Who asks gets a moment, and asks again when it has come: whatever was refused meanwhile changes it. Retries are
 //! admission's too. Paced, who was refused stands in line again, and the fleet waits as one; with `pace: off` each waits
@@ -14,12 +14,14 @@
 mod backoff;
 pub(crate) mod budget;
 mod learn;
+mod line;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use self::budget::{Budget, Rule};
 use self::learn::Learner;
+use self::line::Line;
 use crate::draw::Draw;
 use crate::evidence::{Clues, Ground};
 use crate::fleet::{Asker, Gatekeeper, Next};
@@ -41,7 +43,9 @@ pub struct Admission {
     /// At most so many places.
     cap: Option<usize>,
     places: BTreeMap<ConnId, Place>,
-    waiting: VecDeque<ConnId>,
+    line: Line,
+    /// Nobody in line has room before this moment, at which that one asks.
+    alarm: Option<(At, ConnId)>,
     granted: VecDeque<(ConnId, At)>,
     /// Of `places`: those that take one under a cap, and those of them that are not through yet.
     inside: usize,
@@ -117,7 +121,8 @@ impl Admission {
             learner: Learner::default(),
             cap,
             places: BTreeMap::new(),
-            waiting: VecDeque::new(),
+            line: Line::default(),
+            alarm: None,
             granted: VecDeque::new(),
             inside: 0,
             under_way: 0,
@@ -157,30 +162,77 @@ impl Admission {
 
     /// Lets as many of the line go as may.
     fn fill(&mut self, now: At) {
-        while let Some(&conn) = self.waiting.front() {
+        while let Some((opens, conn)) = self.front() {
             if self.cap.is_some_and(|cap| self.inside >= cap) || self.under_way >= self.slots() {
                 return;
             }
             let at = match &mut self.learner.silence {
+                None if opens > now => return self.set_alarm(opens, conn),
                 None => self.reserve(now, conn),
                 Some(silence) if silence.first.is_none() => {
                     silence.first = Some(conn);
-                    silence.until.max(now)
+                    silence.until.max(now).max(opens)
                 }
                 Some(_) => return,
             };
-            self.waiting.pop_front();
             self.set_stage(conn, Stage::Ticket(at));
+            self.granted.push_back((conn, at));
+            let opens = self.opens(self.identity(conn), now);
+            self.line.advance(opens);
+        }
+    }
+
+    fn front(&mut self) -> Option<(At, ConnId)> {
+        let places = &self.places;
+        self.line.front(|conn| {
+            places
+                .get(&conn)
+                .is_some_and(|place| place.stage == Stage::Waiting)
+        })
+    }
+
+    fn set_alarm(&mut self, at: At, conn: ConnId) {
+        let is_set = self.alarm.is_some_and(|(earlier, who)| {
+            earlier <= at
+                && self
+                    .places
+                    .get(&who)
+                    .is_some_and(|place| place.stage == Stage::Waiting)
+        });
+        if !is_set {
+            self.alarm = Some((at, conn));
             self.granted.push_back((conn, at));
         }
     }
 
+    fn identity(&self, conn: ConnId) -> u64 {
+        self.places
+            .get(&conn)
+            .map_or(0, |place| place.asker.identity)
+    }
+
+    /// Which line to stand in: one for all, unless some budget counts tokens apart.
+    fn lane(&self, conn: ConnId) -> u64 {
+        if self.budgets.iter().any(Budget::is_per_token) {
+            self.identity(conn)
+        } else {
+            0
+        }
+    }
+
+    /// When the budgets that are a token's own have room for it.
+    fn opens(&self, identity: u64, now: At) -> At {
+        self.budgets
+            .iter()
+            .filter(|budget| budget.is_per_token())
+            .map(|budget| budget.earliest(identity, now))
+            .max()
+            .unwrap_or(At::ZERO)
+    }
+
     /// The first moment at which every budget has room, which is taken.
     fn reserve(&mut self, now: At, conn: ConnId) -> At {
-        let identity = self
-            .places
-            .get(&conn)
-            .map_or(0, |place| place.asker.identity);
+        let identity = self.identity(conn);
         let learned = self
             .learner
             .learned
@@ -229,9 +281,6 @@ impl Admission {
         let place = self.places.remove(&conn)?;
         self.inside -= usize::from(place.stage.is_inside());
         self.under_way -= usize::from(place.stage.is_under_way());
-        if place.stage == Stage::Waiting {
-            self.waiting.retain(|waiting| *waiting != conn);
-        }
         Some(place)
     }
 
@@ -249,10 +298,17 @@ impl Admission {
             })
             .collect();
         tickets.sort_unstable();
-        for (_, conn) in tickets.into_iter().rev() {
-            self.set_stage(conn, Stage::Waiting);
-            self.waiting.push_front(conn);
+        let again: Vec<_> = tickets
+            .into_iter()
+            .map(|(_, conn)| (self.lane(conn), conn))
+            .collect();
+        for (_, conn) in &again {
+            self.set_stage(*conn, Stage::Waiting);
         }
+        let mut line = std::mem::take(&mut self.line);
+        line.rejoin(&again, |lane| self.opens(lane, now));
+        self.line = line;
+        self.alarm = None;
         self.granted.clear();
     }
 
@@ -398,32 +454,28 @@ impl Stage {
 impl Gatekeeper for Admission {
     fn ask(&mut self, now: At, asker: &Asker) -> Option<At> {
         let conn = asker.conn;
-        let at = match self.places.get(&conn).map(|place| place.stage) {
-            Some(Stage::Ticket(at)) => at,
-            Some(_) => return None,
+        match self.places.get(&conn).map(|place| place.stage) {
             None => {
                 let stage = Stage::Waiting;
-                self.places.insert(
-                    conn,
-                    Place {
-                        asker: *asker,
-                        stage,
-                    },
-                );
-                self.waiting.push_back(conn);
+                let asker = *asker;
+                self.places.insert(conn, Place { asker, stage });
+                let (lane, opens) = (self.lane(conn), self.opens(asker.identity, now));
+                self.line.join(lane, conn, || opens);
                 if asker.attempt > 1 {
                     self.backlog = self.backlog.saturating_sub(1);
                 }
                 self.fill(now);
-                match self.places.get(&conn).map(|place| place.stage) {
-                    Some(Stage::Ticket(at)) => {
-                        self.granted.retain(|(granted, _)| *granted != conn);
-                        at
-                    }
-                    _ => return None,
-                }
             }
+            Some(Stage::Waiting) => {
+                self.alarm.take_if(|(_, who)| *who == conn);
+                self.fill(now);
+            }
+            Some(_) => {}
+        }
+        let Some(Stage::Ticket(at)) = self.places.get(&conn).map(|place| place.stage) else {
+            return None;
         };
+        self.granted.retain(|(granted, _)| *granted != conn);
         if at <= now {
             self.set_stage(conn, Stage::Sent(at));
         }

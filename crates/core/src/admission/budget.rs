@@ -99,6 +99,10 @@ impl Budget {
         }
     }
 
+    pub(super) const fn is_per_token(&self) -> bool {
+        self.per_token
+    }
+
     pub(super) const fn rule(&self) -> Rule {
         self.rule
     }
