@@ -1,6 +1,6 @@
-//! What is not ours and what tests talk to or through: the WebSocket implementations `ws` for Node.js and `websockets`
-//! for Python, in target/peers, and the gateways nginx and HAProxy, which the tests start themselves. Nothing here fails:
-//! a test that lacks its peer prints `skipped:` and why.
+//! What is not ours and what tests talk to or through: the libraries of [`MODULES`] for Node.js and of [`PACKAGES`] for
+//! Python, in target/peers, and the gateways nginx and HAProxy and the proxies squid and microsocks, which the tests
+//! start themselves. Nothing here fails: a test that lacks its peer prints `skipped:` and why.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -17,18 +17,19 @@ pub(crate) fn prepare() {
         println!("peers: {} cannot be made: {error}", folder.display());
         return;
     }
-    if !folder.join("node_modules/ws").is_dir() {
-        report("ws", fetch_ws(&folder));
+    let has_module = |(name, _): &(&str, &str)| folder.join("node_modules").join(name).is_dir();
+    if !MODULES.iter().all(has_module) {
+        report("libraries for Node.js", fetch_modules(&folder));
     }
-    if !has_websockets(&folder) {
-        report("websockets", fetch_websockets(&folder));
+    if !has_packages(&folder) {
+        report("libraries for Python", fetch_packages(&folder));
     }
 }
 
 fn report(name: &str, fetched: Result<(), String>) {
     match fetched {
-        Ok(()) => println!("peers: {name} is in target/peers"),
-        Err(why) => println!("peers: no {name} ({why}); its tests will be skipped"),
+        Ok(()) => println!("peers: {name} are in target/peers"),
+        Err(why) => println!("peers: no {name} ({why}); their tests will be skipped"),
     }
 }
 
@@ -59,7 +60,8 @@ fn install_programs() {
     }
 }
 
-fn fetch_ws(folder: &Path) -> Result<(), String> {
+/// All at once: npm takes away what it was not asked for.
+fn fetch_modules(folder: &Path) -> Result<(), String> {
     run(Command::new("npm")
         .args([
             "install",
@@ -70,28 +72,30 @@ fn fetch_ws(folder: &Path) -> Result<(), String> {
             "--prefix",
         ])
         .arg(folder)
-        .arg(WS)
+        .args(MODULES.iter().map(|(_, version)| version))
         .stdout(Stdio::null()))
 }
 
-fn fetch_websockets(folder: &Path) -> Result<(), String> {
+fn fetch_packages(folder: &Path) -> Result<(), String> {
     let venv = folder.join("venv");
     run(Command::new("python3")
         .args(["-m", "venv", "--clear"])
         .arg(&venv))?;
-    run(Command::new(venv.join("bin/python")).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        WEBSOCKETS,
-    ]))
+    run(Command::new(venv.join("bin/python"))
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(PACKAGES.iter().map(|(_, version)| version)))
 }
 
-fn has_websockets(folder: &Path) -> bool {
+fn has_packages(folder: &Path) -> bool {
+    let modules: Vec<_> = PACKAGES.iter().map(|(module, _)| *module).collect();
     Command::new(folder.join("venv/bin/python"))
-        .args(["-c", "import websockets"])
+        .args(["-c", &format!("import {}", modules.join(", "))])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
@@ -163,8 +167,18 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("python3", &["-c", "import ensurepip"], "python3-venv"),
     ("nginx", &["-v"], "nginx"),
     ("haproxy", &["-v"], "haproxy"),
+    ("squid", &["-v"], "squid"),
+    // It knows no argument with which it would end well, but the shell knows whether it is there.
+    ("sh", &["-c", "command -v microsocks"], "microsocks"),
 ];
 /// Asked by Debian's packages before they start a service: 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
-const WS: &str = "ws@8";
-const WEBSOCKETS: &str = "websockets>=13,<17";
+/// By the names of their folders.
+const MODULES: &[(&str, &str)] = &[("ws", "ws@8"), ("socket.io", "socket.io@4")];
+/// By the names under which they are imported.
+const PACKAGES: &[(&str, &str)] = &[
+    ("websockets", "websockets>=13,<17"),
+    ("socketio", "python-socketio>=5,<6"),
+    ("aiohttp", "aiohttp>=3,<4"),
+    ("openai", "openai[realtime]>=2,<4"),
+];

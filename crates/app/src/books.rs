@@ -3,9 +3,10 @@
 use plimsoll_core::plan::Plan;
 use plimsoll_core::summary::Summary;
 use plimsoll_core::summary::contract::Document;
-use plimsoll_core::verdict::{Kind, Verdict, judge};
+use plimsoll_core::verdict::{Kind, Step, Verdict, judge};
 use plimsoll_core::wire::ConnectError;
 
+use crate::console::{Console, shorten};
 use crate::exit::Ending;
 
 pub(crate) struct Books {
@@ -37,7 +38,7 @@ impl Books {
                 .by_error
                 .keys()
                 .filter_map(|error| way_out(error));
-            verdict.next_steps.splice(0..0, ways.map(str::to_owned));
+            verdict.next_steps.splice(0..0, ways.map(Step::say));
         }
         Self { summary, verdict }
     }
@@ -53,11 +54,27 @@ impl Books {
         }
     }
 
+    /// Hides secrets in the answers that are shown, and only then shortens them: half a secret would not be known any more.
+    pub(crate) fn redact(&mut self, console: &Console) {
+        for wrong in &mut self.summary.turns.wrong_answers {
+            wrong.text = shorten(&console.redact(&wrong.text), LONGEST_ANSWER);
+        }
+    }
+
+    /// For whoever can raise the limit that was met; `None` where none was.
+    pub(crate) fn ticket(&self) -> Option<&str> {
+        let limits = self.verdict.limits.iter();
+        limits.filter_map(|limit| limit.ticket.as_deref()).next()
+    }
+
     /// The summary as other programs read it.
     pub(crate) fn json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(&Document::new(&self.summary, &self.verdict))
     }
 }
+
+/// Enough to know a wrong answer again.
+const LONGEST_ANSWER: usize = 300;
 
 /// What a person can do about a target that cannot be reached, by the name of the error.
 fn way_out(error: &str) -> Option<&'static str> {
@@ -73,6 +90,10 @@ fn way_out(error: &str) -> Option<&'static str> {
         (
             ConnectError::Handshake,
             "check the scheme (ws:// or wss://), the port and the path: what answers there is no WebSocket server",
+        ),
+        (
+            ConnectError::Proxy,
+            "mend the way through the proxy, or go without it where the network lets you: --proxy none",
         ),
         (
             ConnectError::TimedOut,

@@ -145,12 +145,9 @@ fn changes(preflight: &Preflight, args: &Check) -> Vec<String> {
             "             ",
         ));
     }
-    if let Some(first) = &preflight.first_refusal {
-        if first.key.contains(&"token") {
-            lines.push(
-                "             (more tokens only where production uses several too)".to_owned(),
-            );
-        }
+    let first = preflight.first_refusal.as_ref();
+    if first.is_some_and(|first| first.key.contains(&"token")) {
+        lines.push("             (more tokens only where production uses several too)".to_owned());
     }
     if preflight.changes.is_empty() && preflight.refused + preflight.throttled > 0 {
         lines.push(
@@ -172,7 +169,7 @@ fn changes(preflight: &Preflight, args: &Check) -> Vec<String> {
 fn result(preflight: &Preflight, change: &Change) -> String {
     let plays = format!("{} of {} plays", change.passed, change.plays);
     match (change.what, preflight.conversations) {
-        (Knob::Pace, Some(all)) => format!(
+        (Knob::Pace, Some(all)) if preflight.refused > 0 => format!(
             "(delivers {} in {:.0} s; {plays})",
             count(all),
             change.all_open_s

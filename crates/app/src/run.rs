@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_core::plan::Plan;
+use console::Term;
+use plimsoll_core::plan::{Certificate, Plan, Route};
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Facts;
 use plimsoll_net::{ClientTls, Control, Finished, RunOptions};
@@ -16,6 +17,7 @@ use crate::args::{Over, Run, quoted};
 use crate::books::Books;
 use crate::console::Console;
 use crate::exit::{Ending, Failure};
+use crate::figures::WIDTH;
 use crate::input::{self, Input};
 use crate::progress::Display;
 use crate::{interrupt, machine, screen};
@@ -29,6 +31,7 @@ pub(crate) fn run(args: &Run) -> Result<Ending, Failure> {
 
 fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> {
     let sink = Sink::open(args)?;
+    let ticket = args.ticket.as_deref().map(Ticket::open).transpose()?;
     let say = |line: &str| {
         if sink.is_stdout() {
             console.note(line)
@@ -49,12 +52,35 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let options = started.options(&args.over)?;
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
     display.end();
-    let books = started.close(finished?)?;
+    let mut books = started.close(finished?)?;
+    books.redact(console);
     sink.write(&books, console)?;
+    let mut written: Vec<_> = sink.written().into_iter().collect();
+    if let Some(ticket) = &ticket {
+        written.push(ticket.write(&books, console)?);
+    } else if books.ticket().is_some() {
+        written.push(sink.where_the_ticket_is());
+    }
     if !args.json {
-        screen::of(&books).iter().for_each(|line| say(line));
+        let term = if sink.is_stdout() {
+            Term::stderr()
+        } else {
+            Term::stdout()
+        };
+        let lines = screen::of(&books, &written, width_of(&term));
+        lines.iter().for_each(|line| say(line));
+    } else if ticket.is_some() {
+        written.iter().for_each(|line| console.note(line));
     }
     Ok(books.ending())
+}
+
+/// Where lines are broken: a terminal that is narrower than what reads well breaks them itself, in the middle of words.
+fn width_of(term: &Term) -> usize {
+    match term.size_checked() {
+        Some((_, columns)) => usize::from(columns).clamp(NARROWEST, WIDTH),
+        None => WIDTH,
+    }
 }
 
 /// A run that is about to begin, or on.
@@ -82,25 +108,16 @@ impl Started {
     }
 
     pub(crate) fn options(&self, over: &Over) -> Result<RunOptions, Failure> {
-        let ca_file = over.ca_file.as_deref().map(|file| {
-            std::fs::read(file).map_err(|error| {
-                Failure::input(format_args!(
-                    "--ca-file {} cannot be read: {error}",
-                    file.display()
-                ))
-            })
-        });
         Ok(RunOptions {
             url: self.aim.url.clone(),
-            tls: ClientTls {
-                ca_file: ca_file.transpose()?,
-                insecure: over.insecure,
-            },
+            tls: tls(&self.plan.route, over)?,
             permission: self.plan.permission.clone(),
+            proxy: self.aim.proxy.clone(),
             run_id: self.run_id.clone(),
             shards: plimsoll_net::default_shards(self.aim.is_local),
             connect_timeout: CONNECT_TIMEOUT,
             grace: GRACE,
+            begins: None,
             trace: None,
         })
     }
@@ -141,6 +158,43 @@ impl Started {
     }
 }
 
+/// The flags stand over the plan's certificates, and beside its authority.
+fn tls(route: &Route, over: &Over) -> Result<ClientTls, Failure> {
+    let flag = over.ca_file.as_deref();
+    let flag = flag.map(|file| read("--ca-file", file)).transpose()?;
+    let authorities: Vec<_> = route
+        .ca
+        .as_deref()
+        .into_iter()
+        .chain(flag.as_deref())
+        .collect();
+    let certificates = match &over.cert {
+        None => route.certificates.clone(),
+        Some(cert) => vec![Certificate {
+            name: cert.display().to_string(),
+            chain: read("--cert", cert)?.into(),
+            key: match &over.key {
+                Some(key) => read("--key", key)?.into(),
+                None => read("--cert", cert)?.into(),
+            },
+        }],
+    };
+    Ok(ClientTls {
+        ca_file: (!authorities.is_empty()).then(|| authorities.join("\n").into_bytes()),
+        insecure: over.insecure,
+        certificates,
+    })
+}
+
+fn read(flag: &str, file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| {
+        Failure::input(format_args!(
+            "{flag} {} cannot be read: {error}",
+            file.display()
+        ))
+    })
+}
+
 /// Where the summary goes; opened before the run, so that a wrong path costs a second and not the run.
 enum Sink {
     None,
@@ -162,6 +216,25 @@ impl Sink {
                         path.display()
                     ))
                 }),
+        }
+    }
+
+    /// What there is to say of the file.
+    fn written(&self) -> Option<String> {
+        match self {
+            Self::File(_, path) => Some(format!("summary written to {path}")),
+            Self::None | Self::Stdout => None,
+        }
+    }
+
+    /// Where the text of a ticket is that no file of its own was asked for.
+    fn where_the_ticket_is(&self) -> String {
+        match self {
+            Self::File(_, path) => {
+                format!("a ticket for whoever can raise the limit is in {path} (limits[].ticket)")
+            }
+            Self::Stdout => "a ticket for whoever can raise the limit is in the summary (limits[].ticket)".to_owned(),
+            Self::None => "with --ticket FILE a run that is refused writes a ticket for whoever can raise the limit, ready to send".to_owned(),
         }
     }
 
@@ -193,6 +266,40 @@ impl Sink {
     }
 }
 
+/// The file of the ticket; opened before the run, as the summary is.
+struct Ticket(File, String);
+
+impl Ticket {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display().to_string();
+        match File::create(path) {
+            Ok(file) => Ok(Self(file, shown)),
+            Err(error) => Err(Failure::input(format_args!(
+                "--ticket {shown} cannot be written: {error}"
+            ))),
+        }
+    }
+
+    /// Gives what there is to say of the file.
+    fn write(&self, books: &Books, console: &Console) -> Result<String, Failure> {
+        let Self(file, path) = self;
+        let text = books.ticket();
+        let mut file = file;
+        writeln!(file, "{}", console.redact(text.unwrap_or(NO_TICKET))).map_err(|error| {
+            Failure::fault(format_args!(
+                "the ticket cannot be written to {path}: {error}"
+            ))
+        })?;
+        Ok(match text {
+            Some(_) => format!("ticket written to {path}: read it, fill in the reason, send it"),
+            None => format!("no ticket was needed: {path} says so"),
+        })
+    }
+}
+
+const NO_TICKET: &str = "No limit refused this run's upgrades: there is nothing to ask for.";
+/// Narrower, and figures would stand below one another.
+const NARROWEST: usize = 60;
 /// As long as browsers and proxies wait for a connection; an upgrade that takes longer is a failure to users too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long open conversations have for a polite end after a stop.

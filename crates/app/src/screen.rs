@@ -2,33 +2,35 @@
 
 use std::time::Duration;
 
-use plimsoll_core::summary::{Percentiles, Summary, TurnCounts, Turns};
+use plimsoll_core::summary::{Percentiles, Summary, TurnCounts, Turns, WrongAnswer};
 use plimsoll_core::time::span_text;
 use plimsoll_core::verdict::{GoalResult, Kind, Verdict};
 
 use crate::books::Books;
-use crate::console::{BAD, BOLD, DIM, GOOD, WARN, clean, paint};
+use crate::console::{BAD, BOLD, DIM, GOOD, WARN, clean, paint, shorten};
 use crate::exit::Ending;
 use crate::figures::{WIDTH, bytes, count, millis, wrap};
 
-/// The whole screen, line by line.
-pub(crate) fn of(books: &Books) -> Vec<String> {
+/// The whole screen, line by line, in lines of at most `width` characters where they can be broken. `written` names the
+/// files that the run left behind.
+pub(crate) fn of(books: &Books, written: &[String], width: usize) -> Vec<String> {
     let Books { summary, verdict } = books;
-    let mut lines = vec![format!("{}   {}", word(books.ending()), verdict.load)];
-    lines.extend(why(verdict));
+    let first = format!("{}   ", word(books.ending()));
+    let mut lines = wrap(&verdict.load, width + PAINT, &first, "    ");
+    lines.extend(why(verdict, width));
     // Of a target that never answered there are no figures worth reading.
     if verdict.kind != Kind::Unreachable {
         lines.push(String::new());
-        lines.extend(conversations(summary));
-        lines.extend(upgrades(summary));
-        lines.extend(turns(summary));
-        lines.extend(closures(summary, verdict));
-        lines.extend(generator(summary));
-        lines.extend(verdict.goals.iter().map(goal));
+        lines.extend(conversations(summary, width));
+        lines.extend(upgrades(summary, width));
+        lines.extend(turns(summary, width));
+        lines.extend(closures(summary, verdict, width));
+        lines.extend(generator(summary, width));
+        lines.extend(verdict.goals.iter().flat_map(|result| goal(result, width)));
     }
-    for (n, step) in verdict.next_steps.iter().enumerate() {
-        let first = if n == 0 { "  Next: " } else { "        " };
-        lines.extend(wrap(&clean(step), WIDTH, first, "          "));
+    lines.extend(next(verdict, width));
+    for file in written {
+        lines.push(format!("  {}", clean(file)));
     }
     lines.push(paint(DIM, format_args!("exit {}", books.ending().code())));
     lines
@@ -37,20 +39,40 @@ pub(crate) fn of(books: &Books) -> Vec<String> {
 /// Verdict and reasons, for one conversation that was just seen frame by frame.
 pub(crate) fn short(books: &Books) -> Vec<String> {
     let mut lines = vec![word(books.ending())];
-    lines.extend(why(&books.verdict));
+    lines.extend(why(&books.verdict, WIDTH));
     let missed = books.verdict.goals.iter().filter(|goal| !goal.passed);
-    lines.extend(missed.map(goal));
+    lines.extend(missed.flat_map(|result| goal(result, WIDTH)));
     lines
 }
 
-fn why(verdict: &Verdict) -> impl Iterator<Item = String> + '_ {
+fn why(verdict: &Verdict, width: usize) -> impl Iterator<Item = String> + '_ {
     verdict
         .why
         .iter()
-        .flat_map(|sentence| wrap(&clean(sentence), WIDTH, "  ", "    "))
+        .flat_map(move |sentence| wrap(&clean(sentence), width, "  ", "    "))
 }
 
-fn goal(result: &GoalResult) -> String {
+/// What to do next. A command stands on a line of its own, however long, so that it can be copied.
+fn next(verdict: &Verdict, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for step in &verdict.next_steps {
+        let first = if lines.is_empty() {
+            "  Next: "
+        } else {
+            "        "
+        };
+        match &step.command {
+            None => lines.extend(wrap(&clean(&step.what), width, first, "          ")),
+            Some(command) => {
+                lines.extend(wrap(&clean(&step.what), width, first, "          "));
+                lines.push(format!("          {}", clean(command)));
+            }
+        }
+    }
+    lines
+}
+
+fn goal(result: &GoalResult, width: usize) -> Vec<String> {
     let mark = if result.passed {
         paint(GOOD, "held  ")
     } else {
@@ -68,11 +90,16 @@ fn goal(result: &GoalResult) -> String {
     } else {
         ""
     };
-    format!(
-        "  {}{mark}  {}   (was {observed}{implied})",
-        label("goal"),
-        clean(&result.goal)
-    )
+    let (goal, was) = (clean(&result.goal), format!("(was {observed}{implied})"));
+    let lead = format!("  {}{mark}  ", label("goal"));
+    // Before it stand the name of the row and the mark with its spaces.
+    if LABEL + 10 + goal.chars().count() + 3 + was.chars().count() <= width {
+        return vec![format!("{lead}{goal}   {was}")];
+    }
+    let below = " ".repeat(LABEL + 10);
+    let mut lines = wrap(&goal, width + 2 * PAINT, &lead, &below);
+    lines.extend(wrap(&was, width, &below, &below));
+    lines
 }
 
 /// A figure in the terms of its goal: with the unit of the number that it is compared with.
@@ -99,7 +126,7 @@ fn word(ending: Ending) -> String {
     }
 }
 
-fn conversations(summary: &Summary) -> Vec<String> {
+fn conversations(summary: &Summary, width: usize) -> Vec<String> {
     let sessions = &summary.sessions;
     let mut parts = Vec::new();
     if let Some(planned) = sessions.planned {
@@ -121,10 +148,10 @@ fn conversations(summary: &Summary) -> Vec<String> {
     if !failures.is_empty() {
         parts.push(format!("failures: {}", failures.join(", ")));
     }
-    row("conversations", &parts)
+    row("conversations", &parts, width)
 }
 
-fn upgrades(summary: &Summary) -> Vec<String> {
+fn upgrades(summary: &Summary, width: usize) -> Vec<String> {
     let upgrades = &summary.upgrades;
     if upgrades.attempted == 0 {
         return Vec::new();
@@ -154,10 +181,10 @@ fn upgrades(summary: &Summary) -> Vec<String> {
         push_percentile(&mut parts, "held p95", &upgrades.hold, |spans| spans.p95);
         push_percentile(&mut parts, "held most", &upgrades.hold, |spans| spans.max);
     }
-    row("upgrades", &parts)
+    row("upgrades", &parts, width)
 }
 
-fn turns(summary: &Summary) -> Vec<String> {
+fn turns(summary: &Summary, width: usize) -> Vec<String> {
     let turns = &summary.turns;
     if turns.planned == 0 {
         return Vec::new();
@@ -165,16 +192,17 @@ fn turns(summary: &Summary) -> Vec<String> {
     let mut parts = counts(&turns.counts);
     push_some(&mut parts, turns.late, "late");
     push_some(&mut parts, turns.never_reached, "never reached");
-    let mut lines = row("turns", &parts);
-    lines.extend(spans("latency", &turns.counts.latency));
+    let mut lines = row("turns", &parts, width);
+    lines.extend(wrong_answers(turns, width));
+    lines.extend(spans("latency", &turns.counts.latency, width));
     if turns.counts.first_frame.p95 != turns.counts.latency.p95 {
-        lines.extend(spans("first frame", &turns.counts.first_frame));
+        lines.extend(spans("first frame", &turns.counts.first_frame, width));
     }
     let hold = &turns.counts.hold;
     if hold.max.is_some_and(|most| most >= WORTH_A_WORD) {
-        lines.extend(spans("held", hold));
+        lines.extend(spans("held", hold, width));
     }
-    lines.extend(silence(turns));
+    lines.extend(silence(turns, width));
     let named: Vec<_> = turns
         .by_name
         .iter()
@@ -182,10 +210,7 @@ fn turns(summary: &Summary) -> Vec<String> {
         .collect();
     if named.len() > 1 {
         for (name, counts) in named.iter().take(MOST_NAMES) {
-            lines.extend(spans(
-                &crate::console::shorten(&clean(name), 13),
-                &counts.latency,
-            ));
+            lines.extend(spans(&shorten(&clean(name), 13), &counts.latency, width));
         }
         if named.len() > MOST_NAMES {
             lines.push(format!(
@@ -198,8 +223,31 @@ fn turns(summary: &Summary) -> Vec<String> {
     lines
 }
 
+/// A few of the answers that were not the expected one, each on a line.
+fn wrong_answers(turns: &Turns, width: usize) -> Vec<String> {
+    let one = |wrong: &WrongAnswer| {
+        let name = if wrong.name.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", clean(&wrong.name))
+        };
+        let text = format!("{name}\"{}\"", clean(&wrong.text));
+        format!(
+            "  {}{}",
+            label("  wrong answer"),
+            shorten(&text, width - LABEL - 2)
+        )
+    };
+    turns
+        .wrong_answers
+        .iter()
+        .take(MOST_ANSWERS)
+        .map(one)
+        .collect()
+}
+
 /// What was kept of the countdowns of refused messages.
-fn silence(turns: &Turns) -> Vec<String> {
+fn silence(turns: &Turns, width: usize) -> Vec<String> {
     let text = |seconds: f64| span_text(Duration::from_secs_f64(seconds));
     let Some(kept) = turns.longest_silence_s else {
         return Vec::new();
@@ -212,7 +260,7 @@ fn silence(turns: &Turns) -> Vec<String> {
             text(asked)
         ));
     }
-    row("  kept silent", &parts)
+    row("  kept silent", &parts, width)
 }
 
 fn counts(counts: &TurnCounts) -> Vec<String> {
@@ -228,7 +276,7 @@ fn counts(counts: &TurnCounts) -> Vec<String> {
     parts
 }
 
-fn spans(name: &str, spans: &Percentiles) -> Vec<String> {
+fn spans(name: &str, spans: &Percentiles, width: usize) -> Vec<String> {
     let mut parts = Vec::new();
     push_percentile(&mut parts, "p50", spans, |spans| spans.p50);
     push_percentile(&mut parts, "p95", spans, |spans| spans.p95);
@@ -236,11 +284,11 @@ fn spans(name: &str, spans: &Percentiles) -> Vec<String> {
     push_percentile(&mut parts, "max", spans, |spans| spans.max);
     match parts.is_empty() {
         true => Vec::new(),
-        false => row(&format!("  {name}"), &parts),
+        false => row(&format!("  {name}"), &parts, width),
     }
 }
 
-fn closures(summary: &Summary, verdict: &Verdict) -> Vec<String> {
+fn closures(summary: &Summary, verdict: &Verdict, width: usize) -> Vec<String> {
     let closures = &summary.closures;
     if closures.clean + closures.abnormal == 0 {
         return Vec::new();
@@ -260,10 +308,10 @@ fn closures(summary: &Summary, verdict: &Verdict) -> Vec<String> {
     for (cause, n) in &verdict.by_cause {
         parts.push(format!("{} {cause}", count(*n)));
     }
-    row("closures", &parts)
+    row("closures", &parts, width)
 }
 
-fn generator(summary: &Summary) -> Vec<String> {
+fn generator(summary: &Summary, width: usize) -> Vec<String> {
     let generator = &summary.generator;
     let mut parts = Vec::new();
     push_percentile(&mut parts, "lateness p50", &generator.lateness, |spans| {
@@ -275,11 +323,11 @@ fn generator(summary: &Summary) -> Vec<String> {
     if generator.rss_peak_bytes > 0 {
         parts.push(format!("memory {}", bytes(generator.rss_peak_bytes as f64)));
     }
-    row("generator", &parts)
+    row("generator", &parts, width)
 }
 
 /// A name and its figures, on as many lines as they take.
-fn row(name: &str, parts: &[String]) -> Vec<String> {
+fn row(name: &str, parts: &[String], most: usize) -> Vec<String> {
     let mut lines = vec![format!("  {}", label(name))];
     let mut width = LABEL + 2;
     for (n, part) in parts.iter().enumerate() {
@@ -287,7 +335,7 @@ fn row(name: &str, parts: &[String]) -> Vec<String> {
         let more = part.chars().count() + SEPARATOR.chars().count();
         if n == 0 {
             line.push_str(part);
-        } else if width + more <= WIDTH {
+        } else if width + more <= most {
             line.push_str(SEPARATOR);
             line.push_str(part);
         } else {
@@ -330,5 +378,12 @@ const LABEL: usize = 16;
 const SEPARATOR: &str = " · ";
 /// More names than these make the screen a list.
 const MOST_NAMES: usize = 12;
+/// Wrong answers are often all the same.
+const MOST_ANSWERS: usize = 3;
+/// The characters of an escape sequence and of its end, which no terminal shows.
+const PAINT: usize = 13;
 /// A hold below this, in milliseconds, is the time that a lock takes.
 const WORTH_A_WORD: f64 = 5.0;
+
+#[cfg(test)]
+mod tests;

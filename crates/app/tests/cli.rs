@@ -17,6 +17,7 @@ version: 1
 name: quick
 platform: rehearsal-singapore
 target: emulator
+max_lateness: 1m
 load: {users: 5, ramp_up: 200ms}
 conversation:
   - greeting: {within: 5s}
@@ -115,7 +116,8 @@ fn goals_missed_by_the_target_end_with_3() {
     ])
     .ends_with(3)
     .says("GOALS MISSED")
-    .says("missed  turns.mismatched == 0   (was 5)");
+    .says("missed  turns.mismatched == 0   (was 5)")
+    .says("wrong answer  order: \"Your order has left the warehouse.");
 }
 
 #[test]
@@ -125,11 +127,26 @@ fn a_platform_that_refuses_ends_with_4() {
         .replace("  - greeting: {within: 5s}\n", "")
         .replace("contains: order}}", "contains: order}}\n  - think: 1s");
     let plans = folder(&[("plan.yaml", &plan), ("gate.yaml", GATE)]);
-    run(["run", &path(&plans, "plan.yaml"), "--pace", "off"])
+    let (ticket, summary) = (path(&plans, "ticket.txt"), path(&plans, "summary.json"));
+    let plan = path(&plans, "plan.yaml");
+    run(["run", &plan, "--pace", "off"])
         .ends_with(4)
         .says("Target: built-in emulator (gate)")
         .says("PLATFORM LIMITED")
-        .says("2 refused (429: 2)");
+        .says("2 refused (429: 2)")
+        .says("with --ticket FILE");
+    let files = ["--ticket", &ticket, "--summary", &summary];
+    run(["run", &plan, "--pace", "off"].into_iter().chain(files))
+        .ends_with(4)
+        .says(&format!("summary written to {summary}"))
+        .says(&format!("ticket written to {ticket}"));
+    let text = std::fs::read_to_string(&ticket).unwrap();
+    assert!(text.contains("3 let in, 2 refused by the limit"), "{text}");
+    let summary: Value = serde_json::from_str(&std::fs::read_to_string(&summary).unwrap()).unwrap();
+    assert_eq!(summary["limits"][0]["ticket"], text.trim_end());
+    run(["run", &plan, "--ticket", &path(&plans, "no/ticket.txt")])
+        .ends_with(2)
+        .complains("--ticket");
     run([
         "try",
         &path(&plans, "plan.yaml"),
@@ -523,6 +540,44 @@ fn check_names_the_first_refusal_and_what_fits() {
         .ends_with(2)
         .complains("cannot be read");
 }
+
+/// One message in a second, two at once: what a check foretells, and what a run shows.
+#[test]
+fn messages_that_a_limit_would_refuse_are_foretold_and_held() {
+    let files = folder(&[("plan.yaml", CHATTY), ("slow.yaml", SLOW)]);
+    let plan = path(&files, "plan.yaml");
+    let foretold = run(["check", &plan, "--pace", "off"]).ends_with(4).out;
+    insta::assert_snapshot!(foretold.replace(&plan, "plan.yaml"));
+    let foretold = run(["check", &plan])
+        .ends_with(0)
+        .says("FITS slow")
+        .says("at most 2 of 1 used");
+    assert!(!foretold.out.contains("refused"), "{}", foretold.out);
+    run(["run", &plan])
+        .ends_with(0)
+        .says("8 sent · 8 answered\n")
+        .says("\n    held         ");
+}
+
+const CHATTY: &str = "version: 1
+name: chatty
+platform: slow.yaml
+target: emulator
+load: {users: 2, ramp_up: 100ms}
+conversation: [{repeat: 4, do: [say: hello]}]
+";
+const SLOW: &str = "version: 1
+name: slow
+about: Made by a test.
+endpoints: [{name: bot, path: /bot, dialect: {json: {}}}]
+limits:
+  - name: messages-per-connection
+    on: message
+    law: {token-bucket: {quota: 1, window: 1s, burst: 3}}
+    refusal: in-band
+    source: {label: fiction, from: a test}
+bot: {otherwise: {reply: hi, delay: 20ms}}
+";
 
 #[test]
 fn a_conversation_without_answers_is_not_held_as_planned() {

@@ -1,11 +1,12 @@
-//! Conversations with WebSocket implementations that are not ours: `ws` on Node.js and Python's `websockets`, both
-//! put into target/peers by `cargo xtask test`. A test without its peer prints `skipped:` and why.
+//! Conversations with implementations that are not ours: of WebSockets `ws` on Node.js and Python's `websockets`, of
+//! Socket.IO its own server and Python's client, of the Realtime API the client of Python's `openai`. All are put into
+//! target/peers by `cargo xtask test`. A test without its peer prints `skipped:` and why.
 
 mod support;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use support::{Server, finish, peers, run, script, skipped};
+use support::{Server, finish, folder, path, peers, run, script, skipped};
 
 #[test]
 fn a_run_against_ws_on_node() {
@@ -19,7 +20,7 @@ fn a_run_against_ws_on_node() {
 
 #[test]
 fn a_run_against_python_websockets() {
-    let Some(python) = python() else {
+    let Some(python) = python("websockets") else {
         return skipped("Python's websockets is not in target/peers; run: cargo xtask test");
     };
     let server = Server::start(Command::new(python).arg(script("server.py")));
@@ -28,7 +29,7 @@ fn a_run_against_python_websockets() {
 
 #[test]
 fn python_websockets_converses_with_the_emulator() {
-    let Some(python) = python() else {
+    let Some(python) = python("websockets") else {
         return skipped("Python's websockets is not in target/peers; run: cargo xtask test");
     };
     let emulator = Server::emulate(["rehearsal-singapore"]);
@@ -59,6 +60,97 @@ fn python_websockets_converses_with_the_emulator() {
     assert!(ran.out.contains(r#""code": 1000"#), "{}", ran.out);
 }
 
+/// The server answers nobody who has not answered two of its pings.
+#[test]
+fn a_run_against_socket_io() {
+    let modules = peers();
+    if !modules.join("node_modules/socket.io").is_dir() {
+        return skipped("npm's socket.io is not in target/peers; run: cargo xtask test");
+    }
+    let mut server = Server::start(
+        Command::new("node")
+            .arg(script("socketio_server.mjs"))
+            .arg(&modules),
+    );
+    let folder = folder(&[("rasa.yaml", RASA), ("orders.yaml", ORDERS)]);
+    let target = format!(
+        "ws://127.0.0.1:{}/socket.io/?EIO=4&transport=websocket",
+        server.port()
+    );
+    for plan in ["rasa.yaml", "orders.yaml"] {
+        run(["run", &path(&folder, plan), "--target", &target, "--quiet"])
+            .ends_with(0)
+            .says("10 completed")
+            .says("20 answered")
+            .says("10 clean");
+        for _ in 0..10 {
+            assert_eq!(server.next_line(), "client namespace disconnect");
+        }
+    }
+    run(["try", &path(&folder, "rasa.yaml"), "--target", &target])
+        .ends_with(0)
+        .says("keep-alive")
+        .says("ready")
+        .says("Sure?")
+        .says("closed 1000");
+    let plan = path(&folder, "orders.yaml");
+    let unknown = ORDERS.replace("bearer:", "other:");
+    std::fs::write(&plan, unknown).expect("the plan is written again");
+    run(["try", &plan, "--target", &target])
+        .ends_with(3)
+        .says("the namespace refused us: Not authorized");
+}
+
+#[test]
+fn python_socketio_converses_with_the_emulator() {
+    let Some(python) = python("socketio, aiohttp") else {
+        return skipped("Python's socketio is not in target/peers; run: cargo xtask test");
+    };
+    let folder = folder(&[("rasa.yaml", RASA_EMULATED)]);
+    let emulator = Server::emulate([path(&folder, "rasa.yaml")]);
+    let ran = finish(
+        Command::new(python)
+            .arg(script("socketio_client.py"))
+            .arg(format!("http://127.0.0.1:{}", emulator.port())),
+    )
+    .ends_with(0);
+    assert_eq!(
+        ran.out.lines().collect::<Vec<_>>(),
+        [
+            r#"["session_confirm", "mine"]"#,
+            r#"["acknowledged", null]"#,
+            r#"["bot_uttered", {"text": "You said: hello", "quick_replies": [{"content_type": "text", "title": "Yes", "payload": "Yes"}]}]"#,
+            r#"["disconnect", "client disconnect"]"#,
+        ]
+    );
+}
+
+#[test]
+fn python_openai_converses_with_the_emulator() {
+    let Some(python) = python("openai, websockets") else {
+        return skipped("Python's openai is not in target/peers; run: cargo xtask test");
+    };
+    let folder = folder(&[("model.yaml", MODEL_EMULATED)]);
+    let emulator = Server::emulate([path(&folder, "model.yaml")]);
+    let ran = finish(
+        Command::new(python)
+            .arg(script("realtime_client.py"))
+            .arg(format!("ws://127.0.0.1:{}/v1", emulator.port())),
+    )
+    .ends_with(0);
+    assert_eq!(
+        ran.out.lines().collect::<Vec<_>>(),
+        [
+            r#"["session.created"]"#,
+            r#"["session.updated", ["text"]]"#,
+            r#"["limit", "requests", 4, 1, true]"#,
+            r#"["done", "completed", null, "You said: hello 1", 5, {"turn": "1"}]"#,
+            r#"["limit", "requests", 4, 0, true]"#,
+            r#"["done", "failed", "rate_limit_exceeded", "", 0, {"turn": "2"}]"#,
+        ]
+    );
+}
+
 /// A load of a few users, and then one conversation frame by frame.
 fn converse_with(server: &Server) {
     let url = format!("ws://127.0.0.1:{}/chat", server.line);
@@ -87,10 +179,69 @@ fn converse_with(server: &Server) {
         .says("closed 1000");
 }
 
-fn python() -> Option<std::path::PathBuf> {
+/// The Python of target/peers, where it has these modules.
+fn python(modules: &str) -> Option<std::path::PathBuf> {
     let python = peers().join("venv/bin/python");
     let works = Command::new(&python)
-        .args(["-c", "import websockets"])
+        .args(["-c", &format!("import {modules}")])
+        .stderr(Stdio::null())
         .status();
     works.is_ok_and(|status| status.success()).then_some(python)
 }
+
+/// As a web chat speaks with Rasa. The second answer comes to a button that the first one offers.
+const RASA: &str = r#"
+version: 1
+target: emulator
+dialect: socket.io
+load: {users: 10, ramp_up: 200ms}
+conversation:
+  - say: hello
+    expect: {equals: "You said: hello. Sure?", within: 60s}
+  - say: "yes"
+    expect: {equals: "It is done.", within: 60s}
+"#;
+
+const ORDERS: &str = r#"
+version: 1
+target: emulator
+dialect:
+  socket.io:
+    namespace: /orders
+    auth: {bearer: "{{ token }}"}
+    ack: true
+    events:
+      send: [ask, "{{ say }}", {id: "{{ turn }}"}]
+      typing: {when: '$[0] == "busy"'}
+      reply: {when: '$[0] == "answer"', text: "$[1]", turn: "$[2].id"}
+load: {users: 10, ramp_up: 200ms}
+conversation:
+  - say: one
+    expect: {equals: "You said: one", within: 60s}
+  - say: two
+    expect: {equals: "You said: two", within: 60s}
+"#;
+
+const RASA_EMULATED: &str = r#"
+version: 1
+name: rasa
+endpoints:
+  - name: bot
+    path: /socket.io/
+    dialect: {socket.io: {serve: {ping_interval: 50ms, ping_timeout: 60s}}}
+bot: {otherwise: {reply: "You said: {{ text }}", quick_replies: ["Yes"]}}
+"#;
+
+/// One event sets the session up, two more make a turn: the response of the second turn is the fifth.
+const MODEL_EMULATED: &str = r#"
+version: 1
+name: model
+endpoints: [{name: model, path: /v1/realtime, dialect: realtime}]
+limits:
+  - name: requests
+    on: message
+    law: {fixed-window: {quota: 4, window: 1h, anchor: first-request}}
+    refusal: in-band
+    source: {label: fiction, from: this test}
+bot: {otherwise: {reply: "You said: {{ text }}", chunks: 3}}
+"#;

@@ -79,10 +79,16 @@ impl Admission {
     /// The plan's, with one budget for each limit that its platform claims for its endpoint.
     pub fn of(plan: &Plan, wall: Wall) -> Self {
         let claims = plan.platform.limits_of(&plan.endpoint);
+        let mut budgets = Self::with_wall(plan.admission.pace, claims, wall);
+        let permission = plan.permission.as_ref();
+        let most = permission.and_then(|permission| permission.max_rate?.interval());
+        if let Some(spacing) = most {
+            budgets.budgets.push(Budget::new(Rule::Even { spacing }));
+        }
         Self {
             on_refusal: plan.admission.on_refusal,
             draw: Draw::new(plan.seed),
-            ..Self::with_wall(plan.admission.pace, claims, wall)
+            ..budgets
         }
     }
 

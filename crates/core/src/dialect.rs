@@ -7,10 +7,18 @@
 
 pub mod genesys;
 pub mod json;
+pub mod realtime;
+pub mod socket_io;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+
+use crate::document::{Short, Wrong, either, quoted, suggestion};
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing, Wall};
 
@@ -102,6 +110,10 @@ pub enum Heard {
     Error {
         text: String,
     },
+    /// Worth showing, and nothing to the conversation: tokens used, what a limit still allows.
+    Note {
+        text: String,
+    },
     /// Not a frame of this dialect.
     Unknown {
         why: String,
@@ -110,14 +122,26 @@ pub enum Heard {
 
 /// The platform's half of one conversation: it understands the client's frames and writes the bot's.
 pub trait Server: Send {
-    /// True when the conversation begins with the socket; false when a later [`Asked::Begin`] says so.
-    fn begins_at_open(&self) -> bool;
+    /// The socket is open: writes what the client waits for before it speaks. Returns true when the conversation begins
+    /// with the socket, false when a later [`Asked::Begin`] will say so.
+    fn open(&mut self, now: At, out: &mut Vec<Outgoing>) -> bool;
 
     /// Understands a client's frame. Protocol answers (acknowledgements, session responses) are pushed to `out`.
     fn hear(&mut self, now: At, frame: Incoming<'_>, out: &mut Vec<Outgoing>) -> Option<Asked>;
 
     /// Writes what the bot or the platform expresses.
     fn express(&mut self, now: At, what: &Expression<'_>, out: &mut Vec<Outgoing>);
+
+    /// When the protocol wants something of the platform by itself: a keep-alive, the end of its patience. Asked after
+    /// every other call; never, for most.
+    fn next_wake(&self) -> At {
+        At::NEVER
+    }
+
+    /// The moment of `next_wake` has come. An error is the reason for which the platform closes the connection.
+    fn wake(&mut self, _now: At, _out: &mut Vec<Outgoing>) -> Result<(), &'static str> {
+        Ok(())
+    }
 }
 
 /// What the client wants of the platform.
@@ -157,29 +181,109 @@ pub enum Expression<'a> {
         retry_after: Duration,
         limit: &'a str,
     },
+    /// What a limit on the connection still allows, after each message of the user that it let in, and before it
+    /// refuses one.
+    Left {
+        limit: &'a str,
+        quota: u32,
+        remaining: u32,
+        /// Until nothing is used up any more, where that is known.
+        reset: Option<Duration>,
+    },
     Expired,
     Closed {
         why: &'a str,
     },
 }
 
-/// A dialect as plans and profiles state it: `text`, `genesys-web-messaging`, or `{json: {...}}`.
-#[derive(Clone, Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+/// A dialect as plans and profiles state it: its name alone, or `{json: {...}}` where there is something to say about it.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Spec {
     Json(Box<json::Declared>),
-    /// Plain text both ways.
     Text,
     GenesysWebMessaging,
+    SocketIo(Box<socket_io::Declared>),
+    Realtime(Box<realtime::Declared>),
+}
+
+/// The long forms of a dialect.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Declaration {
+    Json(Box<json::Declared>),
+    #[serde(rename = "socket.io")]
+    SocketIo(Box<socket_io::Declared>),
+    Realtime(Box<realtime::Declared>),
 }
 
 impl Spec {
     /// Errors are sentences, each naming its key.
-    pub fn compile(&self) -> Result<std::sync::Arc<dyn Dialect>, Vec<String>> {
-        match self {
-            Self::Json(declared) => Ok(std::sync::Arc::new(declared.compile()?)),
-            Self::Text => Ok(std::sync::Arc::new(json::Declared::text().compile()?)),
-            Self::GenesysWebMessaging => Ok(std::sync::Arc::new(genesys::WebMessaging)),
-        }
+    pub fn compile(&self) -> Result<Arc<dyn Dialect>, Vec<String>> {
+        Ok(match self {
+            Self::Json(declared) => Arc::new(declared.compile()?),
+            Self::Text => Arc::new(json::Declared::text().compile()?),
+            Self::GenesysWebMessaging => Arc::new(genesys::WebMessaging),
+            Self::SocketIo(declared) => Arc::new(declared.compile()?),
+            Self::Realtime(declared) => Arc::new(declared.compile()?),
+        })
     }
 }
+
+impl Short for Spec {
+    type Full = Declaration;
+
+    fn short(text: &str) -> Result<Self, Wrong> {
+        Ok(match text {
+            "json" => Self::Json(Box::default()),
+            "text" => Self::Text,
+            "genesys-web-messaging" => Self::GenesysWebMessaging,
+            "socket.io" => Self::SocketIo(Box::default()),
+            "realtime" => Self::Realtime(Box::default()),
+            other => {
+                let message = format!("no dialect is called {}", quoted(other));
+                return Err(Wrong::new(message, suggestion(other, NAMES)));
+            }
+        })
+    }
+
+    fn full(full: Declaration) -> Result<Self, Wrong> {
+        Ok(match full {
+            Declaration::Json(declared) => Self::Json(declared),
+            Declaration::SocketIo(declared) => Self::SocketIo(declared),
+            Declaration::Realtime(declared) => Self::Realtime(declared),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Spec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        either(deserializer)
+    }
+}
+
+impl JsonSchema for Spec {
+    fn schema_name() -> Cow<'static, str> {
+        "Dialect".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let declaration = generator.subschema_for::<Declaration>();
+        json_schema!({
+            "description": "How the bot speaks: a dialect's name, or its declaration.",
+            "anyOf": [{"type": "string", "enum": NAMES}, declaration],
+        })
+    }
+}
+
+/// A span that a frame gives in seconds; nothing for what is no span.
+fn seconds(value: &serde_json::Value) -> Option<Duration> {
+    Duration::try_from_secs_f64(value.as_f64()?).ok()
+}
+
+const NAMES: [&str; 5] = [
+    "json",
+    "text",
+    "genesys-web-messaging",
+    "socket.io",
+    "realtime",
+];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::plan::{Load, Plan, Until};
-use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who};
+use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who, WrongAnswer};
 use crate::schedule::Schedule;
 use crate::session::{Context, NoRow, Output, Session, Shared};
 use crate::time::At;
@@ -68,6 +68,10 @@ pub enum Order {
 pub struct Open {
     /// Beyond those of the plan's target: names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The place of its user's identity among the plan's.
+    pub identity: u32,
+    /// Added to the target's query, encoded.
+    pub query: String,
 }
 
 /// What happened on one connection, for `try`: only recorded when asked for.
@@ -352,6 +356,10 @@ impl Fleet {
 
     pub fn poll_sample(&mut self) -> Option<Sample> {
         self.out.samples.pop_front()
+    }
+
+    pub fn poll_wrong_answer(&mut self) -> Option<WrongAnswer> {
+        self.out.wrong.pop_front()
     }
 
     pub fn poll_evidence(&mut self) -> Option<Evidence> {

@@ -30,6 +30,8 @@ pub enum Cause {
     CloseFrame,
     /// We had said goodbye, and the peer ended the stream without its Close frame: harmless.
     NoEcho,
+    /// We had said goodbye to a peer that had spoken last, and it neither answered nor ended the stream.
+    CloseUnanswered,
     /// It acknowledges what we send, and says nothing.
     FrozenPeer,
     /// What we send is not even acknowledged.
@@ -207,6 +209,16 @@ impl<'a> Case<'a> {
         let near =
             |lag: &crate::summary::Lag| lag.from <= at + REACTION && lag.until + REACTION >= at;
         self.autopsy.lags.iter().any(near)
+    }
+
+    /// Was this generator late for half of that time, so that what it gave up on may have come?
+    fn slept_through(&self, from: At, until: At) -> bool {
+        let late = |lag: &crate::summary::Lag| lag.until.min(until).since(lag.from.max(from));
+        let lags = &self.autopsy.lags;
+        let after = lags.partition_point(|lag| lag.until <= from);
+        // Several may be of one sleep: the longest counts.
+        let longest = lags[after..].iter().map(late).max();
+        longest.is_some_and(|longest| !longest.is_zero() && longest * 2 >= until.since(from))
     }
 
     /// Did it end right behind a message of either side, where that is no accident? Where they speak all the time, every

@@ -20,6 +20,7 @@ use crate::profile::{Cut, Profile};
 use crate::sample::{Sample, Who};
 use crate::schedule;
 use crate::script;
+use crate::session::extended;
 use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
 use crate::wire::{
@@ -66,8 +67,14 @@ pub struct Played {
 impl Played {
     /// The run's summary. What only a run over sockets has (processor time, memory) is zero.
     pub fn summary(self, plan: &Plan) -> Summary {
+        let facts = self.facts(plan);
+        self.recorder.finish(&facts)
+    }
+
+    /// What the run was, as far as its plan and its end tell.
+    pub fn facts(&self, plan: &Plan) -> Facts {
         let asked = schedule::asked(plan);
-        let facts = Facts {
+        Facts {
             run_id: RUN_ID.to_owned(),
             plan: plan.name.clone(),
             seed: plan.seed,
@@ -77,8 +84,7 @@ impl Played {
             asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_else(|| self.elapsed.since(At::ZERO)),
             ..Facts::default()
-        };
-        self.recorder.finish(&facts)
+        }
     }
 }
 
@@ -228,7 +234,7 @@ impl Game {
             fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID),
             admission: Admission::of(plan, network.wall),
             platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),
-            recorder: Recorder::new(labels),
+            recorder: Recorder::new(labels).with_wall(network.wall),
             cables: BTreeMap::new(),
             under_way: BinaryHeap::new(),
             parcels: BTreeMap::new(),
@@ -316,6 +322,9 @@ impl Game {
         while let Some(evidence) = self.fleet.poll_evidence() {
             self.recorder.keep(evidence);
         }
+        while let Some(wrong) = self.fleet.poll_wrong_answer() {
+            self.recorder.keep_wrong(wrong);
+        }
     }
 
     fn on_client_order(&mut self, conn: ConnId, order: ClientOrder) {
@@ -340,7 +349,7 @@ impl Game {
                 self.cables.insert(conn, cable);
                 let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
                 let request = Request {
-                    path: self.path.clone(),
+                    path: extended(&self.path, &open.query),
                     headers: open.headers,
                     address,
                 };

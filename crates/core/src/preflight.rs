@@ -48,7 +48,7 @@ pub struct Preflight {
     pub abnormal_closures: u64,
     pub first_refusal: Option<FirstRefusal>,
     pub peak_open: u64,
-    /// The bot's delay that all this assumes: the latency of its turns, in milliseconds.
+    /// The bot's delay that all this assumes: the latency of its turns without any hold, in milliseconds.
     pub assumed_latency_ms: Latency,
     /// When the last upgrade was accepted.
     pub all_open_s: f64,
@@ -222,7 +222,7 @@ impl Whole {
                         }
                     }
                     What::Throttled(_) => {
-                        whole.first_throttled.get_or_insert(FirstThrottled {
+                        whole.first_throttled.get_or_insert_with(|| FirstThrottled {
                             at_s: sample.at.as_secs_f64(),
                             user: u64::from(sample.who.user) + 1,
                             limit: None,
@@ -254,8 +254,8 @@ impl Whole {
         whole.abnormal = summary.closures.abnormal;
         whole.peak_open = summary.sessions.peak_open;
         whole.latency = Latency {
-            p50: summary.turns.counts.latency.p50,
-            p95: summary.turns.counts.latency.p95,
+            p50: summary.turns.counts.service.p50,
+            p95: summary.turns.counts.service.p95,
         };
         if let Some(first) = &mut whole.first {
             let named = summary

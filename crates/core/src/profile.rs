@@ -247,7 +247,7 @@ pub enum FaultKind {
     SlowUpgrade { by: Duration },
     /// Upgrade: RST or FIN instead of an answer. Open: RST or FIN without a Close frame.
     Cut(Cut),
-    /// Nothing is answered any more; the connection stays up.
+    /// Nothing is read or answered any more; the connection stays up.
     Stall,
     /// Open: it is forgotten without a word, and the client's next message gets an RST.
     Forget,

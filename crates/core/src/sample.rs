@@ -173,6 +173,16 @@ pub struct Silence {
 }
 
 impl Closure {
+    /// It was to end, and it ended. A goodbye that was not answered, broken off or lost here is not clean; one that the
+    /// peer answered with the end of the stream alone is.
+    pub const fn is_clean(&self) -> bool {
+        let went_wrong = matches!(
+            self.how,
+            Ended::TimedOut | Ended::Violation(_) | Ended::Tls(_) | Ended::Local
+        );
+        self.expected && !went_wrong
+    }
+
     /// One of which nothing more is known.
     pub const fn new(opened: At, how: Ended, expected: bool) -> Self {
         const NONE: Millis = Millis(0);
@@ -258,10 +268,53 @@ pub enum Failure {
     Handoff,
 }
 
+/// An answer that was not the expected one, kept for the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongAnswer {
+    pub at: At,
+    pub who: Who,
+    /// Of the turn: an index into the plan's turn names.
+    pub label: u16,
+    /// Its beginning.
+    pub text: String,
+}
+
+impl WrongAnswer {
+    /// What is kept of one, in bytes: more than is ever shown, so that secrets in what is shown are whole.
+    pub const LONGEST: usize = 4_096;
+}
+
 /// What a refusal said, kept for the attribution and the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     pub at: At,
     pub who: Who,
     pub answer: Answer,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Side;
+
+    #[test]
+    fn a_goodbye_that_came_to_nothing_is_not_clean() {
+        let check = |how, expected, is_clean| {
+            let closure = Closure::new(At::ZERO, how, expected);
+            assert_eq!(closure.is_clean(), is_clean, "{how:?} {expected}");
+        };
+        let closed = Ended::Closed {
+            code: Some(1000),
+            first: Side::Us,
+        };
+        check(closed, true, true);
+        check(closed, false, false);
+        check(Ended::NoEcho, true, true);
+        check(Ended::Fin { close_notify: None }, true, true);
+        check(Ended::Reset, false, false);
+        check(Ended::TimedOut, true, false);
+        check(Ended::Violation("a rule"), true, false);
+        check(Ended::Tls("an alert"), true, false);
+        check(Ended::Local, true, false);
+    }
 }

@@ -1,11 +1,12 @@
 //! One conversation as a state machine: a program counter over the compiled script, and the turn under way. It is told
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
-//! `allowance` has the messages that must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
+//! `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
 //! variables, `trace` what `try` shows of it.
 
 mod allowance;
+mod outbox;
 mod pulse;
 mod replies;
 mod trace;
@@ -20,26 +21,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::allowance::{Allowance, Pacing, Waiting};
+use self::outbox::kicks;
 use self::pulse::Pulse;
 use self::replies::{Belongs, Replies};
-use self::trace::text_of;
 use self::turn::{Rules, Standing, Turn};
 use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
-use crate::limit::Refusal;
-use crate::plan::{Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
+use crate::plan::{Capture, Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
-    TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who,
+    TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who, WrongAnswer,
 };
 use crate::schedule::Schedule;
 use crate::script::{self, Op, Say, Script};
 use crate::time::{At, span_text};
-use crate::wire::{
-    Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Side, UpgradeTimes,
-};
+use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
 
 /// What all sessions of a fleet share.
 pub(crate) struct Shared {
@@ -169,17 +167,35 @@ impl Shared {
         }
         headers
     }
+
+    /// Which identity the conversation's user has: all are used evenly, whatever the groups.
+    pub(crate) fn identity(&self, who: Who) -> u32 {
+        let number = self.number(Who { round: 0, ..who });
+        let identities = self.plan.route.identities.as_ref();
+        match identities {
+            Some(all) => (number % (all.rows.len() as u64).max(1)) as u32,
+            None => number as u32,
+        }
+    }
+
+    /// What is added to the query of the conversation's upgrade.
+    pub(crate) fn query(&self, who: Who, row: Option<u32>) -> String {
+        let voice = Voice::new(self, who, row, 0);
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &self.plan.route.query {
+            query.append_pair(name, &value.render(&voice));
+        }
+        query.finish()
+    }
 }
 
-fn kicks(plan: &Plan) -> Vec<u16> {
-    let limits = plan.platform.limits_of(&plan.endpoint);
-    limits
-        .filter(|limit| !limit.on.counts_upgrades())
-        .filter_map(|limit| match limit.refusal {
-            Refusal::Close { code, .. } => Some(code),
-            _ => None,
-        })
-        .collect()
+/// Path and query with more of a query behind it.
+pub(crate) fn extended(path: &str, query: &str) -> String {
+    match (query.is_empty(), path.contains('?')) {
+        (true, _) => path.to_owned(),
+        (false, true) => format!("{path}&{query}"),
+        (false, false) => format!("{path}?{query}"),
+    }
 }
 
 /// A hash of the token that an upgrade bears; 0 without one.
@@ -196,6 +212,7 @@ pub(crate) struct Output {
     pub(crate) orders: VecDeque<(ConnId, Order)>,
     pub(crate) samples: VecDeque<Sample>,
     pub(crate) evidence: VecDeque<Evidence>,
+    pub(crate) wrong: VecDeque<WrongAnswer>,
     pub(crate) traces: Option<VecDeque<Trace>>,
     /// A miss that ends the whole run.
     pub(crate) abort: bool,
@@ -558,11 +575,13 @@ impl Session {
 
     fn release(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Upgrading;
-        let headers = cx.shared.headers(self.who, self.row, self.attempt);
+        let open = Open {
+            headers: cx.shared.headers(self.who, self.row, self.attempt),
+            identity: cx.shared.identity(self.who),
+            query: cx.shared.query(self.who, self.row),
+        };
         cx.trace(now, self.conn, || TraceEvent::Released);
-        cx.out
-            .orders
-            .push_back((self.conn, Order::Open(Open { headers })));
+        cx.out.orders.push_back((self.conn, Order::Open(open)));
     }
 
     fn upgrade_ended(
@@ -630,7 +649,7 @@ impl Session {
                         }
                         Message::Raw(text) => frames.push(Outgoing::Text(text.render(&voice))),
                         Message::Nothing => {
-                            self.begin_turn(here, self.due, now, now, cx);
+                            self.begin_turn(here, self.due, self.due, now, cx);
                             return;
                         }
                     }
@@ -751,6 +770,7 @@ impl Session {
             | Heard::Ack { .. }
             | Heard::Typing
             | Heard::Error { .. }
+            | Heard::Note { .. }
             | Heard::Unknown { .. } => {}
         }
     }
@@ -884,7 +904,36 @@ impl Session {
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
+        if matches!(outcome, TurnOutcome::Mismatched | TurnOutcome::Fallback) {
+            cx.out.wrong.push_back(WrongAnswer {
+                at: now,
+                who: self.who,
+                label: say.label,
+                text: self.without_secrets(turn.beginning(WrongAnswer::LONGEST), say, cx.shared),
+            });
+        }
         Some((turn.number, say.on_miss))
+    }
+
+    /// The text without what this conversation took from answers as secret. One that a secret is yet to be taken from is
+    /// not shown at all.
+    fn without_secrets(&self, mut text: String, say: &Say, shared: &Shared) -> String {
+        let is_secret = |variable: usize| {
+            let captured = shared.plan.captured.get(variable);
+            captured.is_some_and(|captured| captured.secret)
+        };
+        let takes_one = |capture: &Capture| is_secret(capture.variable);
+        if say.captures.iter().any(takes_one) {
+            return "[redacted: an answer with a secret]".to_owned();
+        }
+        for (variable, value) in self.captured().iter().enumerate() {
+            if let Some(value) = value.as_deref().filter(|value| !value.is_empty())
+                && is_secret(variable)
+            {
+                text = text.replace(value, "[redacted]");
+            }
+        }
+        text
     }
 
     fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {
@@ -910,10 +959,14 @@ impl Session {
     /// Says goodbye; the outcome is booked once the connection has ended.
     fn leave(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
         self.cut_turn(now, cx);
+        // Who has come to the end of the script still says what waits; anybody else has nothing more to say.
+        let is_through = outcome == SessionOutcome::Completed && self.phase != Phase::Pacing;
         self.outcome = Some(outcome);
         self.phase = Phase::Leaving;
         self.deadline = At::NEVER;
-        if let Some(allowance) = &mut self.allowance {
+        if let Some(allowance) = &mut self.allowance
+            && !is_through
+        {
             allowance.forget();
         }
         let mut frames = Vec::new();
@@ -934,17 +987,6 @@ impl Session {
         cx.out
             .orders
             .push_back((self.conn, Order::Close { code: 1000 }));
-    }
-
-    /// A goodbye that waits for a limit waits no longer than a moment.
-    fn hurry(&mut self, now: At) {
-        if self.is_waited_for() {
-            self.deadline = self.deadline.min(now + GOODBYE_WITHIN);
-        }
-    }
-
-    fn is_waited_for(&self) -> bool {
-        self.allowance.as_ref().is_some_and(|it| it.is_waited_for())
     }
 
     fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
@@ -972,34 +1014,6 @@ impl Session {
         );
     }
 
-    /// Sends what the dialect wants sent.
-    fn send(&mut self, now: At, frames: Vec<Outgoing>, cx: &mut Context<'_>) {
-        for frame in frames {
-            let (says, due) = (None, now);
-            self.post(now, Waiting { frame, says, due }, cx);
-        }
-    }
-
-    /// Sends a message, as soon as the limits on messages allow it.
-    fn post(&mut self, now: At, message: Waiting, cx: &mut Context<'_>) {
-        match &mut self.allowance {
-            None => self.put(now, message.due, message, cx),
-            Some(allowance) => {
-                allowance.push(message, &cx.shared.pacing);
-                self.send_allowed(now, cx);
-            }
-        }
-    }
-
-    fn send_allowed(&mut self, now: At, cx: &mut Context<'_>) {
-        let pacing = &cx.shared.pacing;
-        while let Some(allowance) = &mut self.allowance
-            && let Some((released, message)) = allowance.pop(now, pacing)
-        {
-            self.put(now, released, message, cx);
-        }
-    }
-
     fn begin_turn(&mut self, op: usize, due: At, released: At, now: At, cx: &mut Context<'_>) {
         self.said += 1;
         let turn = Turn::new(self.said, op, due, released, now);
@@ -1007,43 +1021,6 @@ impl Session {
         self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
         self.turn = Some(Box::new(turn));
         self.phase = Phase::Talking;
-    }
-
-    fn put(&mut self, now: At, released: At, message: Waiting, cx: &mut Context<'_>) {
-        let Waiting { frame, says, due } = message;
-        if let Some(op) = says {
-            self.begin_turn(op, due, released, now, cx);
-        }
-        self.pulse.sent(now, frame.len());
-        cx.trace(now, self.conn, || TraceEvent::Sent {
-            text: text_of(&frame),
-        });
-        cx.out.orders.push_back((self.conn, Order::Send(frame)));
-    }
-
-    /// A limit said no; nothing more is sent while it asked for silence.
-    fn hush(&mut self, now: At, asked: Option<Duration>, cx: &mut Context<'_>) {
-        let pacing = &cx.shared.pacing;
-        let throttle = pacing.throttle(asked);
-        cx.sample(now, self.who, What::Throttled(throttle));
-        let silent = Duration::from(throttle.silent);
-        if !silent.is_zero() {
-            self.allowance
-                .get_or_insert_with(|| Box::new(Allowance::new(pacing)))
-                .hush(now + silent, pacing);
-        }
-    }
-
-    /// Did the platform close it because of what was sent?
-    pub(crate) fn was_kicked(&self, end: &Ending, shared: &Shared) -> bool {
-        let Ended::Closed {
-            code: Some(code),
-            first: Side::Them,
-        } = end.how
-        else {
-            return false;
-        };
-        self.pulse.has_sent() && shared.kicks.contains(&code)
     }
 
     fn rules<'a>(&self, op: usize, shared: &'a Shared, voice: &'a Voice<'a>) -> Rules<'a> {
@@ -1102,6 +1079,3 @@ impl Context<'_> {
 /// How long a platform may take between 101 and being ready: far above any sane handshake, so that only a platform
 /// that never answers meets it.
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long a conversation that is stopped from outside waits for a limit to let its goodbye go; then only the Close frame
-/// says it.
-const GOODBYE_WITHIN: Duration = Duration::from_secs(2);

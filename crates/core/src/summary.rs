@@ -14,17 +14,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::sample::{
-    Closure, Evidence, Failure, Millis, Sample, Session, SessionOutcome, Throttle, Turn,
+    self, Closure, Evidence, Failure, Millis, Sample, Session, SessionOutcome, Throttle, Turn,
     TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::script::Labels;
 use crate::time::At;
-use crate::wire::{ConnectError, Ended};
+use crate::wire::{ConnectError, Ended, Wall};
 
 pub use death::{Autopsy, Death, Lag, Survived, Unanswered};
 pub use figures::{
     Arrivals, Closures, FirstRefusal, Generator, Sessions, TransactionCounts, TurnCounts, Turns,
-    Upgrades,
+    Upgrades, WrongAnswer,
 };
 pub use moment::{Close, Countdown, Event, Moment};
 pub use speaker::Speaker;
@@ -39,6 +39,7 @@ use transaction::TransactionFigures;
 #[derive(Clone, Debug)]
 pub struct Recorder {
     labels: Labels,
+    wall: Wall,
     sessions: SessionCounts,
     upgrades: UpgradeCounts,
     turns: TurnFigures,
@@ -54,6 +55,7 @@ pub struct Recorder {
     moments: Earliest<Moment>,
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
+    wrong: Earliest<sample::WrongAnswer>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -134,6 +136,7 @@ impl Recorder {
             by_label: vec![TurnFigures::new(LABEL_DIGITS); apart(&labels.turns)],
             transactions: vec![TransactionFigures::new(LABEL_DIGITS); apart(&labels.transactions)],
             labels,
+            wall: Wall::default(),
             sessions: SessionCounts::default(),
             upgrades: UpgradeCounts::new(),
             turns: TurnFigures::new(DIGITS),
@@ -146,7 +149,15 @@ impl Recorder {
             moments: Earliest::new(MOST_MOMENTS),
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
+            wrong: Earliest::new(MOST_WRONG),
         }
+    }
+
+    /// With the wall clock of the run, from which the moments that refusals name are counted.
+    #[must_use]
+    pub const fn with_wall(mut self, wall: Wall) -> Self {
+        self.wall = wall;
+        self
     }
 
     pub fn record(&mut self, sample: &Sample) {
@@ -169,11 +180,16 @@ impl Recorder {
 
     /// Keeps what a refusal said; caps how much it keeps, and counts the rest.
     pub fn keep(&mut self, evidence: Evidence) {
-        if let Some(countdown) = Countdown::read(&evidence) {
+        if let Some(countdown) = Countdown::read(&evidence, self.wall) {
             self.countdowns.push(countdown);
         }
         self.morgue.refused(&evidence);
         self.evidence.push(evidence);
+    }
+
+    /// Keeps an answer that was not the expected one; caps how many it keeps.
+    pub fn keep_wrong(&mut self, wrong: sample::WrongAnswer) {
+        self.wrong.push(wrong);
     }
 
     /// Adds what another recorder of the same run counted, as if this one had counted it.
@@ -199,6 +215,7 @@ impl Recorder {
         self.moments.merge(other.moments);
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
+        self.wrong.merge(other.wrong);
     }
 
     pub fn progress(&self) -> Progress {
@@ -225,6 +242,7 @@ impl Recorder {
         let (moments, moments_left_out) = self.moments.finish();
         let (countdowns, _) = self.countdowns.finish();
         let (evidence, evidence_left_out) = self.evidence.finish();
+        let (wrong, _) = self.wrong.finish();
         let accepted = self.upgrades.accepted;
         // As for conversations: a run that ends early never reaches the turns of those that were for later.
         let sent = self.turns.sent();
@@ -244,6 +262,7 @@ impl Recorder {
                 countdowns_cut: self.throttles.cut,
                 planned,
                 never_reached: planned - sent,
+                wrong_answers: distinct(wrong, &self.labels.turns),
                 by_name: by_name(&self.labels.turns, &self.by_label, TurnFigures::counts),
                 counts: self.turns.counts(),
             },
@@ -291,7 +310,7 @@ impl Recorder {
             event: match upgrade.outcome {
                 Upgraded::Accepted => Event::Opened,
                 Upgraded::Refused { status } => Event::Refused { status },
-                Upgraded::Errored(_) => Event::Errored,
+                Upgraded::Errored(error) => Event::Errored(error),
             },
             from: upgrade.connected,
             who,
@@ -308,7 +327,7 @@ impl Recorder {
     }
 
     fn closure(&mut self, sample: &Sample, closure: &Closure) {
-        if closure.expected {
+        if closure.is_clean() {
             self.closures.clean += 1;
         } else {
             self.closures.abnormal += 1;
@@ -673,6 +692,19 @@ fn by_name<F, C>(labels: &[String], figures: &[F], counts: fn(&F) -> C) -> BTree
         .collect()
 }
 
+/// The first few that differ.
+fn distinct(wrong: Vec<sample::WrongAnswer>, labels: &[String]) -> Vec<WrongAnswer> {
+    let mut distinct: Vec<WrongAnswer> = Vec::new();
+    for sample::WrongAnswer { label, text, .. } in wrong {
+        let name = labels.get(usize::from(label)).cloned().unwrap_or_default();
+        let one = WrongAnswer { name, text };
+        if distinct.len() < MOST_DISTINCT && !distinct.contains(&one) {
+            distinct.push(one);
+        }
+    }
+    distinct
+}
+
 fn peak_open(moments: &[Moment]) -> u64 {
     // Signed: a conversation that ends in the instant of its opening is closed first.
     let (mut open, mut peak) = (0_i64, 0);
@@ -680,7 +712,7 @@ fn peak_open(moments: &[Moment]) -> u64 {
         match moment.event {
             Event::Opened => open += 1,
             Event::Closed(_) => open -= 1,
-            Event::Refused { .. } | Event::Errored => {}
+            Event::Refused { .. } | Event::Errored(_) => {}
         }
         peak = peak.max(open);
     }
@@ -727,6 +759,9 @@ const MOST_MOMENTS: usize = 1 << 20;
 const MOST_COUNTDOWNS: usize = 1 << 16;
 /// Heads and bodies for the report; the driver caps each.
 const MOST_EVIDENCE: usize = 64;
+/// Of which the first few that differ are shown.
+const MOST_WRONG: usize = 64;
+const MOST_DISTINCT: usize = 5;
 
 #[cfg(test)]
 mod tests;

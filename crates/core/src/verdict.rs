@@ -2,14 +2,19 @@
 //! are made here; laying them out is the app's.
 
 pub mod attribution;
+mod claims;
+mod cut;
+mod key;
 mod outage;
+mod ticket;
 mod window;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
-use crate::forensics::{Case, Cause, Explained};
+use crate::forensics::{self, Case, Cause, Explained};
 use crate::goal::Goal;
 use crate::goal::path::{Count, NamedSpan, Path, Quantile, Rate, Span};
 use crate::limit::Limit;
@@ -17,7 +22,10 @@ use crate::plan::{Pace, Plan};
 use crate::summary::{Percentiles, Summary};
 use crate::time::span_text;
 use crate::wire::ConnectError;
-use attribution::{Seen, SeenLaw};
+use attribution::{Seen, SeenLaw, Trail};
+pub use claims::{Contradiction, Figure};
+pub use key::KeySeen;
+use key::Tokens;
 use outage::Refusals;
 pub use words::{count, run_again};
 
@@ -40,8 +48,41 @@ pub struct Verdict {
     pub load: String,
     /// What was seen, in sentences.
     pub why: Vec<String>,
-    /// Each is a sentence or a command with its purpose in brackets.
-    pub next_steps: Vec<String>,
+    pub next_steps: Vec<Step>,
+}
+
+/// Something to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// A sentence; beside a command, what it is for.
+    pub what: String,
+    pub command: Option<String>,
+}
+
+/// The sentence, or the command with its purpose in brackets.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.command {
+            Some(command) => write!(f, "{command} ({})", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl Step {
+    pub fn say(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            command: None,
+        }
+    }
+
+    pub fn run(command: impl Into<String>, what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            command: Some(command.into()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +99,8 @@ pub enum Kind {
 pub enum Attribution {
     Platform,
     Target,
+    /// Something in front of the target that ends connections by a timer, of silence or of age.
+    Gateway,
     Generator,
     /// The plan asked for it: its own pace.
     Plan,
@@ -80,6 +123,10 @@ pub struct GoalResult {
 pub struct LimitSeen {
     pub claimed: Option<Limit>,
     pub seen: Option<Seen>,
+    /// What of the claim cannot be right.
+    pub contradicted: Vec<Contradiction>,
+    /// For whoever can raise it: ready to send, and without secrets. `None` where this run showed no refusal by it.
+    pub ticket: Option<String>,
 }
 
 /// What the blame for a missed goal is found from.
@@ -87,10 +134,14 @@ struct Findings<'a> {
     summary: &'a Summary,
     plan: &'a Plan,
     seen: Option<Seen>,
+    trail: Trail,
     causes: Vec<Explained>,
+    /// For how long nobody had spoken on those that an idle timeout ended.
+    idle: Option<Duration>,
     upgrade_causes: Vec<Explained>,
-    /// Upgrades that a limit refused.
+    /// Upgrades that a limit refused, and how many of them without an answer.
     limited: u64,
+    cut: u64,
     /// That there was no server to let them in, in a sentence.
     outage: Option<String>,
 }
@@ -156,6 +207,7 @@ impl Attribution {
         match self {
             Self::Platform => "platform",
             Self::Target => "target",
+            Self::Gateway => "gateway",
             Self::Generator => "generator",
             Self::Plan => "plan",
         }
@@ -185,13 +237,23 @@ impl<'a> Findings<'a> {
             |moment| refusals.by_limit(moment).is_some(),
             claims,
         );
+        let tokens = Tokens::of_plan(plan);
+        let cut = refusals.cut(summary);
+        let deaths = case.deaths();
+        let mut upgrade_causes = case.upgrades();
+        if cut > 0 {
+            upgrade_causes.iter_mut().for_each(cut::explain);
+        }
         Self {
             summary,
             plan,
-            seen: attribution::see(summary),
-            causes: case.deaths().groups,
-            upgrade_causes: case.upgrades(),
-            limited: refusals.limited(summary),
+            seen: attribution::see(summary, &refusals, &tokens),
+            trail: Trail::new(&summary.moments, &refusals, &tokens),
+            idle: idle_for(summary, &deaths),
+            causes: deaths.groups,
+            upgrade_causes,
+            limited: refusals.limited(summary) + cut,
+            cut,
             outage: refusals.in_words(summary),
         }
     }
@@ -277,12 +339,15 @@ impl<'a> Findings<'a> {
             Path::Rate(Rate::Delivered) if self.limited == 0 && self.was_held() => {
                 vec![self.holder()]
             }
-            Path::Count(Count::SessionsFailed) => self.blame_for_ends(self.summary.sessions.failed),
+            Path::Count(Count::SessionsFailed) => {
+                self.blame_for_ends(self.summary.sessions.failed, self.cut)
+            }
+            Path::Count(Count::UpgradesErrored) => platform_if(self.cut > 0),
             Path::Count(Count::ClosuresAbnormal) => {
-                self.blame_for_ends(self.summary.closures.abnormal)
+                self.blame_for_ends(self.summary.closures.abnormal, 0)
             }
             Path::Count(Count::TurnsUnfinished) => {
-                self.blame_for_ends(self.summary.turns.counts.unfinished)
+                self.blame_for_ends(self.summary.turns.counts.unfinished, 0)
             }
             Path::Count(Count::SessionsNotStarted) => vec![Attribution::Plan],
             Path::Count(Count::TurnsThrottled) => vec![Attribution::Platform],
@@ -308,9 +373,9 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Sockets that the gateway shed or kicked are its doing, those that this machine lost its own, all others the
-    /// target's.
-    fn blame_for_ends(&self, ended: u64) -> Vec<Attribution> {
+    /// Sockets that the gateway shed or kicked, and upgrades that a limit `cut` off, are the platform's doing; sockets that
+    /// a timer ended a gateway's, those that this machine lost its own, all others the target's.
+    fn blame_for_ends(&self, ended: u64, cut: u64) -> Vec<Attribution> {
         let count = |causes: &[Cause]| -> u64 {
             let of_these = |group: &&Explained| causes.contains(&group.cause);
             self.causes
@@ -319,11 +384,18 @@ impl<'a> Findings<'a> {
                 .map(|group| group.count)
                 .sum()
         };
-        let platform = count(&[Cause::ShedByGateway, Cause::PolicyKick]);
+        let platform = count(&[Cause::ShedByGateway, Cause::PolicyKick]) + cut;
+        let gateway = self
+            .causes
+            .iter()
+            .filter(|group| by_a_timer(group))
+            .map(|group| group.count)
+            .sum::<u64>();
         let ours = count(&[Cause::ThisGenerator]);
         let all: Vec<_> = [
             (platform > 0, Attribution::Platform),
-            (ended > platform + ours, Attribution::Target),
+            (ended > platform + gateway + ours, Attribution::Target),
+            (gateway > 0, Attribution::Gateway),
             (ours > 0, Attribution::Generator),
         ]
         .into_iter()
@@ -373,16 +445,17 @@ impl<'a> Findings<'a> {
             .filter_map(Goal::span_bound_ms)
             .filter(|bound| *bound > 0.0)
             .min_by(f64::total_cmp);
-        let (allowed, because) = tightest.map_or_else(
-            || (MOST_LATENESS_MS, String::new()),
-            |bound| {
+        let (allowed, because) = match (self.plan.max_lateness, tightest) {
+            (Some(set), _) => (set.as_secs_f64() * 1e3, " (max_lateness)".to_owned()),
+            (None, Some(bound)) => {
                 let text = span_text(Duration::from_secs_f64(bound / 1e3));
                 (
                     bound * LATENESS_SHARE,
                     format!(" (5 % of the tightest goal, {text})"),
                 )
-            },
-        );
+            }
+            (None, None) => (MOST_LATENESS_MS, String::new()),
+        };
         let late = self.summary.generator.sustained_lateness?;
         (late > allowed).then(|| {
             format!(
@@ -433,26 +506,39 @@ impl<'a> Findings<'a> {
             .map(|limit| LimitSeen {
                 claimed: Some(limit.clone()),
                 seen: None,
+                contradicted: Vec::new(),
+                ticket: None,
             })
             .collect();
-        let Some(seen) = self.seen.clone() else {
-            return limits;
-        };
-        let quota = seen.law.quota().unwrap_or_default();
-        let fitting = limits
-            .iter_mut()
-            .filter_map(|limit| {
-                let claimed = limit.claimed.as_ref()?;
-                let distance = u64::from(claimed.law.quota()).abs_diff(quota);
-                fits(claimed, seen.law).then_some((distance, limit))
-            })
-            .min_by_key(|(distance, _)| *distance);
-        match fitting {
-            Some((_, limit)) => limit.seen = Some(seen),
-            None => limits.push(LimitSeen {
-                claimed: None,
-                seen: Some(seen),
-            }),
+        if let Some(seen) = self.seen.clone() {
+            let quota = seen.law.quota().unwrap_or_default();
+            let fitting = limits
+                .iter_mut()
+                .filter_map(|limit| {
+                    let claimed = limit.claimed.as_ref()?;
+                    let distance = u64::from(claimed.law.burst()).abs_diff(quota);
+                    let kind = fits(claimed, seen.law);
+                    // The figure is right and the law is not: the claim is of this limit, and wrong.
+                    let figure = distance <= (quota / 50).max(1) && quota > 1;
+                    (kind || figure).then_some(((!kind, distance), limit))
+                })
+                .min_by_key(|(rank, _)| *rank);
+            match fitting {
+                Some((_, limit)) => limit.seen = Some(seen),
+                None => limits.push(LimitSeen {
+                    claimed: None,
+                    seen: Some(seen),
+                    contradicted: Vec::new(),
+                    ticket: None,
+                }),
+            }
+        }
+        for limit in &mut limits {
+            if let Some(claimed) = &limit.claimed {
+                limit.contradicted =
+                    claims::contradictions(claimed, limit.seen.as_ref(), &self.trail);
+            }
+            limit.ticket = self.ticket(limit);
         }
         limits
     }
@@ -487,6 +573,40 @@ fn is_about_throttling(path: &Path) -> bool {
         Path::Count(Count::TurnsThrottled | Count::TurnsAnswered)
             | Path::NamedCount(_, Turn::Throttled | Turn::Answered)
     )
+}
+
+/// Ended by a timer of something in front of the target, of whichever kind.
+fn by_a_timer(group: &Explained) -> bool {
+    const TIMERS: [Cause; 3] = [Cause::IdleTimeout, Cause::MaxLifetime, Cause::StateLost];
+    let is_timer = |cause: &Cause| TIMERS.contains(cause);
+    match group.cause {
+        Cause::Undetermined => {
+            !group.candidates.is_empty() && group.candidates.iter().all(is_timer)
+        }
+        cause => is_timer(&cause),
+    }
+}
+
+/// The middle one of the silences before an idle timeout.
+fn idle_for(summary: &Summary, deaths: &forensics::Findings) -> Option<Duration> {
+    let by_idling = |group: &usize| {
+        let group = &deaths.groups[*group];
+        let may_be = group.candidates.contains(&Cause::IdleTimeout);
+        group.cause == Cause::IdleTimeout || may_be && by_a_timer(group)
+    };
+    let mut silences: Vec<_> = summary
+        .autopsy
+        .deaths
+        .iter()
+        .zip(&deaths.of)
+        .filter(|(_, group)| by_idling(group))
+        .map(|(death, _)| {
+            let closure = &death.closure;
+            death.at.since(closure.last_in.max(closure.last_out))
+        })
+        .collect();
+    silences.sort_unstable();
+    silences.get(silences.len() / 2).copied()
 }
 
 fn by_cause(causes: &[Explained]) -> BTreeMap<&'static str, u64> {

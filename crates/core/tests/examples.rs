@@ -76,6 +76,21 @@ fn open_arrivals_come_at_the_rates_of_the_stages() {
 }
 
 #[test]
+fn rasa_talks_with_everybody() {
+    let summary = check("rasa.yaml", include_str!("../../../examples/rasa.yaml"));
+    assert_eq!(summary.sessions.completed, 50);
+    assert_eq!(summary.turns.counts.answered, 100);
+}
+
+#[test]
+fn realtime_gets_every_response() {
+    let text = include_str!("../../../examples/realtime.yaml");
+    let summary = check("realtime.yaml", text);
+    assert_eq!(summary.sessions.completed, 20);
+    assert_eq!(summary.turns.counts.answered, 80);
+}
+
+#[test]
 fn singapore_completes_all_five_hundred() {
     let summary = check(
         "singapore.yaml",

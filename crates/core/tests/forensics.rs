@@ -71,6 +71,13 @@ conversation:
   - think: 100s
   - say: Still there?
 ";
+const GOODBYE: &str = "
+load: {users: 20, ramp_up: 20s}
+conversation:
+  - greeting: {within: 5s}
+  - say: Hello there
+  - think: 20s
+";
 const LONG: &str = "
 load: {users: 20, ramp_up: 20s}
 conversation:
@@ -125,6 +132,12 @@ fn ends_of_open_connections_are_named() {
         TALK,
         &fault("{every: 2, what: no-echo}"),
         "10 closed-by-us-no-echo 98%",
+    );
+    // The goodbye alone is not answered, nor the stream ended.
+    same(
+        GOODBYE,
+        &fault("{every: 2, at_age: 10s, what: stall}"),
+        "10 close-unanswered 85%",
     );
     // 11
     same(
@@ -327,7 +340,7 @@ fn mixed(draw: Draw) -> String {
         let between = |low: u64, high: u64| low + draw.of(1).below(high - low);
         let cut = ["fin", "orderly", "reset"][draw.of(2).below(3) as usize];
         let chance = 0.1 + 0.5 * draw.of(3).unit();
-        match draw.below(16) {
+        match draw.below(17) {
             0 | 1 => faults.push(format!(
                 "{{at_idle: {{{}: {}s}}, what: {{cut: {cut}}}}}",
                 ["either", "server", "client"][draw.of(4).below(3) as usize],
@@ -378,6 +391,10 @@ fn mixed(draw: Draw) -> String {
                 between(1, 6)
             )),
             14 => faults.push(format!("{{chance: {chance}, what: no-echo}}")),
+            15 => faults.push(format!(
+                "{{chance: {chance}, at_age: {}s, what: stall}}",
+                between(2, 40)
+            )),
             _ => {
                 rest = format!(
                     "limits: [{{name: upgrades, on: upgrade, law: {{fixed-window: {{quota: {}, window: 60s, anchor: first-request}}}}, refusal: {{http: {{status: 429}}}}, source: {{label: fiction, from: a test}}}}]
@@ -453,6 +470,20 @@ fn stated_confidences_hold_over_random_mixtures() {
         );
     }
     assert!(right as f64 >= all as f64 * 0.9, "{right} of {all}");
+    // Whoever is never sure is never wrong.
+    let few: Vec<_> = SURE
+        .iter()
+        .filter(|cause| sure.get(cause).is_none_or(|(of, _)| *of < FEWEST))
+        .collect();
+    assert!(
+        few.is_empty(),
+        "named with 0.9 less than {FEWEST} times: {few:?}\n{told}"
+    );
+    let deaths: u64 = table.values().sum();
+    assert!(
+        all * 2 > deaths,
+        "only {all} of {deaths} were named with 0.9\n{told}"
+    );
 }
 
 fn is_right(truth: &str, cause: Cause) -> bool {
@@ -562,6 +593,21 @@ impl Sources for Nothing {
 }
 
 const MIXTURES: u64 = 400;
+/// Each of these can be told with a confidence of 0.9 and more, and has to be, at least this many times.
+const SURE: [Cause; 11] = [
+    Cause::TlsFailure,
+    Cause::CloseFrame,
+    Cause::NoEcho,
+    Cause::FrozenPeer,
+    Cause::DeadPath,
+    Cause::ShedByGateway,
+    Cause::IdleTimeout,
+    Cause::MaxLifetime,
+    Cause::Restart,
+    Cause::CutMidFrame,
+    Cause::RejectedAfterUpgrade,
+];
+const FEWEST: u64 = 50;
 /// What `cargo xtask bench forensics` looks for in the output.
 const BEGIN: &str = "--- table ---";
 const END: &str = "--- end ---";

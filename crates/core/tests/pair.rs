@@ -131,6 +131,129 @@ fn a_cap_on_concurrency_lets_no_more_in_and_admission_waits_for_a_place() {
     }
 }
 
+/// Each law on messages is kept to over a network whose delays vary, also where the dialect itself speaks, and costs no more
+/// time than that takes.
+#[test]
+fn every_law_on_messages_is_kept_to_and_used() {
+    // And the most seconds that it may take, with plain JSON and with what a guest's protocol says besides.
+    let laws = [
+        (
+            "message",
+            "token-bucket: {quota: 1, window: 2s, burst: 3}",
+            18,
+            24,
+        ),
+        (
+            "message",
+            "stepped-bucket: {burst: 5, fill: 2, every: 4s}",
+            18,
+            24,
+        ),
+        (
+            "frame",
+            "fixed-window: {quota: 3, window: 6s, anchor: clock}",
+            18,
+            24,
+        ),
+        (
+            "message",
+            "fixed-window: {quota: 3, window: 6s, anchor: first-request}",
+            18,
+            24,
+        ),
+        ("message", "sliding-log: {quota: 3, window: 6s}", 18, 24),
+        (
+            "message",
+            "sliding-counter: {quota: 4, window: 6s, anchor: start-up}",
+            24,
+            36,
+        ),
+        ("byte", "sliding-log: {quota: 200, window: 2s}", 10, 27),
+        (
+            "byte",
+            "token-bucket: {quota: 300, window: 5s, burst: 250}",
+            12,
+            35,
+        ),
+        (
+            "byte",
+            "sliding-counter: {quota: 400, window: 2s, anchor: clock}",
+            10,
+            27,
+        ),
+    ];
+    let network = Network {
+        latency: Duration::from_millis(20),
+        jitter: Spread::Uniform(Duration::ZERO, Duration::from_millis(80)),
+        ..Network::default()
+    };
+    for (on, law, json, guest) in laws {
+        for (dialect, most) in [("json: {}", json), ("genesys-web-messaging", guest)] {
+            let talk = "version: 1
+target: 'ws://127.0.0.1/?deploymentId=d'
+load: {users: 20, ramp_up: 5s}
+conversation: [{repeat: 8, do: [{say: Where is my order, expect: {within: 5s}}]}]
+";
+            let platform = messages(dialect, on, law);
+            for (pace, kept) in [("limits", true), ("off", false)] {
+                let plan = with_platform(&read(talk, &[("admission.pace", pace)]), &platform);
+                let plan = Arc::new(Plan {
+                    dialect: Arc::clone(&platform.endpoints[0].dialect),
+                    ..Plan::clone(&plan)
+                });
+                let played = play(&plan, &platform, &network);
+                let (refused, elapsed) = (played.usage[0].refused, played.elapsed.as_secs_f64());
+                let summary = played.summary(&plan);
+                assert_eq!(
+                    refused == 0,
+                    kept,
+                    "{law}, {dialect}, pace {pace}: {refused}"
+                );
+                assert_eq!(summary.generator.lateness.max, Some(0.0), "{law}");
+                identities(&summary);
+                if kept {
+                    assert_eq!(summary.turns.counts.answered, 160, "{law}, {dialect}");
+                    assert_eq!(summary.sessions.completed, 20, "{law}, {dialect}");
+                    assert!(
+                        summary.turns.counts.hold.max > Some(0.0),
+                        "{law}, {dialect}"
+                    );
+                    assert!(elapsed < f64::from(most), "{law}, {dialect}: {elapsed}");
+                }
+            }
+        }
+    }
+}
+
+/// A conversation that a limit refuses in band waits as long as it was told to, where nobody claimed the limit.
+#[test]
+fn a_limit_that_nobody_claimed_is_learned_from_its_refusals() {
+    let platform = messages(
+        "json: {}",
+        "message",
+        "sliding-log: {quota: 2, window: 10s}",
+    );
+    let talk = "version: 1
+platform: generic
+target: emulator
+load: {users: 5, ramp_up: 1s}
+conversation: [{repeat: 6, do: [{say: hello, expect: {within: 5s}}]}]
+";
+    let summary = |pace| {
+        let plan = read(talk, &[("admission.pace", pace)]);
+        let summary = play(&plan, &platform, &Network::default()).summary(&plan);
+        identities(&summary);
+        summary.turns
+    };
+    // Two, one that is refused; the next ones ten seconds later.
+    let paced = summary("limits");
+    assert_eq!((paced.counts.answered, paced.counts.throttled), (20, 10));
+    assert_eq!(paced.longest_silence_s, Some(9.8));
+    let off = summary("off");
+    assert_eq!((off.counts.answered, off.counts.throttled), (10, 20));
+    assert_eq!(off.throttle_notices, 20);
+}
+
 #[test]
 fn a_duration_begins_nothing_at_its_end_and_lets_what_is_open_finish() {
     let plan = read(
@@ -470,6 +593,27 @@ limits:
   otherwise: {{reply: your order is on its way, delay: {{lognormal: {{median: 400ms, p95: 900ms}}}}}}
 "
     );
+    match profile::file::read("made.yaml", &yaml) {
+        Ok(profile) => Arc::new(profile),
+        Err(complaints) => panic!("{complaints}"),
+    }
+}
+
+/// A platform whose only limit is on what each connection sends.
+fn messages(dialect: &str, on: &str, law: &str) -> Arc<Profile> {
+    let yaml = format!(
+        "version: 1
+name: made
+about: Made by a test.
+endpoints:
+  - {{name: bot, path: /, dialect: {{{dialect}}}}}
+limits:
+  - {{name: messages, on: {on}, law: {{{law}}}, refusal: in-band, source: {{label: fiction, from: this test}}}}
+bot:
+  otherwise: {{reply: it is on its way, delay: 100ms}}
+"
+    )
+    .replace("{genesys-web-messaging}", "genesys-web-messaging");
     match profile::file::read("made.yaml", &yaml) {
         Ok(profile) => Arc::new(profile),
         Err(complaints) => panic!("{complaints}"),

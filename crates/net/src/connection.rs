@@ -41,7 +41,7 @@ struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Cut(Cut),
-    /// Nothing is answered any more.
+    /// Nothing is read or answered any more.
     Stall,
     /// Whatever comes next gets an RST.
     Forget,
@@ -274,7 +274,12 @@ impl Connection {
             Ok(()) => match std::future::poll_fn(|cx| self.poll(cx, mailbox, on)).await {
                 Some(ended) => ended,
                 None => {
-                    self.cut(mailbox).await;
+                    match mailbox.ended() {
+                        // Boxed: hardly any connection comes to it.
+                        Some(End::Stall) => Box::pin(self.hold(false)).await,
+                        Some(End::Unplug) => Box::pin(self.hold(true)).await,
+                        _ => self.cut(mailbox).await,
+                    }
                     return None;
                 }
             },
@@ -316,6 +321,15 @@ impl Connection {
         self.stream.cut(how);
     }
 
+    /// The peer is told nothing, and what it sends is not read: its segments fill our buffer, and then its own; `deaf`
+    /// does not even acknowledge them. The socket is kept until the peer leaves, or nobody can wait for it any more.
+    async fn hold(&mut self, deaf: bool) {
+        if deaf {
+            socket::deafen(self.stream.tcp());
+        }
+        let _ = timeout(HELD_FOR, socket::hung_up(self.stream.tcp())).await;
+    }
+
     async fn last_bytes(&mut self, bytes: &[u8]) {
         let write = async {
             self.stream.write_all(bytes).await?;
@@ -341,9 +355,8 @@ impl Connection {
         for turn in 0.. {
             self.write(cx, mailbox);
             match mailbox.ended() {
-                Some(End::Cut(_)) => return Poll::Ready(None),
-                Some(End::Unplug) => return self.poll_unplugged(cx),
-                Some(End::Stall | End::Forget) | None => {}
+                Some(End::Cut(_) | End::Stall | End::Unplug) => return Poll::Ready(None),
+                Some(End::Forget) | None => {}
             }
             // A peer that does not read what we answer is not read either.
             if mailbox.unsent() > MOST_UNSENT {
@@ -368,15 +381,6 @@ impl Connection {
             }
         }
         self.poll_closing(cx, mailbox)
-    }
-
-    /// The peer is told nothing; the socket is kept until nobody can wait for it any more.
-    fn poll_unplugged(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
-        let deadline = self.deadline.get_or_insert_with(|| {
-            socket::deafen(self.stream.tcp());
-            Box::pin(tokio::time::sleep(UNPLUGGED_FOR))
-        });
-        deadline.as_mut().poll(cx).map(|()| None)
     }
 
     fn write(&mut self, cx: &mut Context<'_>, mailbox: &Mailbox) {
@@ -484,7 +488,7 @@ impl Inbound {
             }
         });
         match fed {
-            Err(violation) if self.closed.is_none() => {
+            Err(violation) if self.closed.is_none() && mailbox.ended().is_none() => {
                 mailbox.close(Some(violation.close_code()), "");
                 Err(Ended::Violation(violation.name()))
             }
@@ -547,7 +551,7 @@ const FIN_PATIENCE: Duration = Duration::from_secs(1);
 /// The first bytes of a text of 64.
 const HALF_FRAME: [u8; 5] = [0x81, 64, b'h', b'a', b'l'];
 /// Longer than any client waits for an answer, or for its Close frame to be answered.
-const UNPLUGGED_FOR: Duration = Duration::from_secs(600);
+const HELD_FOR: Duration = Duration::from_secs(600);
 /// Above so many unsent bytes a connection is not read: whoever floods us with pings waits for its pongs.
 const MOST_UNSENT: usize = 256 * 1024;
 /// Then the other connections of the thread have their turn.

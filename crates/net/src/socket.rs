@@ -30,7 +30,10 @@ pub(crate) fn facts(tcp: &TcpStream, errno: i32) -> Option<Socket> {
     };
     (done == 0).then_some(Socket {
         unacked: info.tcpi_unacked,
-        resending: info.tcpi_retransmits.max(info.tcpi_backoff),
+        // Not `tcpi_backoff`: it also grows while a peer that does not read acknowledges every probe of its full buffer.
+        resending: info
+            .tcpi_retransmits
+            .max(info.tcpi_probes.saturating_sub(1)),
         retransmits: info.tcpi_total_retrans,
         errno,
     })
@@ -42,6 +45,27 @@ pub(crate) fn facts(_tcp: &TcpStream, errno: i32) -> Option<Socket> {
         errno,
         ..Socket::default()
     })
+}
+
+/// Until the peer has ended its direction. Nothing is read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) async fn hung_up(tcp: &TcpStream) {
+    // Of reading, this interest wants to hear of the end alone.
+    let _ = tcp.ready(tokio::io::Interest::PRIORITY).await;
+}
+
+/// Elsewhere nobody can tell without reading, so that the peer's segments do not pile up.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) async fn hung_up(tcp: &TcpStream) {
+    let mut ignored = [0; 4096];
+    while tcp.readable().await.is_ok() {
+        match tcp.try_read(&mut ignored) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// From here on no segment gets in, so that the peer is not even acknowledged.

@@ -87,6 +87,52 @@ fn a_refusal_of_the_emulator_arrives_with_its_headers_and_body() {
     assert!((55..=60).contains(&retry), "{retry}");
 }
 
+/// A bucket of three, of which a client that cannot know when the platform decides uses two.
+#[test]
+fn messages_keep_to_their_limit_when_paced_and_are_refused_when_not() {
+    let talk = "
+load: {users: 3, ramp_up: 0s}
+conversation:
+  - repeat: 5
+    do:
+      - say: hello
+        expect: {within: 10s}
+";
+    let limited = |window: &str| {
+        platform(&format!(
+            "limits:
+  - name: messages
+    on: message
+    law: {{token-bucket: {{quota: 1, window: {window}, burst: 3}}}}
+    refusal: in-band
+    source: {{label: fiction, from: a test}}"
+        ))
+    };
+    let gate = limited("1s");
+    let emulator = Emulator::new(&gate, ServerTls::Plain);
+    let summary = finish(&plan(&gate, talk), emulator.options()).unwrap();
+    let turns = &summary.turns;
+    assert_eq!((turns.counts.answered, turns.throttle_notices), (15, 0));
+    assert_eq!(summary.sessions.completed, 3);
+    // The law is to blame for a second and more, not this generator.
+    let hold = turns.counts.hold.max.unwrap();
+    assert!(hold > 800.0, "{hold}");
+    let (latency, service) = (&turns.counts.latency, &turns.counts.service);
+    assert!(latency.max >= turns.counts.hold.max && latency.p50 > service.p50);
+
+    let gate = limited("1h");
+    let emulator = Emulator::new(&gate, ServerTls::Plain);
+    let off = format!("admission: {{pace: off}}{talk}");
+    let summary = finish(&plan(&gate, &off), emulator.options()).unwrap();
+    let turns = &summary.turns;
+    assert_eq!((turns.counts.answered, turns.counts.throttled), (9, 6));
+    assert_eq!(turns.throttle_notices, 6);
+    // An hour to wait was asked for, and nobody was told to.
+    assert!(turns.longest_countdown_s > Some(3_000.0));
+    assert_eq!((turns.longest_silence_s, turns.countdowns_cut), (None, 0));
+    assert_eq!(turns.counts.hold.max, Some(0.0));
+}
+
 #[test]
 fn a_fault_of_the_emulator_is_observed_as_what_it_is() {
     let check = |what: &str, tls: ServerTls, expect: Ended| {
@@ -351,12 +397,13 @@ fn what_is_wrong_before_the_first_socket_is_said_in_a_sentence() {
         granted_by: None,
         hosts: vec![],
         until: Some("2020-01-01T00:00:00Z".parse().unwrap()),
+        ..Permission::default()
     };
     let late = RunOptions {
         permission: Some(ended.clone()),
         ..far.clone()
     };
-    check(late, "no permission holds");
+    check(late, "the permission T-1 ended at 2020-01-01T00:00:00Z");
     let elsewhere = RunOptions {
         permission: Some(Permission {
             hosts: vec!["bot.example.com".into()],
@@ -372,6 +419,7 @@ fn what_is_wrong_before_the_first_socket_is_said_in_a_sentence() {
         tls: ClientTls {
             ca_file: Some(b"not a certificate".to_vec()),
             insecure: false,
+            certificates: Vec::new(),
         },
         ..options("wss://127.0.0.1/bot")
     };
@@ -403,6 +451,7 @@ fn a_platforms_own_host_wants_what_its_owner_demands() {
         granted_by: None,
         hosts: vec![],
         until: None,
+        ..Permission::default()
     };
     check(
         "ws://localhost:9/bot",

@@ -1,16 +1,17 @@
 //! The emulator on a port, in the eyes of clients that are not ours.
 
-#[expect(dead_code, reason = "this test drives no run of ours")]
 mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Emulator, platform};
 use futures_util::{SinkExt as _, StreamExt as _};
 use plimsoll_net::{ServeError, ServeOptions, ServerTls, serve};
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 #[tokio::test]
@@ -102,6 +103,51 @@ faults:
     tokio_tungstenite::connect_async(&url).await.unwrap();
 }
 
+/// Two frames and a ping are three frames, and their payload one message.
+#[tokio::test]
+async fn frames_are_counted_as_they_come_and_an_upgrade_bears_what_its_limit_announces() {
+    let platform = platform(
+        "limits:
+  - name: frames
+    on: frame
+    law: {fixed-window: {quota: 3, window: 1h, anchor: first-request}}
+    refusal: {close: {code: 4029, reason: 'too many frames'}}
+    source: {label: fiction, from: a test}
+  - name: upgrades
+    on: upgrade
+    law: {fixed-window: {quota: 9, window: 1h, anchor: first-request}}
+    announces: {X-RateLimit-Remaining: '{{ remaining }}'}
+    refusal: {http: {status: 429}}
+    source: {label: fiction, from: a test}
+",
+    );
+    let emulator = Emulator::new(&platform, ServerTls::Plain);
+    let url = emulator.url("/bot");
+    let (mut socket, answer) = tokio_tungstenite::connect_async(url).await.unwrap();
+    assert_eq!(answer.headers()["x-ratelimit-remaining"], "8");
+    let (first, second) = r#"{"type": "message", "text": "hello"}"#.split_at(9);
+    let text = OpCode::Data(Data::Text);
+    let part = |text: &str, code, last| Message::Frame(Frame::message(text.to_owned(), code, last));
+    socket.send(part(first, text, false)).await.unwrap();
+    socket.send(Message::Ping("x".into())).await.unwrap();
+    let rest = OpCode::Data(Data::Continue);
+    socket.send(part(second, rest, true)).await.unwrap();
+    loop {
+        if let Message::Text(text) = socket.next().await.unwrap().unwrap()
+            && text.contains("you said")
+        {
+            break;
+        }
+    }
+    socket.send(Message::Pong("y".into())).await.unwrap();
+    let close = loop {
+        if let Message::Close(close) = socket.next().await.unwrap().unwrap() {
+            break close.unwrap();
+        }
+    };
+    assert_eq!(close.code, CloseCode::Library(4029));
+}
+
 /// The place of a client that left while its upgrade was slow, or whose conversation was stalled, is free again.
 #[test]
 fn whoever_leaves_early_gives_back_the_place() {
@@ -116,12 +162,30 @@ faults:
         let emulator = Emulator::new(&platform, ServerTls::Plain);
         let address = emulator.ready.address;
         assert_eq!(leave(ask(address, UPGRADE)), 101);
-        // The second connection is never answered. Its end is only seen once the server has read it: until then, 503.
+        // The second connection is never answered. Its end is only seen once the server was told of it: until then, 503.
         let second = ask(address, UPGRADE);
         second.shutdown(Shutdown::Both).unwrap();
         let mut statuses = (0..1000).map(|_| leave(ask(address, UPGRADE)));
         assert!(statuses.any(|status| status == 101), "{what}");
     }
+}
+
+/// Nobody empties its buffer, so that ours fills up behind it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stalled_connection_is_not_read_either() {
+    let platform = platform("faults: [{at_message: 1, what: stall}]");
+    let emulator = Emulator::new(&platform, ServerTls::Plain);
+    let mut tcp = ask(emulator.ready.address, UPGRADE);
+    let say = br#"{"type": "message", "text": "hello"}"#;
+    tcp.write_all(&[0x81, 0x80 | say.len() as u8, 0, 0, 0, 0])
+        .unwrap();
+    tcp.write_all(say).unwrap();
+    tcp.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let chunk = [0; 64 * 1024];
+    let taken = (0..1024).take_while(|_| tcp.write_all(&chunk).is_ok());
+    let most = taken.count();
+    assert!(most < 1024, "all of 64 MB were read");
 }
 
 #[test]

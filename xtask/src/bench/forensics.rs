@@ -12,6 +12,7 @@ pub(crate) fn forensics() -> Result<(), String> {
     ] {
         page.push_str(&format!("\n{title}\n\n{}\n", table(package)?));
     }
+    page.push_str(ELSEWHERE);
     let path = root().join("bench/forensics.md");
     fs::write(&path, page.trim_end().to_owned() + "\n")
         .map_err(|error| format!("{} cannot be written: {error}", path.display()))
@@ -44,4 +45,21 @@ The truth is what the emulator did on purpose; what is named is found from what 
 
 A cause that a client cannot know is not named: a FIN out of nothing is `undetermined`, and so are ends of which moment,
 age and silence fit alike, as when everybody came at once.
+";
+
+const ELSEWHERE: &str = "
+## What has tests of its own
+
+| row | true | named | plain, TLS | test |
+|---|---|---|---|---|
+| 1 | 429 and 503 by nginx's and HAProxy's own limits, 502, 503 and 504 for want of a server, 407 | refused-by-proxy | both | app: causes, gateways |
+| 1 | 429 by a platform behind nginx or HAProxy | refused-by-limit | plain | app: causes |
+| 2 | nothing listens | connection-refused | before TLS | net: forensics |
+| 3 | nobody takes connections up, and the queue is full | slow-accept | both | net: forensics |
+| 4 | HAProxy rejects connections | cut-before-answer | plain | app: gateways |
+| 7 | a text that is not UTF-8 | protocol-violation | both | net: forensics |
+| 8 | `proxy_read_timeout` of nginx, `timeout tunnel` of HAProxy | idle-timeout | both | app: causes |
+| 10 | kill -9 of the server behind nginx and HAProxy; nginx reloads, stops, loses its worker; HAProxy stops, is killed | restart | both | app: causes |
+| 17 | no files left | this-generator | plain | net: forensics_local |
+| | shed while others are refused, among resets for messages | shed-by-gateway | both | net: forensics |
 ";

@@ -19,6 +19,7 @@ pub(crate) struct Gateway {
     child: Child,
     folder: TempDir,
     pub(crate) port: u16,
+    tls: bool,
 }
 
 /// One request, as the gateway itself wrote it down.
@@ -32,12 +33,18 @@ pub(crate) struct Logged {
 
 impl Gateway {
     /// nginx with these directives beside and inside its one location, which is a WebSocket proxy to `upstream`.
-    pub(crate) fn nginx(upstream: u16, http: &str, location: &str) -> Option<Self> {
+    pub(crate) fn nginx(upstream: u16, http: &str, location: &str, tls: bool) -> Option<Self> {
         let program = find("nginx")?;
-        Some(Self::start(&program, |port| {
+        let listen = if tls {
+            "ssl; ssl_certificate gateway.pem; ssl_certificate_key gateway.pem"
+        } else {
+            ""
+        };
+        Some(Self::start(&program, tls, |port| {
             let conf = format!(
                 "daemon off;
                 worker_processes 1;
+                worker_shutdown_timeout 300ms;
                 error_log stderr info;
                 pid nginx.pid;
                 events {{ worker_connections 512; }}
@@ -51,7 +58,7 @@ impl Gateway {
                     scgi_temp_path scgi;
                     {http}
                     server {{
-                        listen 127.0.0.1:{port};
+                        listen 127.0.0.1:{port} {listen};
                         location = {READY} {{ access_log off; return 204; }}
                         location / {{
                             {location}
@@ -69,9 +76,10 @@ impl Gateway {
     }
 
     /// HAProxy with these lines in its frontend, and these in its backend.
-    pub(crate) fn haproxy(upstream: u16, frontend: &str, backend: &str) -> Option<Self> {
+    pub(crate) fn haproxy(upstream: u16, frontend: &str, backend: &str, tls: bool) -> Option<Self> {
         let program = find("haproxy")?;
-        Some(Self::start(&program, |_| {
+        let bind = if tls { "ssl crt gateway.pem" } else { "" };
+        Some(Self::start(&program, tls, |_| {
             let conf = format!(
                 "global
                     log stdout format raw local0
@@ -85,7 +93,7 @@ impl Gateway {
                     timeout http-request 5s
                     retries 0
                 frontend front
-                    bind fd@0
+                    bind fd@0 {bind}
                     log global
                     log-format \"%Ts.%ms %Tt %ST\"
                     http-request set-log-level silent if {{ path {READY} }}
@@ -101,13 +109,24 @@ impl Gateway {
         }))
     }
 
-    fn start(program: &Path, configure: impl FnOnce(u16) -> (String, Vec<String>)) -> Self {
+    fn start(
+        program: &Path,
+        tls: bool,
+        configure: impl FnOnce(u16) -> (String, Vec<String>),
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         let (conf, arguments) = configure(port);
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("gateway.conf"), conf).expect("a file in it");
-        let log = |name| File::create(folder.path().join(name)).expect("a log");
+        let file = |name| folder.path().join(name);
+        std::fs::write(file("gateway.conf"), conf).expect("a file in it");
+        if tls {
+            let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])
+                .expect("a certificate");
+            let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+            std::fs::write(file("gateway.pem"), certificate + &key).expect("a file in it");
+        }
+        let log = |name| File::create(file(name)).expect("a log");
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -128,6 +147,7 @@ impl Gateway {
             child,
             folder,
             port,
+            tls,
         };
         gateway.answers();
         gateway
@@ -153,14 +173,47 @@ impl Gateway {
                 )?;
                 stream.read_to_string(&mut said)
             });
+        // Over TLS its answer to HTTP is to hang up, which shows that it is there too.
         assert!(
-            asked.is_ok() && said.contains(" 204 "),
+            self.tls || asked.is_ok() && said.contains(" 204 "),
             "the gateway does not answer: {asked:?} {said:?}"
         );
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}/chat", self.port)
+        let scheme = if self.tls { "wss" } else { "ws" };
+        format!("{scheme}://127.0.0.1:{}/chat", self.port)
+    }
+
+    /// What a client needs to trust it.
+    pub(crate) fn trust(&self) -> Vec<String> {
+        let file = self.folder.path().join("gateway.pem");
+        if self.tls {
+            vec!["--ca-file".to_owned(), file.display().to_string()]
+        } else {
+            Vec::new()
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the gateway is signalled");
+    }
+
+    /// As `kill -9` does it, to the process that holds the connections: nginx's worker, HAProxy itself.
+    pub(crate) fn kill(&self) {
+        let log = self.read("err.log");
+        let worker = log
+            .lines()
+            .filter_map(|line| line.split_once("start worker process "))
+            .filter_map(|(_, id)| Pid::from_raw(id.trim().parse().ok()?))
+            .next_back();
+        let has_workers = self.read("gateway.conf").contains("worker_processes");
+        let process = if has_workers {
+            worker.expect("nginx logs which process is its worker")
+        } else {
+            Pid::from_child(&self.child)
+        };
+        kill_process(process, Signal::KILL).expect("the gateway is killed");
     }
 
     /// Stops it and returns the requests that it logged, in the order of their arrival.
@@ -229,7 +282,7 @@ fn logged(line: &str) -> Option<Logged> {
 }
 
 /// In the search path, or where Debian keeps what only administrators start.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))

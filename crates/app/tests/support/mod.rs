@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub(crate) mod gateway;
+pub(crate) mod proxy;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -168,6 +169,23 @@ impl Drop for Server {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
+}
+
+/// Ours, without limits.
+pub(crate) fn emulator() -> Server {
+    let profile = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gateways/bot.yaml");
+    Server::emulate([profile])
+}
+
+/// `ws` on Node.js.
+pub(crate) fn node() -> Option<Server> {
+    let modules = peers();
+    if !modules.join("node_modules/ws").is_dir() {
+        skipped("npm's ws is not in target/peers; run: cargo xtask test");
+        return None;
+    }
+    let mut node = Command::new("node");
+    Some(Server::start(node.arg(script("server.mjs")).arg(&modules)))
 }
 
 /// Where `cargo xtask test` puts the peers: target/peers, beside the folder of the built binary.

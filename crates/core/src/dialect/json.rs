@@ -4,7 +4,7 @@
 mod client;
 mod server;
 mod shape;
-mod template;
+pub(super) mod template;
 
 use std::sync::Arc;
 

@@ -61,6 +61,11 @@ pub(super) fn find(case: &Case<'_>) -> Vec<Cohort> {
         left.retain(|n| best.members.binary_search(n).is_err());
         cohorts.push(explain(case, best));
     }
+    // What answers a message of ours has its cause, and says nothing about the others.
+    left.retain(|n| {
+        let death = &deaths[*n];
+        !(case.on_our_message(death) && case.told_by_a_message(death))
+    });
     if let Some(shed) = ends.shed(deaths, &left, shed::ENOUGH) {
         cohorts.push(shed);
     }

@@ -59,13 +59,22 @@ fn refused(case: &Case<'_>, status: u16, speaker: Speaker, count: u64) -> Explai
 fn unanswered(case: &Case<'_>) -> Vec<Explained> {
     let mut by_cause: BTreeMap<Cause, Vec<&Unanswered>> = BTreeMap::new();
     for one in &case.autopsy.unanswered {
-        by_cause.entry(cause(one)).or_default().push(one);
+        by_cause.entry(cause(case, one)).or_default().push(one);
     }
     by_cause
         .into_iter()
         .map(|(cause, members)| {
             let mut explained = Explained::new(cause, confidence(cause));
             explained.count = members.len() as u64;
+            let slept = |one: &&&Unanswered| one.error == ConnectError::TimedOut;
+            let slept = members.iter().filter(slept).count();
+            if cause == Cause::ThisGenerator && slept > 0 {
+                explained.confidence = SLEPT;
+                explained.candidates = vec![Cause::SlowAnswer];
+                explained.evidence.push(format!(
+                    "{slept} were given up while this generator itself was late for half of that time and more."
+                ));
+            }
             let mut errors: BTreeMap<ConnectError, usize> = BTreeMap::new();
             for one in &members {
                 *errors.entry(one.error).or_default() += 1;
@@ -88,10 +97,11 @@ fn unanswered(case: &Case<'_>) -> Vec<Explained> {
         .collect()
 }
 
-fn cause(one: &Unanswered) -> Cause {
+fn cause(case: &Case<'_>, one: &Unanswered) -> Cause {
     let was_up = one.ready > one.connected;
     match one.error {
         ConnectError::Local => Cause::ThisGenerator,
+        ConnectError::TimedOut if case.slept_through(one.connected, one.at) => Cause::ThisGenerator,
         ConnectError::Refused => Cause::ConnectionRefused,
         ConnectError::TimedOut if was_up => Cause::SlowAnswer,
         ConnectError::TimedOut => Cause::SlowAccept,
@@ -100,6 +110,7 @@ fn cause(one: &Unanswered) -> Cause {
         ConnectError::Handshake => Cause::NotWebSocket,
         ConnectError::Resolve | ConnectError::Unreachable => Cause::NotReached,
         ConnectError::NotPermitted => Cause::NotPermitted,
+        ConnectError::Proxy => Cause::RefusedByProxy,
     }
 }
 
@@ -136,3 +147,6 @@ fn by_load(case: &Case<'_>, members: &[&Unanswered], explained: &mut Explained) 
         explained.confidence = 0.9;
     }
 }
+
+/// It is our own patience that ended, and we had not looked.
+const SLEPT: f64 = 0.8;

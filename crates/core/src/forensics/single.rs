@@ -61,12 +61,23 @@ pub(super) fn judge(case: &Case<'_>, death: &Death, amid: bool) -> Alone {
 fn unheard(death: &Death) -> Alone {
     const DEAD: &[Cause] = &[Cause::FrozenPeer];
     const FROZEN: &[Cause] = &[Cause::DeadPath];
-    match death.closure.socket {
+    let closure = &death.closure;
+    let only_our_goodbye =
+        closure.expected && closure.heard > 0 && closure.last_in >= closure.last_out;
+    match closure.socket {
         Some(socket) if socket.errno != 0 => Alone::new(Cause::DeadPath, 0.95, DEAD),
         Some(socket) if socket.unacked > 0 || socket.resending > 0 => {
             Alone::new(Cause::DeadPath, 0.92, DEAD)
         }
+        Some(_) if only_our_goodbye => {
+            Alone::new(Cause::CloseUnanswered, 0.85, &[Cause::FrozenPeer])
+        }
         Some(_) => Alone::new(Cause::FrozenPeer, 0.92, FROZEN),
+        None if only_our_goodbye => Alone::new(
+            Cause::CloseUnanswered,
+            0.6,
+            &[Cause::FrozenPeer, Cause::DeadPath],
+        ),
         None => Alone::new(
             Cause::Undetermined,
             0.0,

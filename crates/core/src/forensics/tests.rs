@@ -189,9 +189,28 @@ fn one_death_alone_is_told_by_how_it_ended() {
     check("99 fin said 3 heard 2", "1 undetermined 0%");
     check("99 fin said 3 heard 2 half 7", "1 cut-mid-frame 92%");
     // 16
-    check("99 goodbye timeout unacked 0", "1 frozen-peer 92%");
-    check("99 goodbye timeout unacked 3", "1 dead-path 92%");
-    check("99 goodbye timeout", "1 undetermined 0%");
+    check(
+        "99 goodbye timeout unacked 0 heard 9 said 5",
+        "1 frozen-peer 92%",
+    );
+    check(
+        "99 goodbye timeout unacked 3 heard 9 said 5",
+        "1 dead-path 92%",
+    );
+    check("99 goodbye timeout heard 9 said 5", "1 undetermined 0%");
+    // Everything but the goodbye was answered.
+    check(
+        "99 goodbye timeout unacked 0 heard 5.1 said 6",
+        "1 close-unanswered 85%",
+    );
+    check(
+        "99 goodbye timeout unacked 3 heard 5.1 said 6",
+        "1 dead-path 92%",
+    );
+    check(
+        "99 goodbye timeout heard 5.1 said 6",
+        "1 close-unanswered 60%",
+    );
     // 18
     check(
         "99 fin age 0.04 frames 0 messages 0 heard 0.04 said 0.04",
@@ -318,4 +337,48 @@ fn deaths_that_each_follow_a_refusal_are_shed() {
         19.01 fin age 14.4",
         "5 restart 94%",
     );
+}
+
+#[test]
+fn an_upgrade_that_a_sleeping_generator_gave_up_on_is_not_slow() {
+    let at = |second: f64| At::from_secs_f64(second);
+    let check = |lags: &[(f64, f64)], expect: &[(Cause, f64)]| {
+        let autopsy = Autopsy {
+            unanswered: vec![crate::summary::Unanswered {
+                at: at(20.0),
+                who: Who::default(),
+                connected: at(10.0),
+                ready: at(10.1),
+                error: crate::wire::ConnectError::TimedOut,
+            }],
+            lags: lags
+                .iter()
+                .map(|&(from, until)| Lag {
+                    from: at(from),
+                    until: at(until),
+                })
+                .collect(),
+            ..Autopsy::default()
+        };
+        let case = Case {
+            autopsy: &autopsy,
+            refusals: Vec::new(),
+            open: Vec::new(),
+            admitted: Vec::new(),
+            round_trip: Duration::from_millis(20),
+            busy: Duration::ZERO,
+            limits: Vec::new(),
+        };
+        let told: Vec<_> = case
+            .upgrades()
+            .iter()
+            .map(|group| (group.cause, group.confidence))
+            .collect();
+        assert_eq!(told, expect, "{lags:?}");
+    };
+    check(&[], &[(Cause::SlowAnswer, 0.7)]);
+    check(&[(3.0, 9.0), (12.0, 13.0)], &[(Cause::SlowAnswer, 0.7)]);
+    check(&[(11.0, 20.0)], &[(Cause::ThisGenerator, 0.8)]);
+    check(&[(2.0, 16.0)], &[(Cause::ThisGenerator, 0.8)]);
+    check(&[(14.0, 25.0)], &[(Cause::ThisGenerator, 0.8)]);
 }

@@ -17,6 +17,7 @@ impl Cause {
             Self::TlsFailure => "tls-failure",
             Self::CloseFrame => "close-frame-from-platform",
             Self::NoEcho => "closed-by-us-no-echo",
+            Self::CloseUnanswered => "close-unanswered",
             Self::FrozenPeer => "frozen-peer",
             Self::DeadPath => "dead-path",
             Self::ShedByGateway => "shed-by-gateway",
@@ -56,6 +57,9 @@ impl Cause {
             Self::CloseFrame => "closed by the platform with a Close frame",
             Self::NoEcho => {
                 "closed by us; the peer ended the stream without its Close frame, which is harmless"
+            }
+            Self::CloseUnanswered => {
+                "the peer spoke until then, but neither answered our Close frame nor ended the stream"
             }
             Self::FrozenPeer => "a frozen peer: it acknowledges what we send and answers nothing",
             Self::DeadPath => "a dead path: what we send is not even acknowledged",
@@ -98,6 +102,9 @@ impl Cause {
     /// What would show whether it is so.
     pub(super) const fn confirm(self) -> Option<&'static str> {
         Some(match self {
+            Self::CloseUnanswered => {
+                "does the server answer Close frames in a conversation of one message? If so, it froze"
+            }
             Self::FrozenPeer => {
                 "look at the bot's own health at that moment; TCP was alive, the process was not"
             }

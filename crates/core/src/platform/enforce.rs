@@ -97,7 +97,7 @@ fn refuse(guards: &mut dyn Guards, refuser: usize, now: At) -> Refused {
     guard.count.refuse(guard.rule, now, guard.cost);
     Refused {
         limit: guard.limit,
-        evidence: guard.count.evidence(guard.rule, now, guard.cost),
+        evidence: guard.evidence(now),
     }
 }
 

@@ -80,6 +80,15 @@ pub(super) enum Due {
     /// A fault, by its place in the profile.
     Fault(usize),
     Say(Box<Utterance>),
+    /// The protocol may want something by itself.
+    Protocol,
+}
+
+/// What a limit on a connection still allows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    limit: usize,
+    evidence: Evidence,
 }
 
 pub(super) struct Peer {
@@ -100,10 +109,12 @@ pub(super) struct Peer {
     said: u32,
     /// One for each limit on what this endpoint's connections send.
     tallies: Box<[Tally]>,
+    /// A timer for the protocol is set for this moment.
+    protocol: At,
     /// Frames of the message that is not whole yet.
     fragments: u32,
     /// What its limits say on the answer to its upgrade.
-    announced: Vec<(String, String)>,
+    announced: Box<[(String, String)]>,
 }
 
 /// Where a limit counts what a connection sends.
@@ -166,18 +177,21 @@ impl Peer {
                     }
                 })
                 .collect(),
+            protocol: At::NEVER,
             fragments: 0,
-            announced: Vec::new(),
+            announced: Box::default(),
         }
     }
 
     /// What the answer to its upgrade tells of the limits that let it in.
     pub(super) fn announce(&mut self, shared: &Shared, now: At, stands: &[(usize, Evidence)]) {
+        let mut announced = Vec::new();
         for &(limit, evidence) in stands {
             let id = request_id(self.chosen.draw, 0);
             let words = shared.denials[limit].words(evidence, now, shared.wall, id);
-            self.announced.extend(words.announced());
+            announced.extend(words.announced());
         }
+        self.announced = announced.into();
     }
 
     /// The upgrade is answered with 101, and the conversation may begin.
@@ -190,13 +204,13 @@ impl Peer {
     ) {
         self.stage = Stage::Open;
         (self.last_in, self.last_out) = (now, now);
-        let headers = std::mem::take(&mut self.announced);
+        let headers = std::mem::take(&mut self.announced).into_vec();
         deeds.push(Deed::Now(Order::Accept(headers)));
         let faults = &shared.profile.faults;
         for (fault, at) in fault::by_moment(faults, self.chosen, now, first_upgrade) {
             deeds.push(Deed::Later(at, Due::Fault(fault)));
         }
-        if self.server.begins_at_open() {
+        if self.open(now, deeds) {
             self.begin(shared, now, deeds);
         }
     }
@@ -215,6 +229,7 @@ impl Peer {
             until: now + wait,
         };
         deeds.push(Deed::Now(Order::Accept(Vec::new())));
+        self.open(now, deeds);
         self.deny(shared, now, refused, None, deeds);
     }
 
@@ -236,21 +251,21 @@ impl Peer {
         now: At,
         deeds: &mut Vec<Deed>,
     ) {
-        if matches!(self.stage, Stage::Open | Stage::Unattended) {
-            if let Err(refused) = self.judge(shared, gate, now, Cost::CONTROL) {
-                self.deny(shared, now, &refused, None, deeds);
-            }
+        if matches!(self.stage, Stage::Open | Stage::Unattended)
+            && let Err(refused) = self.judge(shared, gate, now, Cost::CONTROL)
+        {
+            self.deny(shared, now, &refused, None, deeds);
         }
     }
 
-    /// Do the limits on what this connection sends let this message in? All take it, or none.
+    /// Do the limits on what this connection sends let this message in? All take it, or none. Tells what they still allow.
     pub(super) fn judge_message(
         &mut self,
         shared: &Shared,
         gate: &mut Gate,
         now: At,
         frame: Incoming<'_>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Box<[Left]>, Refused> {
         let frames = std::mem::take(&mut self.fragments).saturating_add(1);
         let cost = Cost {
             messages: 1,
@@ -266,9 +281,9 @@ impl Peer {
         gate: &mut Gate,
         now: At,
         cost: Cost,
-    ) -> Result<(), Refused> {
+    ) -> Result<Box<[Left]>, Refused> {
         match self.stage {
-            Stage::Waiting | Stage::Stalled => return Ok(()),
+            Stage::Waiting | Stage::Stalled => return Ok(Box::default()),
             Stage::Denied { limit, until } => {
                 let wait = Some(until.since(now));
                 return Err(Refused {
@@ -284,7 +299,7 @@ impl Peer {
         }
         let guards = &shared.guards[self.endpoint];
         if guards.is_empty() {
-            return Ok(());
+            return Ok(Box::default());
         }
         let mut sent = Sent {
             shared,
@@ -294,12 +309,20 @@ impl Peer {
             tallies: &mut self.tallies,
             cost,
         };
-        let judged = enforce::judge(&mut sent, now);
-        match judged {
-            Ok(_) => sent.book(),
-            Err(refused) => gate.book(refused.limit).refused(),
+        if let Err(refused) = enforce::judge(&mut sent, now) {
+            gate.book(refused.limit).refused();
+            return Err(refused);
         }
-        judged.map(|_| ())
+        let left = |n| {
+            let guard = sent.nth(n);
+            Left {
+                limit: guard.limit,
+                evidence: guard.evidence(now),
+            }
+        };
+        let left = (0..guards.len()).map(left).collect();
+        sent.book();
+        Ok(left)
     }
 
     /// A frame of the client, as the limits judged it, with `open` connections open.
@@ -308,7 +331,7 @@ impl Peer {
         shared: &Shared,
         now: At,
         frame: Incoming<'_>,
-        judged: Result<(), Refused>,
+        judged: Result<Box<[Left]>, Refused>,
         open: usize,
         deeds: &mut Vec<Deed>,
     ) {
@@ -318,14 +341,17 @@ impl Peer {
         self.last_in = now;
         let mut answers = Vec::new();
         let asked = self.server.hear(now, frame, &mut answers);
-        if let Err(refused) = judged {
-            // What the server wrote is dropped: the platform never looked at this message.
-            let turn = match &asked {
-                Some(Asked::Say { turn, .. }) => turn.as_deref(),
-                _ => None,
-            };
-            return self.deny(shared, now, &refused, turn, deeds);
-        }
+        let left = match judged {
+            Ok(left) => left,
+            Err(refused) => {
+                // What the server wrote is dropped: the platform never looked at this message.
+                let turn = match &asked {
+                    Some(Asked::Say { turn, .. }) => turn.as_deref(),
+                    _ => None,
+                };
+                return self.deny(shared, now, &refused, turn, deeds);
+            }
+        };
         if matches!(asked, Some(Asked::Say { .. })) {
             self.said = self.said.saturating_add(1);
             let faults = &shared.profile.faults;
@@ -338,11 +364,15 @@ impl Peer {
         match asked {
             Some(Asked::Begin) => self.begin(shared, now, deeds),
             Some(Asked::Say { text, turn }) => {
+                for left in left {
+                    self.tell_left(shared, now, left, deeds);
+                }
                 self.answer(shared, now, &text, turn.as_deref(), open, deeds);
             }
             Some(Asked::Leave) => self.stage = Stage::Unattended,
             None => {}
         }
+        self.await_protocol(deeds);
     }
 
     /// The moment of something has come.
@@ -371,7 +401,44 @@ impl Peer {
             (Due::Say(utterance), Stage::Open) => {
                 self.utter(now, &utterance, deeds);
             }
+            (Due::Protocol, Stage::Open | Stage::Unattended | Stage::Denied { .. }) => {
+                self.protocol = At::NEVER;
+                self.keep_protocol(now, deeds);
+            }
             _ => {}
+        }
+    }
+
+    /// Does the conversation begin with the socket?
+    fn open(&mut self, now: At, deeds: &mut Vec<Deed>) -> bool {
+        let mut frames = Vec::new();
+        let begins = self.server.open(now, &mut frames);
+        send(frames, deeds);
+        self.await_protocol(deeds);
+        begins
+    }
+
+    /// Does what the protocol wants by now. A timer that is set cannot be taken back, so it may come too early.
+    fn keep_protocol(&mut self, now: At, deeds: &mut Vec<Deed>) {
+        if self.server.next_wake() <= now {
+            let mut frames = Vec::new();
+            let kept = self.server.wake(now, &mut frames);
+            send(frames, deeds);
+            if let Err(reason) = kept {
+                return deeds.push(Deed::Now(Order::Close {
+                    code: NORMAL,
+                    reason: reason.to_owned(),
+                }));
+            }
+        }
+        self.await_protocol(deeds);
+    }
+
+    fn await_protocol(&mut self, deeds: &mut Vec<Deed>) {
+        let at = self.server.next_wake();
+        if at < self.protocol {
+            self.protocol = at;
+            deeds.push(Deed::Later(at, Due::Protocol));
         }
     }
 
@@ -427,6 +494,18 @@ impl Peer {
         let mut frames = Vec::new();
         self.server.express(now, what, &mut frames);
         send(frames, deeds);
+        self.await_protocol(deeds);
+    }
+
+    fn tell_left(&mut self, shared: &Shared, now: At, left: Left, deeds: &mut Vec<Deed>) {
+        let Left { limit, evidence } = left;
+        let what = Expression::Left {
+            limit: &shared.denials[limit].limit,
+            quota: shared.profile.limits[limit].law.quota(),
+            remaining: evidence.remaining,
+            reset: evidence.reset,
+        };
+        self.express(now, &what, deeds);
     }
 
     /// Says no on the open connection, in the limit's own way.
@@ -443,6 +522,11 @@ impl Peer {
         match &denial.shape {
             // A reader of profiles allows no HTTP answer to a message; whoever builds one by hand gets a frame.
             Shape::InBand | Shape::Http { .. } => {
+                let left = Left {
+                    limit: refused.limit,
+                    evidence: refused.evidence,
+                };
+                self.tell_left(shared, now, left, deeds);
                 let what = Expression::Refused {
                     turn,
                     retry_after: refused.evidence.retry_after.unwrap_or_default(),
@@ -580,3 +664,6 @@ fn send(frames: Vec<Outgoing>, deeds: &mut Vec<Deed>) {
             .map(|frame| Deed::Now(Order::Send(frame))),
     );
 }
+
+/// The code of a Close frame whose reason says all there is to say.
+const NORMAL: u16 = 1000;

@@ -186,7 +186,7 @@ impl Dialect for Words {
 }
 
 impl Server for Words {
-    fn begins_at_open(&self) -> bool {
+    fn open(&mut self, _: At, _: &mut Vec<Outgoing>) -> bool {
         false
     }
 
@@ -241,6 +241,7 @@ impl Server for Words {
             } => {
                 format!("refused{} {limit} {}", of(turn), retry_after.as_secs_f64())
             }
+            Expression::Left { .. } => return,
             Expression::Expired | Expression::Closed { .. } => "over".to_owned(),
         };
         out.push(frame.into());

@@ -16,7 +16,7 @@ use crate::platform::gate::{Entry, Gate};
 use crate::profile::Profile;
 use crate::sample::Who;
 use crate::schedule::Schedule;
-use crate::session::{Shared, identity_of};
+use crate::session::{Shared, extended, identity_of};
 use crate::time::At;
 use crate::wire::{ConnId, Request, Wall};
 
@@ -192,7 +192,7 @@ impl<'a> Sketch<'a> {
     fn arrive(&mut self, now: At, conn: ConnId) -> Verdict {
         let Conn { asker, row, .. } = self.conns[conn.0 as usize];
         let request = Request {
-            path: self.path.clone(),
+            path: extended(&self.path, &self.shared.query(asker.who, row)),
             headers: self.shared.headers(asker.who, row, 1),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };

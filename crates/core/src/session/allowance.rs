@@ -30,6 +30,8 @@ enum Obeyed {
     Messages(Rule),
     /// No more than `quota` bytes in any `span`.
     Bytes { quota: u64, span: Duration },
+    /// `burst` bytes at once, one more each `spacing`.
+    Flow { spacing: Duration, burst: u32 },
 }
 
 /// One connection's.
@@ -49,6 +51,8 @@ enum Tally {
     Messages(Spent),
     /// What was sent, in bytes, no longer ago than the span.
     Bytes(VecDeque<(At, u32)>),
+    /// When all of the burst is there again.
+    Flow(At),
 }
 
 /// A message that is to be sent.
@@ -99,14 +103,16 @@ impl Pacing {
 impl Obeyed {
     fn of(limit: &Limit) -> Option<Self> {
         let (quota, span) = spanned(limit.law)?;
+        let fast = Rule::fast(limit.law, Wall::default());
         Some(match (limit.on, limit.law) {
+            (On::Byte, _) if let Rule::Bucket { spacing, burst } = fast => {
+                Self::Flow { spacing, burst }
+            }
             (On::Byte, _) => Self::Bytes {
                 quota: quota.get().into(),
                 span: span + MARGIN,
             },
-            (_, Law::TokenBucket { .. } | Law::SteppedBucket { .. }) => {
-                Self::Messages(Rule::fast(limit.law, Wall::default()))
-            }
+            (_, Law::TokenBucket { .. } | Law::SteppedBucket { .. }) => Self::Messages(fast),
             _ => {
                 let window = span;
                 let law = Law::SlidingLog { quota, window };
@@ -127,14 +133,6 @@ fn spanned(law: Law) -> Option<(NonZeroU32, Duration)> {
             Some(half) => (half, window),
             None => (quota, window * 2),
         },
-        Law::TokenBucket {
-            quota,
-            window,
-            burst,
-        } if burst < quota => {
-            let share = f64::from(burst.get()) / f64::from(quota.get());
-            (burst, window.mul_f64(share))
-        }
         Law::TokenBucket { quota, window, .. } => (quota, window),
         Law::SteppedBucket { burst, fill, every } => (burst.min(fill), every),
         Law::Concurrency { .. } => return None,
@@ -147,6 +145,7 @@ impl Allowance {
         let tally = |law: &Obeyed| match law {
             Obeyed::Messages(_) => Tally::Messages(Spent::default()),
             Obeyed::Bytes { .. } => Tally::Bytes(VecDeque::new()),
+            Obeyed::Flow { .. } => Tally::Flow(At::ZERO),
         };
         Self {
             tallies: pacing.laws.iter().map(tally).collect(),
@@ -239,6 +238,10 @@ impl Tally {
                 });
                 full.map_or(from, |(at, _)| from.max(*at + span))
             }
+            (Self::Flow(full), Obeyed::Flow { spacing, burst }) => {
+                let spare = burst.saturating_sub(count(bytes));
+                from.max(*full - spacing.saturating_mul(spare))
+            }
             _ => unreachable!("each tally is made for the law in its place"),
         }
     }
@@ -250,11 +253,18 @@ impl Tally {
                 while log.front().is_some_and(|(sent, _)| *sent + span <= at) {
                     log.pop_front();
                 }
-                log.push_back((at, u32::try_from(bytes).unwrap_or(u32::MAX)));
+                log.push_back((at, count(bytes)));
+            }
+            (Self::Flow(full), Obeyed::Flow { spacing, .. }) => {
+                *full = at.max(*full) + spacing.saturating_mul(count(bytes));
             }
             _ => unreachable!("each tally is made for the law in its place"),
         }
     }
+}
+
+fn count(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// Rounds in which several laws look for a moment that suits all.

@@ -15,7 +15,7 @@ use crate::fleet::{Fleet, Order, Stripe};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
     Admission, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Pace,
-    Plan, Say, Step, Target, Until,
+    Plan, Route, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -878,6 +878,7 @@ fn plan(script: &str) -> Arc<Plan> {
         endpoint: "bot".to_owned(),
         dialect: Arc::new(Words),
         target: Target::Emulator,
+        route: Route::default(),
         headers: vec![],
         groups: vec![group],
         data: None,
@@ -891,6 +892,7 @@ fn plan(script: &str) -> Arc<Plan> {
         },
         goals: vec![],
         permission: None,
+        max_lateness: None,
         seed: 1,
     })
 }

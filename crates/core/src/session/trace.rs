@@ -43,6 +43,7 @@ impl Session {
             Heard::Over { why } => (format!("over: {why}"), None),
             Heard::Answer(_) => ("keep-alive".to_owned(), None),
             Heard::Error { text } => (format!("error: {text}"), None),
+            Heard::Note { text } => (text.clone(), None),
             Heard::Unknown { why } => (format!("not understood: {why}"), None),
         }
     }

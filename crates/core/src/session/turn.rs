@@ -239,6 +239,16 @@ impl Turn {
         }
     }
 
+    /// The answer's first bytes, to the end of a character.
+    pub(super) fn beginning(&self, most: usize) -> String {
+        let mut text = self.text();
+        let end = (0..=most.min(text.len()))
+            .rev()
+            .find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text
+    }
+
     /// What the answer gives to variables, by their numbers.
     pub(super) fn captured(&self, rules: &Rules<'_>) -> Vec<(usize, String)> {
         let text = self.text();

@@ -10,7 +10,7 @@ use super::{Arrivals, Percentiles, Sessions, Summary, TransactionCounts, Turns, 
 use crate::forensics::Explained;
 use crate::limit::{Anchor, Key, Limit};
 use crate::verdict::attribution::{Seen, SeenLaw};
-use crate::verdict::{Attribution, GoalResult, LimitSeen, Verdict};
+use crate::verdict::{Attribution, GoalResult, LimitSeen, Step, Verdict};
 
 #[derive(Serialize)]
 pub struct Document<'a> {
@@ -37,7 +37,7 @@ pub struct Document<'a> {
     generator: GeneratorOut<'a>,
     limits: Vec<LimitOut<'a>>,
     why: &'a [String],
-    next_steps: &'a [String],
+    next_steps: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -106,8 +106,32 @@ struct LimitOut<'a> {
     window_s: Option<f64>,
     anchor: Option<&'static str>,
     key: Option<Vec<&'static str>>,
+    /// So many at one moment after a long silence; for a cap, its quota.
+    burst: Option<u32>,
+    /// Attempts may wait so long before they are refused.
+    queue_s: Option<f64>,
+    penalty: Option<PenaltyOut>,
+    charges_refused: Option<bool>,
+    raised_by: Option<&'a str>,
     claimed_by: Option<&'static str>,
     seen: Option<SeenOut<'a>>,
+    /// What of the claim this run showed to be wrong.
+    contradicted: Vec<ContradictionOut<'a>>,
+    /// A text for whoever can raise it.
+    ticket: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct PenaltyOut {
+    after: u32,
+    lasts_s: f64,
+    prolonged: bool,
+}
+
+#[derive(Serialize)]
+struct ContradictionOut<'a> {
+    of: &'static str,
+    because: &'a str,
 }
 
 #[derive(Serialize)]
@@ -120,6 +144,8 @@ struct SeenOut<'a> {
     rate_per_s: Option<f64>,
     /// One run with one of each cannot show what is counted apart.
     key: Option<Vec<&'static str>>,
+    /// What it is not counted on.
+    key_is_not: Vec<&'static str>,
     confidence: f64,
     evidence: &'a [String],
 }
@@ -175,7 +201,7 @@ impl<'a> Document<'a> {
             },
             limits: verdict.limits.iter().map(LimitOut::new).collect(),
             why: &verdict.why,
-            next_steps: &verdict.next_steps,
+            next_steps: verdict.next_steps.iter().map(Step::to_string).collect(),
         }
     }
 }
@@ -225,8 +251,30 @@ impl<'a> LimitOut<'a> {
                 .and_then(|limit| limit.law.anchor())
                 .map(Anchor::name),
             key: claimed.map(key_names),
+            burst: claimed.map(|limit| limit.law.burst()),
+            queue_s: claimed
+                .and_then(|limit| limit.queue)
+                .map(|queue| queue.up_to.as_secs_f64()),
+            penalty: claimed
+                .and_then(|limit| limit.penalty)
+                .map(|penalty| PenaltyOut {
+                    after: penalty.after.get(),
+                    lasts_s: penalty.lasts.as_secs_f64(),
+                    prolonged: penalty.prolonged,
+                }),
+            charges_refused: claimed.map(|limit| limit.charges_refused),
+            raised_by: claimed.and_then(|limit| limit.raised_by.as_deref()),
             claimed_by: claimed.map(|_| "profile"),
             seen: limit.seen.as_ref().map(SeenOut::new),
+            contradicted: limit
+                .contradicted
+                .iter()
+                .map(|wrong| ContradictionOut {
+                    of: wrong.of.name(),
+                    because: &wrong.because,
+                })
+                .collect(),
+            ticket: limit.ticket.as_deref(),
         }
     }
 }
@@ -237,6 +285,7 @@ fn key_names(limit: &Limit) -> Vec<&'static str> {
 
 impl<'a> SeenOut<'a> {
     fn new(seen: &'a Seen) -> Self {
+        let per_token = seen.key.as_ref().and_then(|key| key.per_token);
         let (window, anchor) = match seen.law {
             SeenLaw::FixedWindow { window, anchor, .. } => (window, anchor),
             _ => (None, None),
@@ -256,7 +305,11 @@ impl<'a> SeenOut<'a> {
             window_at_least_s: at_least.map(|span| span.as_secs_f64()),
             anchor: anchor.map(Anchor::name),
             rate_per_s,
-            key: None,
+            key: (per_token == Some(true)).then(|| vec![Key::Token.name()]),
+            key_is_not: match per_token {
+                Some(false) => vec![Key::Token.name()],
+                _ => Vec::new(),
+            },
             confidence: seen.confidence,
             evidence: &seen.evidence,
         }

@@ -78,6 +78,16 @@ pub struct Turns {
     #[serde(flatten)]
     pub counts: TurnCounts,
     pub by_name: BTreeMap<String, TurnCounts>,
+    /// The first few that differ of the answers that were not the expected ones.
+    pub wrong_answers: Vec<WrongAnswer>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WrongAnswer {
+    /// The turn's.
+    pub name: String,
+    /// What came, its beginning.
+    pub text: String,
 }
 
 /// Every turn that was sent is counted under exactly one of the outcomes.

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::evidence::{Clues, Said};
-use crate::sample::{Evidence, Who};
+use crate::sample::{Evidence, Who, WrongAnswer};
 use crate::time::At;
-use crate::wire::{Ended, Wall};
+use crate::wire::{ConnectError, Ended, Wall};
 
 /// Something that changed, or could have changed, how many conversations are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub enum Event {
     Closed(Close),
     Opened,
     Refused { status: u16 },
-    Errored,
+    Errored(ConnectError),
 }
 
 /// How a conversation ended, as far as the search for a cause needs it.
@@ -69,9 +69,9 @@ pub struct Countdown {
 
 impl Countdown {
     /// Reads what a refusal said; `None` when it said nothing that is understood. A moment (a date, an epoch) is
-    /// understood only where the answer tells its own clock's time: a recorder does not know ours.
-    pub fn read(evidence: &Evidence) -> Option<Self> {
-        let clues = Clues::of_answer(&evidence.answer, evidence.at, Wall::default());
+    /// counted from the answer's own clock where it tells its time, else from ours.
+    pub fn read(evidence: &Evidence, wall: Wall) -> Option<Self> {
+        let clues = Clues::of_answer(&evidence.answer, evidence.at, wall);
         let countdown = clues.countdown?;
         (countdown.span <= LONGEST_COUNTDOWN).then(|| Self {
             at: evidence.at,
@@ -150,6 +150,14 @@ impl Timed for Countdown {
     }
 }
 
+impl Timed for WrongAnswer {
+    type Key = (At, Who);
+
+    fn key(&self) -> Self::Key {
+        (self.at, self.who)
+    }
+}
+
 impl Timed for Evidence {
     type Key = (At, Who);
 
@@ -166,7 +174,11 @@ mod tests {
     use super::*;
     use crate::wire::Answer;
 
-    fn check(headers: &[(&str, &str)], expect: Option<(Said, u64)>) {
+    /// The run began on 21 October 2026 at 07:27:00.
+    fn check(headers: &[(&str, &str)], expect: Option<(Said, u64, u64)>) {
+        let wall = Wall {
+            epoch_millis_at_zero: 1_792_567_620_000,
+        };
         let evidence = Evidence {
             at: At::from_secs(10),
             who: Who::default(),
@@ -179,22 +191,26 @@ mod tests {
                 body: String::new(),
             },
         };
-        let seen = Countdown::read(&evidence).map(|countdown| {
-            assert_eq!(countdown.until.since(countdown.after).as_secs(), 1);
+        let seen = Countdown::read(&evidence, wall).map(|countdown| {
             (
                 countdown.said_by,
                 countdown.until.since(countdown.at).as_secs(),
+                countdown.until.since(countdown.after).as_secs(),
             )
         });
         assert_eq!(seen, expect, "{headers:?}");
     }
 
     #[test]
-    fn a_countdown_is_at_most_a_day_and_needs_no_clock_of_ours() {
+    fn a_countdown_is_at_most_a_day_and_a_date_is_counted_from_a_clock() {
         check(&[], None);
-        check(&[("retry-after", "24")], Some((Said::RetryAfter, 24)));
+        check(&[("retry-after", "24")], Some((Said::RetryAfter, 24, 1)));
         check(&[("retry-after", "86401")], None);
-        check(&[("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")], None);
+        let date = ("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT");
+        check(&[date], Some((Said::RetryAfter, 50, 1)));
+        let theirs = ("date", "Wed, 21 Oct 2026 07:27:40 GMT");
+        check(&[date, theirs], Some((Said::RetryAfter, 20, 2)));
+        check(&[("retry-after", "Wed, 21 Oct 2020 07:28:00 GMT")], None);
     }
 
     #[test]

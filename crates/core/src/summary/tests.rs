@@ -270,6 +270,51 @@ fn a_fast_refusal_improves_no_percentile_of_the_accepted() {
     assert_eq!(first, Some((11, 429)));
 }
 
+/// The second of two recorders saw no hold, and had nothing to keep apart.
+#[test]
+fn what_was_held_is_apart_also_when_recorders_merge() {
+    let late = |n: u64| Sample {
+        at: At::from_secs(n),
+        who: Who::default(),
+        what: What::Turn(Turn {
+            released: At::from_secs(n),
+            sent: At::from_secs(n),
+            ..turn(At::ZERO, 0, 1_000 * n + 500, 0, 0)
+        }),
+    };
+    let (mut one, mut other) = (recorder(), recorder());
+    [0, 0, 3].iter().for_each(|n| one.record(&late(*n)));
+    [0, 0].iter().for_each(|n| other.record(&late(*n)));
+    let mut turned = other.clone();
+    turned.merge(one.clone());
+    one.merge(other);
+    for merged in [one, turned] {
+        let counts = merged.finish(&Facts::default()).turns.counts;
+        let max = (counts.latency.max, counts.service.max, counts.hold.max);
+        assert_eq!(max, (Some(3_500.05), Some(500.05), Some(3_000.0)));
+        assert_eq!((counts.latency.count, counts.service.count), (5, 5));
+    }
+}
+
+#[test]
+fn a_countdown_that_was_cut_is_counted_only_where_any_is_obeyed() {
+    let mut recorder = recorder();
+    for (asked, silent) in [(None, 0), (Some(3), 3), (Some(900), 300), (Some(1_000), 0)] {
+        recorder.record(&Sample {
+            at: At::ZERO,
+            who: Who::default(),
+            what: What::Throttled(Throttle {
+                asked: asked.map(|asked| Millis(asked * 1_000)),
+                silent: Millis(silent * 1_000),
+            }),
+        });
+    }
+    let turns = recorder.finish(&Facts::default()).turns;
+    assert_eq!((turns.throttle_notices, turns.countdowns_cut), (4, 1));
+    assert_eq!(turns.longest_countdown_s, Some(1_000.0));
+    assert_eq!(turns.longest_silence_s, Some(300.0));
+}
+
 #[test]
 fn labels_beyond_the_cap_are_counted_as_other() {
     let labels = Labels {

@@ -6,14 +6,17 @@
 //! little before or after it is seen there.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use super::count;
+use super::key::{KeySeen, Tokens};
 use super::outage::Refusals;
 use super::window::{self, Clock};
 use crate::limit::Anchor;
-use crate::summary::{Event, Moment, Summary};
+use crate::summary::{Countdown, Event, Moment, Summary};
 use crate::time::At;
+use crate::wire::ConnectError;
 
 /// What a run showed of a limit.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +26,8 @@ pub struct Seen {
     pub confidence: f64,
     /// Sentences.
     pub evidence: Vec<String>,
+    /// What it showed of what is counted apart.
+    pub key: Option<KeySeen>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,7 +56,26 @@ pub(super) struct Attempt {
     pub(super) sent: At,
     pub(super) answered: At,
     pub(super) admitted: bool,
-    status: u16,
+    /// How it was refused.
+    pub(super) no: Option<No>,
+    /// Which token it bore.
+    pub(super) token: u64,
+}
+
+/// How a limit says no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum No {
+    Answer(u16),
+    Cut(ConnectError),
+}
+
+impl fmt::Display for No {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(status) => write!(f, "{status}"),
+            Self::Cut(error) => f.write_str(error.name()),
+        }
+    }
 }
 
 /// The attempts in order, and what bounds the number of open conversations.
@@ -66,8 +90,29 @@ pub(super) struct Trail {
 }
 
 /// `None` when no limit refused anything.
-pub(super) fn see(summary: &Summary) -> Option<Seen> {
-    let trail = Trail::new(&summary.moments, &Refusals::of(summary));
+pub(super) fn see(summary: &Summary, refusals: &Refusals, tokens: &Tokens) -> Option<Seen> {
+    let all = Trail::new(&summary.moments, refusals, tokens);
+    let key = KeySeen::of(&all);
+    // Where each token has its own count, the one that was refused most shows the law.
+    let one = key.as_ref().and_then(|key| key.shown_by);
+    let trail = one.map_or(all, |token| {
+        let mut bearers = summary.moments.clone();
+        bearers.retain(|moment| tokens.of(moment.who) == token);
+        Trail::new(&bearers, refusals, tokens)
+    });
+    let countdowns: Vec<_> = summary
+        .countdowns
+        .iter()
+        .filter(|countdown| one.is_none_or(|token| tokens.of(countdown.who) == token))
+        .copied()
+        .collect();
+    let mut seen = of_trail(&trail, &countdowns)?;
+    seen.evidence.extend(key.as_ref().map(|key| key.in_words()));
+    seen.key = key;
+    Some(seen)
+}
+
+fn of_trail(trail: &Trail, countdowns: &[Countdown]) -> Option<Seen> {
     let first = trail.refused().next().copied()?;
     let mut evidence = vec![trail.refusals_in_words()];
     if trail.admitted().next().is_none() {
@@ -79,13 +124,14 @@ pub(super) fn see(summary: &Summary) -> Option<Seen> {
             law: SeenLaw::NotDecided { quota: None },
             confidence: 0.0,
             evidence,
+            key: None,
         });
     }
-    let bounds = Bounds::new(&trail);
-    let clock = Clock::read(&summary.countdowns, &trail);
-    let (law, confidence) = if bounds.rule_a_cap_out() {
+    let bounds = Bounds::new(trail);
+    let clock = Clock::read(countdowns, trail);
+    let (law, mut confidence) = if bounds.rule_a_cap_out() {
         evidence.push(bounds.why_no_cap());
-        window::rate(&trail, first, clock.as_ref(), bounds.against, &mut evidence)
+        window::rate(trail, first, clock.as_ref(), bounds.against, &mut evidence)
     } else if let Some(confidence) = bounds.tight().then(|| trail.followed_ends()).flatten() {
         evidence.push(bounds.why_a_cap());
         let quota = bounds.refused_at.min(bounds.admitted_up_to);
@@ -97,10 +143,19 @@ pub(super) fn see(summary: &Summary) -> Option<Seen> {
         let quota = Some(bounds.admitted_up_to);
         (SeenLaw::NotDecided { quota }, 0.0)
     };
+    if matches!(first.no, Some(No::Cut(_))) {
+        confidence *= A_CUT_NAMES_NO_LIMIT;
+        evidence.push(
+            "None of these refusals came with an answer: it is taken for a limit because they fell as a limit's do \
+             while open conversations went on; only whoever runs the gateway can tell for sure."
+                .to_owned(),
+        );
+    }
     Some(Seen {
         law,
         confidence,
         evidence,
+        key: None,
     })
 }
 
@@ -127,25 +182,31 @@ impl SeenLaw {
 }
 
 impl Trail {
-    fn new(moments: &[Moment], refusals: &Refusals) -> Self {
+    pub(super) fn new(moments: &[Moment], refusals: &Refusals, tokens: &Tokens) -> Self {
         let mut tries: Vec<_> = moments
             .iter()
             .filter(|moment| !matches!(moment.event, Event::Closed(_)))
             .collect();
         tries.sort_by_key(|moment| (moment.from, moment.at, moment.who));
+        let typical = typical_answer(&tries);
         let attempts: Vec<_> = (1..)
             .zip(tries)
             .filter_map(|(number, moment)| {
-                let (admitted, status) = match moment.event {
-                    Event::Opened => (true, 101),
-                    _ => (false, refusals.by_limit(moment)?),
+                let no = match moment.event {
+                    Event::Opened => None,
+                    _ => Some(refusals.by_limit(moment)?),
                 };
                 Some(Attempt {
                     number,
                     sent: moment.from,
-                    answered: moment.at,
-                    admitted,
-                    status,
+                    // A limit that keeps silent decided when others got their answers, not when somebody gave up.
+                    answered: match no {
+                        Some(No::Cut(ConnectError::TimedOut)) => moment.from + typical,
+                        _ => moment.at,
+                    },
+                    admitted: no.is_none(),
+                    no,
+                    token: tokens.of(moment.who),
                 })
             })
             .collect();
@@ -164,6 +225,12 @@ impl Trail {
             slack: slack(&attempts),
             attempts,
         }
+    }
+
+    /// How many tokens the upgrades bore.
+    pub(super) fn tokens(&self) -> usize {
+        let tokens: BTreeSet<_> = self.attempts.iter().map(|one| one.token).collect();
+        tokens.len()
     }
 
     pub(super) fn refused(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
@@ -199,33 +266,36 @@ impl Trail {
         opened.saturating_sub(closed) as u64
     }
 
+    /// How it said no: `429 and 503`.
+    pub(super) fn ways_in_words(&self) -> String {
+        let ways: BTreeSet<_> = self.refused().filter_map(|attempt| attempt.no).collect();
+        let ways: Vec<_> = ways.iter().map(No::to_string).collect();
+        ways.join(" and ")
+    }
+
     /// `Upgrades 301 to 500 refused (429) from 36.0 s to 59.9 s.`
     fn refusals_in_words(&self) -> String {
         let numbers: Vec<_> = self.refused().map(|attempt| attempt.number).collect();
-        let statuses: BTreeSet<_> = self
-            .refused()
-            .map(|attempt| attempt.status.to_string())
-            .collect();
-        let statuses = statuses.into_iter().collect::<Vec<_>>().join(" and ");
+        let ways = self.ways_in_words();
         let (from, to) = self.refused_span();
         let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else {
             return String::new();
         };
         let [n, low, high] = [numbers.len(), first, last].map(|n| count(n as u64));
         if first == last {
-            format!("Upgrade {low} was refused ({statuses}) at {from}.")
+            format!("Upgrade {low} was refused ({ways}) at {from}.")
         } else if last - first + 1 == numbers.len() {
-            format!("Upgrades {low} to {high} were refused ({statuses}) from {from} to {to}.")
+            format!("Upgrades {low} to {high} were refused ({ways}) from {from} to {to}.")
         } else {
             format!(
-                "{n} of the upgrades {low} to {high} were refused ({statuses}) from {from} to {to}."
+                "{n} of the upgrades {low} to {high} were refused ({ways}) from {from} to {to}."
             )
         }
     }
 
     /// How sure it is that admissions came back because conversations ended, and not because time passed: the chance
     /// that the ends stood so close before them by accident. `None` where that is not worth a verdict.
-    fn followed_ends(&self) -> Option<f64> {
+    pub(super) fn followed_ends(&self) -> Option<f64> {
         let (first_refused, _) = self.refused_span();
         let after = |attempt: &&Attempt| attempt.sent > first_refused;
         if self.admitted().filter(after).count() < ENOUGH_AFTER {
@@ -326,11 +396,11 @@ impl Trail {
 
 /// What admissions and refusals say about a cap.
 #[derive(Debug)]
-struct Bounds {
+pub(super) struct Bounds {
     /// The most that were open just after an admission: a cap is no lower.
-    admitted_up_to: u64,
+    pub(super) admitted_up_to: u64,
     /// The fewest that were open at a refusal: a cap is no higher.
-    refused_at: u64,
+    pub(super) refused_at: u64,
     /// The most that were open at a refusal, where that was before the fewest.
     fell_from: Option<u64>,
     /// So many refusals came with clearly fewer open than were let in at other times.
@@ -338,11 +408,11 @@ struct Bounds {
     /// More than a few refusals came with fewer open than were let in at other times, if only by the margin.
     doubtful: bool,
     /// What machines that lag behind may blur.
-    margin: u64,
+    pub(super) margin: u64,
 }
 
 impl Bounds {
-    fn new(trail: &Trail) -> Self {
+    pub(super) fn new(trail: &Trail) -> Self {
         let admitted_up_to = trail
             .admitted()
             .map(|attempt| trail.open_at_least(attempt) + 1)
@@ -374,11 +444,11 @@ impl Bounds {
         }
     }
 
-    const fn rule_a_cap_out(&self) -> bool {
+    pub(super) const fn rule_a_cap_out(&self) -> bool {
         self.against >= ENOUGH_AGAINST
     }
 
-    const fn tight(&self) -> bool {
+    pub(super) const fn tight(&self) -> bool {
         !self.doubtful && self.refused_at.abs_diff(self.admitted_up_to) <= self.margin
     }
 
@@ -408,6 +478,17 @@ impl Bounds {
     }
 }
 
+/// What an upgrade that is let in waits for its answer.
+fn typical_answer(tries: &[&Moment]) -> Duration {
+    let mut took: Vec<_> = tries
+        .iter()
+        .filter(|moment| moment.event == Event::Opened)
+        .map(|moment| moment.at.since(moment.from))
+        .collect();
+    took.sort_unstable();
+    took.get(took.len() / 2).copied().unwrap_or_default()
+}
+
 /// Half a round trip each way, and a little for the machines: taken as one whole answer time and 10 ms.
 fn slack(attempts: &[Attempt]) -> Duration {
     let mut took: Vec<_> = attempts
@@ -433,6 +514,8 @@ const ENOUGH_IN_A_ROW: usize = 5;
 const EVENLY: f64 = 0.5;
 /// Below this a verdict on a cap is better left open.
 const WORTH_A_VERDICT: f64 = 0.8;
+/// A reset says less than an answer does.
+const A_CUT_NAMES_NO_LIMIT: f64 = 0.85;
 /// One run is one run.
 pub(super) const SUREST: f64 = 0.99;
 /// An answer that took longer was queued somewhere; that says nothing about the way.

@@ -4,6 +4,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::attribution::{No, Trail};
+use super::cut;
+use super::key::Tokens;
 use super::window::seconds;
 use crate::summary::{Close, Event, Moment, Summary};
 use crate::time::At;
@@ -16,6 +19,8 @@ pub(super) struct Refusals {
     /// Those of them that come with a countdown.
     counted_down: BTreeSet<u16>,
     outages: Vec<Outage>,
+    /// Upgrades that came to no answer are refusals too.
+    cuts: bool,
 }
 
 /// A stretch in which nothing stood behind the gateway: all that was open ended at once, and nobody was let in.
@@ -31,27 +36,43 @@ impl Refusals {
     pub(super) fn of(summary: &Summary) -> Self {
         let countdowns = summary.countdowns.iter();
         let counted_down: BTreeSet<_> = countdowns.map(|countdown| countdown.status).collect();
-        Self {
+        let mut refusals = Self {
             statuses: LIMIT_STATUSES
                 .into_iter()
                 .chain(counted_down.iter().copied())
                 .collect(),
             counted_down,
             outages: outages(&summary.moments),
+            cuts: false,
+        };
+        // A limit that says no in words has no need to cut anybody off.
+        if refusals.limited(summary) == 0 && summary.upgrades.errored > 0 {
+            refusals.cuts = true;
+            let trail = Trail::new(&summary.moments, &refusals, &Tokens::Same);
+            refusals.cuts = cut::by_a_limit(&summary.moments, &trail);
         }
+        refusals
     }
 
-    /// The status of a refusal that is a limit's doing.
-    pub(super) fn by_limit(&self, moment: &Moment) -> Option<u16> {
+    /// How a limit said no; `None` where none did.
+    pub(super) fn by_limit(&self, moment: &Moment) -> Option<No> {
         match moment.event {
             Event::Refused { status } if self.statuses.contains(&status) => {
-                self.outage(moment, status).is_none().then_some(status)
+                let is_limit = self.outage(moment, status).is_none();
+                is_limit.then_some(No::Answer(status))
             }
+            Event::Errored(error) if self.cuts && cut::could_be(error) => Some(No::Cut(error)),
             _ => None,
         }
     }
 
-    /// How many were a limit's doing. Moments are kept up to a cap; what lies beyond is taken for a limit's.
+    /// How many upgrades a limit cut off.
+    pub(super) fn cut(&self, summary: &Summary) -> u64 {
+        let all = summary.moments.iter().filter_map(|one| self.by_limit(one));
+        all.filter(|no| matches!(no, No::Cut(_))).count() as u64
+    }
+
+    /// How many were answered with a limit's refusal. Moments are kept up to a cap; what lies beyond is taken for a limit's.
     pub(super) fn limited(&self, summary: &Summary) -> u64 {
         let all: u64 = summary
             .upgrades
@@ -133,7 +154,7 @@ fn outages(moments: &[Moment]) -> Vec<Outage> {
                     dying.clear();
                 }
             }
-            Event::Refused { .. } | Event::Errored => {}
+            Event::Refused { .. } | Event::Errored(_) => {}
         }
     }
     outages

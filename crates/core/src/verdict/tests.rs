@@ -1,3 +1,4 @@
+mod cut;
 mod world;
 
 use proptest::prelude::*;
@@ -14,6 +15,10 @@ use world::{
     World, about_40_s, bucket, cap, close, ended, plan, record, three_hundred_a_minute, upgraded,
     window,
 };
+
+fn see(summary: &Summary) -> Option<Seen> {
+    attribution::see(summary, &Refusals::of(summary), &Tokens::Same)
+}
 
 fn told(summary: &Summary, plan: &Plan) -> String {
     let verdict = judge(summary, plan);
@@ -71,7 +76,7 @@ const ONE_MS: fn(u32) -> Duration = |_| Duration::from_millis(1);
 fn singapore_unpaced_is_a_rate_and_not_a_cap() {
     let summary = singapore(true);
     insta::assert_snapshot!(told(&summary, &unpaced(vec![three_hundred_a_minute()])));
-    let seen = attribution::see(&summary).map(|seen| seen.law);
+    let seen = see(&summary).map(|seen| seen.law);
     let expect = SeenLaw::FixedWindow {
         quota: 300,
         window: Some(Duration::from_secs(60)),
@@ -97,7 +102,7 @@ fn a_gate_of_50_places_is_a_cap() {
     }
     .play();
     insta::assert_snapshot!(told(&summary, &unpaced(vec![three_hundred_a_minute()])));
-    let seen = attribution::see(&summary).map(|seen| seen.law);
+    let seen = see(&summary).map(|seen| seen.law);
     assert_eq!(seen, Some(SeenLaw::Concurrency { quota: 50 }));
 }
 
@@ -113,7 +118,7 @@ fn a_gate_of_300_places_with_long_conversations_is_not_decided() {
     }
     .play();
     insta::assert_snapshot!(told(&summary, &unpaced(Vec::new())));
-    let seen = attribution::see(&summary).map(|seen| seen.law);
+    let seen = see(&summary).map(|seen| seen.law);
     assert_eq!(seen, Some(SeenLaw::NotDecided { quota: Some(300) }));
 }
 
@@ -143,7 +148,7 @@ fn a_trickle_is_a_meter() {
     }
     .play();
     insta::assert_snapshot!(told(&summary, &unpaced(Vec::new())));
-    let seen = attribution::see(&summary).map(|seen| seen.law);
+    let seen = see(&summary).map(|seen| seen.law);
     assert!(
         matches!(seen, Some(SeenLaw::Meter { per_second, burst })
             if (per_second - 2.0).abs() < 0.05 && burst.abs_diff(20) <= 1),
@@ -212,7 +217,8 @@ fn deaths_far_from_refusals_stay_undetermined() {
     let verdict = judge(&summary, &unpaced(Vec::new()));
     assert_eq!(verdict.by_cause, BTreeMap::from([("undetermined", 10)]));
     assert_eq!((verdict.kind, verdict.exit_code()), (Kind::GoalsMissed, 3));
-    assert_eq!(verdict.attributions, [Attribution::Target]);
+    // All at one age, which is also one silence: whichever it was, a timer.
+    assert_eq!(verdict.attributions, [Attribution::Gateway]);
 }
 
 #[test]
@@ -313,6 +319,51 @@ fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
     recorder
 }
 
+/// Ten turns that a limit on messages held for five seconds, and that were answered within one.
+#[test]
+fn an_answer_that_only_a_held_message_made_slow_is_not_the_bot_s_doing() {
+    use Attribution::{Platform, Target};
+    let mut recorder = Recorder::new(Labels {
+        turns: vec!["hello".to_owned()],
+        ..Labels::default()
+    });
+    for user in 0..10 {
+        let due = At::from_secs(u64::from(user));
+        let released = due + Duration::from_secs(5);
+        let last = released + Duration::from_millis(600);
+        let turn = Turn {
+            label: 0,
+            due,
+            released,
+            sent: released,
+            first: last,
+            last,
+            outcome: TurnOutcome::Answered,
+        };
+        record(&mut recorder, last, user, What::Turn(turn));
+    }
+    let held = recorder.finish(&Facts::default());
+    assert_eq!(held.turns.counts.latency.max, Some(5_600.0));
+    assert_eq!(held.turns.counts.service.max, Some(600.0));
+    assert_eq!(held.generator.lateness.max, Some(0.0));
+    let (missed, limited) = (Kind::GoalsMissed, Kind::PlatformLimited);
+    for (goal, kind, whose) in [
+        ("turns.latency.p95 < 2s", limited, Platform),
+        ("turns.hold.max < 1s", limited, Platform),
+        ("turns.latency.p95 < 500ms", missed, Target),
+        ("turns.service.p95 < 500ms", missed, Target),
+    ] {
+        check(&held, Pace::Limits, &[goal], kind, &[whose]);
+    }
+    check(
+        &held,
+        Pace::Limits,
+        &["turns.service.p95 < 1s"],
+        Kind::Passed,
+        &[],
+    );
+}
+
 #[test]
 fn what_only_the_hold_made_slow_is_the_holder_s_doing() {
     use Attribution::{Plan, Platform, Target};
@@ -391,6 +442,13 @@ fn a_late_or_exhausted_generator_is_not_to_be_trusted() {
         ..Facts::default()
     };
     check(&late(0).finish(&facts), Pace::Off, &[], saturated, &[]);
+    let set = |millis, goals: &[&str]| {
+        let mut plan = plan(Vec::new(), Pace::Off, goals);
+        plan.max_lateness = Some(Duration::from_millis(millis));
+        judge(&late(101).finish(&Facts::default()), &plan).kind
+    };
+    assert_eq!(set(102, &["turns.latency.p95 < 1s"]), Kind::Passed);
+    assert_eq!(set(100, &[]), saturated);
 }
 
 #[test]
@@ -440,7 +498,7 @@ fn a_status_that_names_no_limit_is_the_target_s_doing() {
         Kind::GoalsMissed,
         &[Attribution::Target],
     );
-    assert_eq!(attribution::see(&summary), None);
+    assert_eq!(see(&summary), None);
 }
 
 /// 20 conversations, one every 100 ms, of which `died` end within that many milliseconds at 2 s; then 20 upgrades are
@@ -492,7 +550,7 @@ fn a_server_that_died_behind_its_gateway_is_no_limit() {
         let summary = deaths_and_refusals(died, within_ms, status);
         check(&summary, Pace::Off, &[], kind, by);
         let is_limit = kind == Kind::PlatformLimited;
-        assert_eq!(attribution::see(&summary).is_some(), is_limit);
+        assert_eq!(see(&summary).is_some(), is_limit);
     };
     let (target, both) = (
         &[Attribution::Target][..],
@@ -513,6 +571,44 @@ fn a_server_that_died_behind_its_gateway_is_no_limit() {
     );
 }
 
+/// 20 in half a second, a pause, and 20 more, at a gateway that counts 10 in 2 s, refused ones too: anything from half a
+/// second to three may be the window.
+#[test]
+fn a_silence_that_several_windows_fit_shows_none() {
+    let mut recorder = Recorder::new(Labels::default());
+    let pause = |user: u32| u64::from(user / 20) * 3_000;
+    for user in 0..40_u32 {
+        let sent = At::from_millis(u64::from(user % 20) * 25 + pause(user));
+        let answered = sent + Duration::from_millis(2);
+        let is_let_in = user % 20 < 10;
+        record(&mut recorder, sent, user, What::Due);
+        upgraded(&mut recorder, sent, answered, user, is_let_in);
+        if is_let_in {
+            let how = Ended::Closed {
+                code: Some(1000),
+                first: Side::Us,
+            };
+            let end = answered + Duration::from_millis(5);
+            close(&mut recorder, end, answered, user, how);
+        } else {
+            ended(&mut recorder, answered, user, SessionOutcome::Refused);
+        }
+    }
+    let summary = recorder.finish(&Facts::default());
+    let seen = see(&summary).expect("refusals were seen");
+    let rate = SeenLaw::Rate {
+        quota: 10,
+        at_least: Duration::from_millis(250),
+    };
+    assert_eq!(seen.law, rate, "{:?}", seen.evidence);
+    let evidence = seen.evidence.join(" ");
+    assert!(!evidence.contains("That fits"), "{evidence}");
+    assert!(
+        evidence.contains("let in again between 0.5 s and 3 s after the first"),
+        "{evidence}"
+    );
+}
+
 /// nginx's limit_req of 10 a second without a burst, and an attempt every 45 ms.
 #[test]
 fn the_rate_of_a_meter_that_saves_nothing_up_is_told_within_bounds() {
@@ -525,7 +621,7 @@ fn the_rate_of_a_meter_that_saves_nothing_up_is_told_within_bounds() {
         sheds_every: None,
     }
     .play();
-    let evidence = attribution::see(&summary).map(|seen| seen.evidence);
+    let evidence = see(&summary).map(|seen| seen.evidence);
     let evidence = evidence.unwrap_or_default().join(" ");
     assert!(
         evidence.contains("a burst of about 1. It may be up to 11.1/s"),
@@ -560,7 +656,7 @@ fn a_queue_before_a_rate_is_told_and_not_taken_for_a_cap() {
             ended(&mut recorder, answered, user, SessionOutcome::Refused);
         }
     }
-    let seen = attribution::see(&recorder.finish(&Facts::default())).expect("refusals were seen");
+    let seen = see(&recorder.finish(&Facts::default())).expect("refusals were seen");
     assert_eq!(seen.law.name(), "not-decided");
     let evidence = seen.evidence.join(" ");
     assert!(
@@ -648,7 +744,7 @@ fn wrong(kept: Kept, spacing_s: f64, talks: f64, varies: f64, way_ms: f64) -> Op
         sheds_every: None,
     }
     .play();
-    let Some(seen) = attribution::see(&summary) else {
+    let Some(seen) = see(&summary) else {
         return (summary.upgrades.refused > 0).then(|| "refusals were overlooked".to_owned());
     };
     let right = match (kept, seen.law) {
@@ -727,7 +823,7 @@ fn enough_is_seen_on_a_noisy_network() {
             sheds_every: None,
         }
         .play();
-        let seen = attribution::see(&summary);
+        let seen = see(&summary);
         let law = seen.as_ref().map(|seen| seen.law.name());
         assert_eq!(law, Some(name), "{kept:?} {seen:?}");
     }

@@ -29,7 +29,10 @@ pub(super) fn rate(
     evidence: &mut Vec<String>,
 ) -> (SeenLaw, f64) {
     let stretches = Stretches::new(trail, first_refused);
-    if let Some(clock) = clock {
+    // Where each countdown ends another one or two are let in: that is no window's end, but a trickle.
+    let trickles =
+        |clock: &Clock| clock.ends.len() >= 3 && clock.quota(trail) < Some(stretches.quota / 4);
+    if let Some(clock) = clock.filter(|clock| !trickles(clock)) {
         return by_countdowns(trail, &stretches, clock, evidence);
     }
     if let Some(found) = stretches.trickle(evidence) {
@@ -184,15 +187,12 @@ impl Clock {
             round(pair[1].0.since(reopened), tolerance)
                 .or_else(|| round(pair[1].0.since(pair[0].0), tolerance))
         });
-        let by_chance = |window: Duration| (2.0 * tolerance.div_duration_f64(window)).min(1.0);
         match (from_first, between) {
-            (Some(window), None) => Some((window, Anchor::FirstRequest, by_chance(window))),
-            (Some(window), Some(again)) if window == again => Some((
-                window,
-                Anchor::FirstRequest,
-                by_chance(window) * by_chance(window),
-            )),
-            (_, Some(window)) => Some((window, Anchor::Clock, by_chance(window))),
+            (Some((window, by_chance)), None) => Some((window, Anchor::FirstRequest, by_chance)),
+            (Some((window, by_chance)), Some((again, _))) if window == again => {
+                Some((window, Anchor::FirstRequest, by_chance * by_chance))
+            }
+            (_, Some((window, by_chance))) => Some((window, Anchor::Clock, by_chance)),
             (None, None) => None,
         }
     }
@@ -362,11 +362,18 @@ impl Stretches {
         // A full block of another size means that the first one was more than one window, or less.
         let blur = (self.quota / 50).max(2);
         let agrees = !run.complete || run.count.abs_diff(self.quota) <= blur;
-        let Some(window) = window.filter(|_| agrees) else {
+        let Some((window, by_chance)) = window.filter(|_| agrees) else {
+            // Where refused attempts count too, a silence is as long as somebody keeps trying, and says nothing of the
+            // window.
             let law = SeenLaw::Rate {
                 quota: if agrees { self.quota } else { run.count },
-                at_least: self.first_silence(),
+                at_least: self.lasted,
             };
+            evidence.push(format!(
+                "They were let in again between {} and {} after the first: which window that is, was not shown.",
+                seconds(least),
+                seconds(most)
+            ));
             return Some((law, WINDOW_WITHOUT_A_CLOCK));
         };
         evidence.push(format!(
@@ -374,7 +381,6 @@ impl Stretches {
             self.quota,
             seconds(window)
         ));
-        let by_chance = (2.0 * half.div_duration_f64(window)).min(1.0);
         let law = SeenLaw::FixedWindow {
             quota: self.quota,
             window: Some(window),
@@ -384,12 +390,14 @@ impl Stretches {
     }
 }
 
-/// The window that people would have configured, if one is so close.
-fn round(span: Duration, tolerance: Duration) -> Option<Duration> {
-    USUAL_WINDOWS
-        .into_iter()
-        .map(Duration::from_secs)
-        .find(|usual| span.abs_diff(*usual) <= tolerance)
+/// The window that people would have configured, if one is so close, and the chance that some span is. A span that may be
+/// any of several shows none.
+fn round(span: Duration, tolerance: Duration) -> Option<(Duration, f64)> {
+    let usual = USUAL_WINDOWS.into_iter().map(Duration::from_secs);
+    let mut close = usual.filter(|usual| span.abs_diff(*usual) <= tolerance);
+    let window = close.next()?;
+    let by_chance = 2.0 * tolerance.div_duration_f64(window);
+    (close.next().is_none() && by_chance <= MOST_CHANCE).then_some((window, by_chance))
 }
 
 /// How sure one may be of what held `held` times out of `of`.
@@ -403,7 +411,9 @@ pub(super) fn seconds(span: Duration) -> String {
     format!("{} s", text.trim_end_matches(".0"))
 }
 
-const USUAL_WINDOWS: [u64; 12] = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600];
+const USUAL_WINDOWS: [u64; 13] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600];
+/// What is as likely a coincidence as not was not shown.
+const MOST_CHANCE: f64 = 0.5;
 /// After a tight burst a sliding log looks the same; of fifteen limiters in use whose code was read, none keeps one.
 const LOGS_ARE_RARE: f64 = 0.97;
 /// A stepwise refill and a sliding counter trickle too.

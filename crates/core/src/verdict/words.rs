@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::attribution::SeenLaw;
-use super::{Attribution, Findings, Kind, LimitSeen, window};
+use super::attribution::{Seen, SeenLaw};
+use super::{Attribution, Findings, Kind, LimitSeen, Step, window};
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
 use crate::plan::{Each, Exhausted, Load, Pace, Target};
@@ -24,9 +24,15 @@ impl Findings<'_> {
                 *last = format!("{sentence} ({:.0} %).", seen.confidence * 100.0);
             }
             why.extend(evidence);
-            why.push(self.per_what(limit.claimed.as_ref()));
+            why.push(self.per_what(seen, limit.claimed.as_ref()));
         }
-        let unshown = limits.iter().filter(|limit| limit.seen.is_none());
+        why.extend(limits.iter().flat_map(contradicted));
+        if limits.len() > 1 && limits.iter().any(|limit| limit.claimed.is_none()) {
+            why.push("No limit that the profile claims explains these refusals.".to_owned());
+        }
+        let unshown = limits
+            .iter()
+            .filter(|limit| limit.seen.is_none() && limit.contradicted.is_empty());
         if self.seen.is_some() {
             why.extend(
                 unshown
@@ -36,7 +42,7 @@ impl Findings<'_> {
                     }),
             );
         }
-        let other = self.summary.upgrades.refused - self.limited;
+        let other = self.summary.upgrades.refused - (self.limited - self.cut);
         if let Some(outage) = &self.outage {
             why.push(outage.clone());
         } else if other > 0 {
@@ -77,8 +83,23 @@ impl Findings<'_> {
         why
     }
 
+    fn per_what(&self, seen: &Seen, claimed: Option<&Limit>) -> String {
+        let claim = claimed.map_or_else(String::new, |limit| {
+            format!(" The profile claims: {limit}.")
+        });
+        let shown = match seen.key.as_ref().and_then(|key| key.per_token) {
+            Some(true) => "each token (seen)".to_owned(),
+            Some(false) => format!(
+                "not per token (seen); on what else is not shown by this run ({})",
+                self.ones().join(", ")
+            ),
+            None => format!("not shown by this run ({})", self.ones().join(", ")),
+        };
+        format!("Per what: {shown}.{claim}")
+    }
+
     /// One run with one of each cannot tell what the count is kept per.
-    fn per_what(&self, claimed: Option<&Limit>) -> String {
+    pub(super) fn ones(&self) -> Vec<&'static str> {
         let mut ones = Vec::new();
         let authorization = self
             .plan
@@ -87,7 +108,7 @@ impl Findings<'_> {
             .find(|(name, _)| name == "authorization");
         match authorization {
             Some((_, Text::Static(_))) => ones.push("one token"),
-            Some(_) => ones.push("tokens not compared"),
+            Some(_) => ones.push("several tokens"),
             None => {}
         }
         ones.push("one address");
@@ -96,16 +117,9 @@ impl Findings<'_> {
         {
             ones.push("one deployment");
         }
-        let claim = claimed.map_or_else(String::new, |limit| {
-            format!(" The profile claims: {limit}.")
-        });
-        format!(
-            "Per what: not shown by this run ({}).{claim}",
-            ones.join(", ")
-        )
+        ones
     }
 
-    /// `asked 500 in 60 s (8.3/s), delivered 300 at 8.3/s`.
     /// Conversations that never began, and why that can be.
     fn never_began(&self) -> Option<String> {
         let count = self.summary.sessions.not_started;
@@ -155,6 +169,7 @@ impl Findings<'_> {
         (!told.is_empty()).then(|| format!("Of {} turns sent, {}.", counts.sent, told.join(", ")))
     }
 
+    /// `asked 500 in 60 s (8.3/s), delivered 300 at 8.3/s`.
     pub(super) fn load(&self) -> String {
         let arrivals = &self.summary.arrivals;
         let over = self.summary.facts.asked_over;
@@ -182,33 +197,37 @@ impl Findings<'_> {
         )
     }
 
-    pub(super) fn next_steps(&self, kind: Kind, limits: &[LimitSeen]) -> Vec<String> {
+    pub(super) fn next_steps(&self, kind: Kind, limits: &[LimitSeen]) -> Vec<Step> {
         let mut steps = Vec::new();
         match kind {
-            Kind::Unreachable => steps.push(format!(
-                "plimsoll try {} (one conversation, every frame shown)",
-                self.plan_file()
+            Kind::Unreachable => steps.push(Step::run(
+                format!("plimsoll try {}", self.plan_file()),
+                "one conversation, every frame shown",
             )),
-            Kind::GeneratorSaturated => steps.push(
-                "Run it with nothing else on this machine, on a larger one, or with fewer users: what was measured here is this machine.".to_owned(),
-            ),
+            Kind::GeneratorSaturated => steps.push(Step::say(
+                "Run it with nothing else on this machine, on a larger one, or with fewer users: what was measured here is this machine.",
+            )),
             _ => {}
         }
         for limit in limits {
             let Some(seen) = &limit.seen else { continue };
-            steps.push("No header lifts this limit.".to_owned());
-            let raised_by = limit
-                .claimed
-                .as_ref()
-                .and_then(|claimed| claimed.raised_by.clone());
-            steps.push(raised_by.map_or_else(
-                || {
-                    "Who can raise it: whoever runs the platform; its support says by which route."
-                        .to_owned()
-                },
-                |route| format!("Who can raise it: {route}"),
-            ));
-            steps.extend(self.next_run(seen.law));
+            steps.push(Step::say("No header lifts this limit."));
+            steps.push(Step::say(self.who_can_raise(limit.claimed.as_ref())));
+            if !limit.contradicted.is_empty() {
+                steps.push(Step::say(
+                    "Correct the profile before you trust `plimsoll check` or a pace by its limits.",
+                ));
+            }
+            steps.extend(self.next_run(seen.law, limit.claimed.as_ref()));
+        }
+        if let Some(idle) = self.idle {
+            steps.push(Step::say(format!(
+                "Let no conversation be silent for {}: shorter think times, or a ping or keep-alive message of client or \
+                 bot every {}; or have the gateway's idle timeout raised (nginx: proxy_read_timeout, HAProxy: timeout \
+                 tunnel).",
+                window::seconds(idle),
+                window::seconds(idle.mul_f64(OFTEN_ENOUGH))
+            )));
         }
         let mut told: Vec<&str> = Vec::new();
         for group in self.upgrade_causes.iter().chain(&self.causes) {
@@ -217,75 +236,148 @@ impl Findings<'_> {
                 && told.len() < MOST_CONFIRMS
             {
                 told.push(confirm);
-                steps.push(format!("To be sure of {}: {confirm}.", group.cause.name()));
+                steps.push(Step::say(format!(
+                    "To be sure of {}: {confirm}.",
+                    group.cause.name()
+                )));
             }
         }
         steps
     }
 
+    fn who_can_raise(&self, claimed: Option<&Limit>) -> String {
+        let fixed = claimed
+            .and_then(|claimed| claimed.published.as_ref())
+            .is_some_and(|published| published.configurable == Some(false));
+        if fixed {
+            return "Who can raise it: nobody, says the platform's own list of limits; fit the load to it.".to_owned();
+        }
+        if let Some(route) = claimed.and_then(|claimed| claimed.raised_by.as_ref()) {
+            return format!("Who can raise it: {route}");
+        }
+        let by_proxy = |group: &Explained| group.cause == Cause::RefusedByProxy;
+        if self.upgrade_causes.iter().any(by_proxy) {
+            return "Who can raise it: whoever runs the proxy that refused; what stands behind it never saw these upgrades."
+                .to_owned();
+        }
+        "Who can raise it: whoever runs the platform; its support says by which route.".to_owned()
+    }
+
     /// The run that stays within the limit, or the one that shows more of it.
-    fn next_run(&self, law: SeenLaw) -> Option<String> {
-        let file = self.plan_file();
+    fn next_run(&self, law: SeenLaw, claimed: Option<&Limit>) -> Vec<Step> {
         let asked = self.summary.arrivals.asked;
-        let claims = self
-            .plan
-            .platform
-            .limits_of(&self.plan.endpoint)
-            .any(|limit| limit.on.counts_upgrades());
-        match law {
-            SeenLaw::Concurrency { quota } => {
-                let again = self.run_again(&format!("--users {quota}"));
-                Some(format!("{again} (no more than {quota} open at once)"))
-            }
+        let again = |flags: &str, what: String| Step::run(self.run_again(flags), what);
+        let takes = |rate: f64| asked.saturating_sub(1) as f64 / rate;
+        let longer = |times: f64, what: &str| {
+            let flags = self.same_rate_for_longer(times);
+            flags.map(|flags| again(&flags, what.to_owned()))
+        };
+        let one = match law {
+            SeenLaw::Concurrency { quota } => Some(again(
+                &format!("--users {quota}"),
+                format!("no more than {quota} open at once"),
+            )),
             SeenLaw::FixedWindow {
                 quota,
                 window: Some(window),
                 ..
             } => {
                 let rate = safe_rate(quota, window);
-                let takes = (asked.saturating_sub(1)) as f64 / rate;
+                let claims = self
+                    .plan
+                    .platform
+                    .limits_of(&self.plan.endpoint)
+                    .any(|limit| limit.on.counts_upgrades());
                 let flag = if claims && self.plan.admission.pace == Pace::Off {
                     "--pace limits".to_owned()
                 } else {
                     format!("--pace {}/min", (rate * 60.0).floor())
                 };
-                let (again, asked) = (self.run_again(&flag), count(asked));
-                Some(format!("{again} (paced: all {asked} in {takes:.0} s)"))
+                let what = format!("paced: all {} in {:.0} s", count(asked), takes(rate));
+                Some(again(&flag, what))
             }
             SeenLaw::Meter { per_second, .. } => {
                 let rate = per_second * 0.95;
-                let takes = (asked.saturating_sub(1)) as f64 / rate;
-                let again = self.run_again(&format!("--pace {}/min", (rate * 60.0).floor()));
-                Some(format!(
-                    "{again} (paced: all {} in {takes:.0} s)",
-                    count(asked)
+                let what = format!("paced: all {} in {:.0} s", count(asked), takes(rate));
+                Some(again(
+                    &format!("--pace {}/min", (rate * 60.0).floor()),
+                    what,
                 ))
             }
-            SeenLaw::FixedWindow { window: None, .. } | SeenLaw::Rate { .. } => {
-                self.same_rate_for_longer(2.0).map(|flags| {
-                    let again = self.run_again(&flags);
-                    format!(
-                        "{again} (the same rate for longer: shows when upgrades are let in again)"
-                    )
-                })
+            SeenLaw::Rate { quota, at_least } if self.may_charge(claimed) => {
+                return self.silence_then_pace(quota, at_least, claimed);
             }
-            SeenLaw::NotDecided { quota: None } => Some(format!(
-                "plimsoll try {file} (later: is one conversation let in at all?)"
+            SeenLaw::FixedWindow { window: None, .. } | SeenLaw::Rate { .. } => longer(
+                2.0,
+                "the same rate for longer: shows when upgrades are let in again",
+            ),
+            SeenLaw::NotDecided { quota: None } => Some(Step::run(
+                format!("plimsoll try {}", self.plan_file()),
+                "later: is one conversation let in at all?",
             )),
             SeenLaw::NotDecided { quota: Some(_) } => {
                 let conversation = self.median_conversation_s();
-                let first = self.summary.upgrades.first_refusal?.at_s;
+                let (first, _) = self.trail.refused_span();
                 let ramp = self.summary.facts.asked_over.as_secs_f64();
-                let longer = ((first + 1.5 * conversation) / ramp).max(1.5);
-                self.same_rate_for_longer(longer).map(|flags| {
-                    let again = self.run_again(&flags);
-                    format!(
-                        "{again} (to decide: the same rate until conversations have ended while \
-                         upgrades are refused)"
-                    )
-                })
+                let times = ((first.as_secs_f64() + 1.5 * conversation) / ramp).max(1.5);
+                longer(
+                    times,
+                    "to decide: the same rate until conversations have ended while upgrades are refused",
+                )
             }
-        }
+        };
+        one.into_iter().collect()
+    }
+
+    /// Nobody was let in again for longer than it had taken to use the quota up: as where refused attempts count too.
+    fn may_charge(&self, claimed: Option<&Limit>) -> bool {
+        let (from, to) = self.trail.refused_span();
+        let let_in_again = self.trail.admitted().any(|attempt| attempt.sent > from);
+        let lasted = from.since(
+            self.trail
+                .admitted()
+                .next()
+                .map_or(from, |attempt| attempt.sent),
+        );
+        claimed.is_some_and(|claimed| claimed.charges_refused)
+            || (!let_in_again && to.since(from) > lasted)
+    }
+
+    /// Whoever keeps asking is never let in by a limit that counts refused attempts too: silence for a window, and then a
+    /// pace.
+    fn silence_then_pace(
+        &self,
+        quota: u64,
+        at_least: Duration,
+        claimed: Option<&Limit>,
+    ) -> Vec<Step> {
+        let window = claimed.and_then(|claimed| claimed.law.window());
+        let wait = window.map_or_else(
+            || {
+                format!(
+                    "Send nothing for a while first, at least {}: if refused attempts count too, only silence for a whole \
+                     window helps, and every new attempt begins it anew.",
+                    window::seconds(at_least.max(LEAST_SILENCE))
+                )
+            },
+            |window| {
+                format!(
+                    "Send nothing for {} first: refused attempts count too, so that every new attempt keeps you out.",
+                    window::seconds(window)
+                )
+            },
+        );
+        let rate = safe_rate(quota, window.unwrap_or_else(|| at_least.max(LEAST_SILENCE)));
+        let takes = self.summary.arrivals.asked.saturating_sub(1) as f64 / rate;
+        let per_minute = (rate * 60.0).floor().max(1.0);
+        let what = format!(
+            "then paced: all {} in {takes:.0} s",
+            count(self.summary.arrivals.asked)
+        );
+        vec![
+            Step::say(wait),
+            Step::run(self.run_again(&format!("--pace {per_minute}/min")), what),
+        ]
     }
 
     /// Flags that go on with the same ramp; only the closed model has them.
@@ -311,7 +403,7 @@ impl Findings<'_> {
         Some(format!("{pace}--users {users} --ramp-up {longer}s"))
     }
 
-    fn median_conversation_s(&self) -> f64 {
+    pub(super) fn median_conversation_s(&self) -> f64 {
         let mut lasted: Vec<_> = self
             .summary
             .moments
@@ -352,6 +444,28 @@ pub fn count(n: u64) -> String {
     grouped
 }
 
+/// `The profile claims …: contradicted, for …`
+fn contradicted(limit: &LimitSeen) -> Option<String> {
+    let claimed = limit.claimed.as_ref()?;
+    let reasons: Vec<_> = limit
+        .contradicted
+        .iter()
+        .map(|wrong| {
+            format!(
+                "its {} is contradicted, for {}",
+                wrong.of.name(),
+                wrong.because
+            )
+        })
+        .collect();
+    (!reasons.is_empty()).then(|| {
+        format!(
+            "The profile's claim of {claimed} does not hold: {}.",
+            reasons.join("; ")
+        )
+    })
+}
+
 fn upgrades_were(n: u64) -> String {
     match n {
         1 => "1 upgrade was".to_owned(),
@@ -381,3 +495,7 @@ fn safe_rate(quota: u64, window: Duration) -> f64 {
 /// More sentences about closures than these hide the rest of the verdict; the summary has all.
 const MOST_CAUSES: usize = 6;
 const MOST_CONFIRMS: usize = 3;
+/// Of a timeout: so often a keep-alive is on the safe side of it, even if one is lost.
+const OFTEN_ENOUGH: f64 = 0.4;
+/// The window that gateways are most often given.
+const LEAST_SILENCE: Duration = Duration::from_secs(60);

@@ -43,7 +43,7 @@ impl Platform {
 }
 
 impl Server for Platform {
-    fn begins_at_open(&self) -> bool {
+    fn open(&mut self, _: At, _: &mut Vec<Outgoing>) -> bool {
         false
     }
 
@@ -103,6 +103,7 @@ impl Server for Platform {
                 let class = "TooManyRequestsErrorMessage";
                 out.push(response(class, TOO_MANY_REQUESTS, body, turn));
             }
+            Expression::Left { .. } => {}
             Expression::Expired => {
                 out.push(response("SessionExpiredEvent", OK, json!({}), None));
             }

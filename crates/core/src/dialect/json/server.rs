@@ -200,7 +200,7 @@ impl Host {
 }
 
 impl Server for Host {
-    fn begins_at_open(&self) -> bool {
+    fn open(&mut self, _: At, _: &mut Vec<Outgoing>) -> bool {
         true
     }
 
@@ -246,6 +246,7 @@ impl Server for Host {
                 frame.retry_after = seconds(retry_after);
                 serving.refusal.say(&frame, out);
             }
+            Expression::Left { .. } => {}
             Expression::Expired => serving.over.say(&Frame::of("the session expired"), out),
             Expression::Closed { why } => serving.over.say(&Frame::of(why), out),
         }
@@ -342,6 +343,7 @@ impl Values for Frame<'_> {
             Slot::Column(_)
             | Slot::Var(_)
             | Slot::Captured(_)
+            | Slot::Identity(_)
             | Slot::User
             | Slot::Loop
             | Slot::Token => "",

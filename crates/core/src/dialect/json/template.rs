@@ -9,7 +9,7 @@ use crate::text::{Slot, Text, Values};
 use crate::wire::Outgoing;
 
 #[derive(Clone, Debug)]
-pub(super) enum Template {
+pub(in crate::dialect) enum Template {
     /// Nothing varies.
     Fixed(Arc<str>),
     /// Sent as it is written, without any escaping.
@@ -18,7 +18,7 @@ pub(super) enum Template {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Node {
+pub(in crate::dialect) enum Node {
     /// Encoded JSON.
     Fixed(String),
     /// A string that is one variable and nothing else.
@@ -31,14 +31,17 @@ pub(super) enum Node {
 
 /// A variable of a frame: its name, where its value comes from, and what it becomes when a string is nothing else.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Variable {
-    pub(super) name: &'static str,
-    pub(super) slot: Slot,
+pub(in crate::dialect) struct Variable {
+    pub(in crate::dialect) name: &'static str,
+    pub(in crate::dialect) slot: Slot,
 }
 
 impl Template {
     /// A string is a plain text; anything else is JSON whose strings are texts.
-    pub(super) fn parse(source: &Value, variables: &[Variable]) -> Result<Self, String> {
+    pub(in crate::dialect) fn parse(
+        source: &Value,
+        variables: &[Variable],
+    ) -> Result<Self, String> {
         if let Value::String(text) = source {
             return Ok(match parse_text(text, variables)? {
                 Text::Static(text) => Self::Fixed(text),
@@ -51,7 +54,7 @@ impl Template {
         })
     }
 
-    pub(super) fn render(&self, values: &dyn Values) -> Outgoing {
+    pub(in crate::dialect) fn render(&self, values: &dyn Values) -> Outgoing {
         match self {
             Self::Fixed(text) => Outgoing::Text(Arc::clone(text)),
             Self::Plain(text) => Outgoing::Text(text.render(values)),

@@ -215,6 +215,7 @@ fn plain_text_is_the_simplest_case() {
 #[test]
 fn a_spec_is_a_name_or_a_declaration() {
     for (yaml, name) in [
+        ("json", "json"),
         ("text", "text"),
         ("genesys-web-messaging", "genesys-web-messaging"),
         ("{json: {}}", "json"),
@@ -266,7 +267,7 @@ fn converse(yaml: &str) -> (Option<Asked>, Vec<Heard>, Vec<String>) {
         dialect.client(&identity()),
         dialect.server(&identity(), Wall::default()),
     );
-    assert!(server.begins_at_open());
+    assert!(server.open(At::ZERO, &mut Vec::new()));
     let (mut sent, mut served) = (Vec::new(), Vec::new());
     client.say(7, "I \"mean\" it", &mut sent);
     let asked = server.hear(At::ZERO, Incoming::Text(text(&sent[0])), &mut served);

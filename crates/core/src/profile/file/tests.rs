@@ -215,7 +215,7 @@ endpoints:
 7:21: 'chat' is not a path | write one that begins with a slash and has no query, like /chat, or /* for every path
 8:12: a second endpoint 'a' | each must differ from the others
 8:21: '/c?x=1' is not a path | write one that begins with a slash and has no query, like /chat, or /* for every path
-8:41: 'jason' is not one of the words allowed here | did you mean 'json'? allowed here: json, text, genesys-web-messaging
+8:41: 'jason' is not one of the words allowed here | did you mean 'json'? allowed here: json, socket.io, realtime
 9:21: a second path 'chat' | each must differ from the others
 9:21: 'chat' is not a path | write one that begins with a slash and has no query, like /chat, or /* for every path
 9:27: json.reply.when: not a condition on JSON: in long-hand segment, must start with lowercase alpha or '_'; write one like '$.type == \"reply\"' | 
@@ -333,6 +333,8 @@ fn complaints_about_what_contradicts_itself_in_a_limit() {
   - {{name: h, {source}, on: request, refusal: in-band, {log}}}
   - {{name: i, {source}, on: byte, refusal: {{http: {{status: 429}}}}, {cap}}}
   - {{name: j, {source}, on: upgrade, refusal: {{http: {{status: 429, body: 'retry_in: {{{{ reset_in }}}}'}}}}, {cap}}}
+  - {{name: k, {source}, on: message, refusal: reset, {log}, announces: {{X-Left: '1'}}}}
+  - {{name: l, {source}, on: upgrade, refusal: reset, {log}, announces: {{Sec-WebSocket-Protocol: x, Date: '1', X-Left: '{{{{ left }}}}'}}}}
 "
         )),
         "
@@ -354,7 +356,11 @@ fn complaints_about_what_contradicts_itself_in_a_limit() {
 13:72: not every request opens a connection on which it could be refused | refuse requests by http, reset, fin or silence, or write 'on: upgrade'
 14:60: what is sent on an open connection has no HTTP answer | refuse it by in-band, close, reset, fin or silence
 14:92: bytes are not open, so no number of them can be open at once | limit them by one of the other laws, or write 'on: upgrade'
-15:99: when one of the open connections will end is not known, so there is no 'reset_in' | leave it out",
+15:99: when one of the open connections will end is not known, so there is no 'reset_in' | leave it out
+16:123: what is sent on an open connection has no HTTP answer to bear headers | remove 'announces', or write 'on: upgrade'
+17:159: 'Sec-WebSocket-Protocol' belongs to the handshake | remove it
+17:168: the emulator writes the header 'date' itself | remove it
+17:181: no variable is called 'left'; a refusal knows retry_after, retry_ms, retry_in, retry_date, retry_iso, retry_epoch, retry_epoch_ms, reset, reset_ms, reset_in, reset_date, reset_iso, reset_epoch, reset_epoch_ms, count, remaining, quota, burst, window, window_ms, limit, request_id | ",
     );
 }
 

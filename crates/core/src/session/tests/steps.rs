@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Words, check};
+use super::{Words, check, limited};
+use crate::limit::On;
 use crate::plan::Plan;
 use crate::plan::file::{self, Overrides, Sources};
 
@@ -165,6 +166,23 @@ fn a_raw_frame_is_a_turn_only_where_an_answer_is_expected() {
          3.0 turn cut
          3.0 closure 1006 abnormal
          3.0 session Failed(Closed), 0 never reached",
+    );
+}
+
+#[test]
+fn a_raw_frame_at_the_end_waits_for_the_limit_and_is_sent_before_the_goodbye() {
+    let plan = conversation("[say: hi, send: seen, send: gone]");
+    check(
+        limited(plan, On::Message, 1, 2),
+        "0.0 open
+         1.0 < reply hello
+         2.1 wake
+         4.2 wake",
+        "0.0 > hi
+         1.0 turn answered in 1.0
+         2.1 > seen
+         4.2 > gone
+         4.2 close 1000",
     );
 }
 

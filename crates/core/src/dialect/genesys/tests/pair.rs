@@ -18,7 +18,7 @@ impl Pair {
             asked: Vec::new(),
             heard: Vec::new(),
         };
-        assert!(!pair.server.begins_at_open());
+        assert!(!pair.server.open(At::ZERO, &mut Vec::new()));
         let mut sent = Vec::new();
         assert!(!pair.client.open(&mut sent));
         pair.reach_server(sent);

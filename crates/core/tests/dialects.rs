@@ -1,0 +1,197 @@
+//! Whole conversations in the dialects that keep time or tell limits by themselves, in virtual time; and the declarations
+//! of the page about dialects.
+
+use std::sync::Arc;
+
+use plimsoll_core::dialect::{Dialect, Heard, Identity};
+use plimsoll_core::plan::Plan;
+use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_core::play::{Network, play_watched};
+use plimsoll_core::sample::{TurnOutcome, What};
+use plimsoll_core::summary::Summary;
+use plimsoll_core::wire::Incoming;
+
+/// The plan's platform is this text.
+struct Platform(String);
+
+impl Sources for Platform {
+    fn read(&self, _: &str) -> Result<String, String> {
+        Ok(self.0.clone())
+    }
+
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Plays a conversation against a platform with one endpoint, and tells how its turns ended.
+#[track_caller]
+fn played(profile: &str, plan: &str) -> (Summary, Vec<TurnOutcome>) {
+    let profile = format!("version: 1\nname: test\n{profile}");
+    let plan = read(profile, &format!("platform: platform.yaml\n{plan}"));
+    let mut outcomes = Vec::new();
+    let watch = &mut |sample: &plimsoll_core::sample::Sample| {
+        if let What::Turn(turn) = sample.what {
+            outcomes.push(turn.outcome);
+        }
+    };
+    let summary = play_watched(&plan, &plan.platform, &Network::default(), watch).summary(&plan);
+    (summary, outcomes)
+}
+
+#[track_caller]
+fn read(profile: String, plan: &str) -> Arc<Plan> {
+    let plan = format!("version: 1\ntarget: emulator\n{plan}");
+    let plan = file::read(
+        "plan.yaml",
+        &plan,
+        &Overrides::default(),
+        &Platform(profile),
+    );
+    Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")))
+}
+
+const PINGS: &str = "
+endpoints:
+  - name: bot
+    path: /socket.io/
+    dialect: {socket.io: {serve: {ping_interval: 5s, ping_timeout: 2s}}}
+bot: {greeting: {text: Hello, delay: 1s}, otherwise: {reply: 'You said: {{ text }}', delay: 30s}}
+";
+
+#[test]
+fn a_client_answers_pings_while_it_thinks_and_while_it_waits() {
+    let (summary, outcomes) = played(
+        PINGS,
+        "
+load: {users: 3, ramp_up: 3s}
+conversation:
+  - greeting: {within: 5s}
+  - think: 10m
+  - say: one
+    expect: {contains: 'said: one', within: 60s}
+  - think: 1m
+",
+    );
+    assert_eq!(summary.sessions.completed, 3);
+    assert_eq!(summary.closures.abnormal, 0);
+    assert_eq!(outcomes, [TurnOutcome::Answered; 3]);
+}
+
+#[test]
+fn a_client_that_misses_a_ping_is_dropped() {
+    // It speaks no Socket.IO, so it neither connects nor answers.
+    let (summary, outcomes) = played(
+        PINGS,
+        "
+dialect: text
+load: {users: 1, ramp_up: 0}
+conversation:
+  - say: hello
+    expect: {regex: '^never$', within: 60s, done_within: 60s}
+",
+    );
+    assert_eq!(summary.sessions.failed, 1);
+    assert_eq!(outcomes, [TurnOutcome::Cut]);
+}
+
+const MODEL: &str = "
+endpoints: [{name: model, path: /v1/realtime, dialect: realtime}]
+limits:
+  - name: requests
+    on: message
+    law: {fixed-window: {quota: 5, window: 60s, anchor: first-request}}
+    refusal: in-band
+    source: {label: fiction, from: this test}
+bot: {otherwise: {reply: 'You said: {{ text }}', delay: 1s, chunks: 4}}
+";
+
+#[test]
+fn a_model_refuses_a_response_in_band() {
+    // One event sets the session up, two more make a turn: the sixth is the item of the third turn.
+    let (summary, outcomes) = played(
+        MODEL,
+        "
+load: {users: 1, ramp_up: 0}
+admission: {pace: off}
+conversation:
+  - repeat: 3
+    do:
+      - say: hello
+        expect: {equals: 'You said: hello', within: 10s}
+  - think: 2m
+  - say: again
+    expect: {equals: 'You said: again', within: 10s}
+",
+    );
+    assert_eq!(summary.sessions.completed, 1);
+    assert_eq!(
+        outcomes,
+        [
+            TurnOutcome::Answered,
+            TurnOutcome::Answered,
+            TurnOutcome::Throttled,
+            TurnOutcome::Answered,
+        ]
+    );
+}
+
+const PAGE: &str = include_str!("../../../docs/dialects.md");
+
+/// The page's blocks of code in a language.
+fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
+    let begin = format!("{language}\n");
+    PAGE.split("```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(move |block| block.strip_prefix(begin.as_str()))
+}
+
+/// The page's declarations, ready for use.
+fn declarations() -> Vec<Arc<dyn Dialect>> {
+    blocks("yaml")
+        .map(|block| {
+            let plan = format!("{block}\nload: {{users: 1}}\nconversation: [say: hello]\n");
+            Arc::clone(&read(String::new(), &plan).dialect)
+        })
+        .collect()
+}
+
+#[test]
+fn every_declaration_of_the_page_is_one() {
+    let names: Vec<_> = declarations()
+        .iter()
+        .map(|dialect| dialect.name())
+        .collect();
+    assert_eq!(
+        names,
+        ["json", "json", "json", "json", "socket.io", "realtime"]
+    );
+}
+
+#[test]
+fn the_frames_of_the_page_mean_what_it_says() {
+    let mut client = declarations()[0].client(&Identity::default());
+    let mut heard = Vec::new();
+    for frame in blocks("json").flat_map(str::lines) {
+        client.hear(Incoming::Text(frame), &mut heard);
+    }
+    let turn = Some(1);
+    let chunk = |text: &str| Heard::Chunk {
+        text: text.to_owned(),
+        turn,
+    };
+    let greeting = Heard::Greeting {
+        text: "Hi, I am Otto.".to_owned(),
+    };
+    assert_eq!(
+        heard,
+        [
+            greeting,
+            Heard::Typing,
+            chunk("Your order "),
+            chunk("is on its way."),
+            Heard::Done { turn },
+        ]
+    );
+}
