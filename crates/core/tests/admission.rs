@@ -8,7 +8,7 @@ use plimsoll_core::draw::Spread;
 use plimsoll_core::play::Network;
 use plimsoll_core::sample::Upgraded;
 use plimsoll_core::wire::Wall;
-use storm::{Known, LAWS, SILENT, Storm, TOLD, TOLD_ALL, law, optimum};
+use storm::{Known, LAWS, SILENT, Storm, TOLD, TOLD_ALL, law, limit, optimum};
 
 #[test]
 fn a_conversation_is_refused_only_when_its_last_attempt_was() {
@@ -283,6 +283,43 @@ fn a_window_on_the_clock_is_met_in_every_phase() {
             "{phase_ms} ms in: {} s, {optimum} s",
             storm.last
         );
+    }
+}
+
+/// Ten in a second and sixty in thirty, as gateways have them: both are kept, whichever of the two has just refused.
+#[test]
+fn two_laws_at_once_are_met_near_their_optimum() {
+    for (short, long) in [2, 3, 0]
+        .into_iter()
+        .flat_map(|short| LAWS.map(|long| (LAWS[short], long)))
+    {
+        // The last sixty need five seconds more under the short law.
+        let optimum = optimum(long, 60, 30) + 5.0;
+        for charged in ["", "charges_refused: true, "] {
+            for keys in [["", ""], ["key: [token], ", "key: [address], "]] {
+                for (pace, known, refusal, attempts, time) in [
+                    ("fast-limits", Known::Yes, SILENT, 1.05, 1.15),
+                    ("limits", Known::No, TOLD_ALL, 1.15, 1.3),
+                ] {
+                    let more = |key: &str| format!("{charged}{key}{refusal}");
+                    let limits = [
+                        limit("short", &law(short, 10, 1), &more(keys[0])),
+                        limit("long", &law(long, 60, 30), &more(keys[1])),
+                    ]
+                    .join(", ");
+                    let admission = format!("{{pace: {pace}, {RETRY}}}");
+                    let network = Network::default();
+                    let storm =
+                        Storm::against(&limits, 300, &admission, known, "loops: 1", &network);
+                    let (a, t) = (storm.attempts(), storm.last / optimum);
+                    let all = storm.summary.upgrades.accepted == 300;
+                    assert!(
+                        all && a <= attempts && t <= time,
+                        "{admission} {limits}: {a:.3} attempts, {t:.3} of the time, all in: {all}"
+                    );
+                }
+            }
+        }
     }
 }
 

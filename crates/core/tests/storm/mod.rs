@@ -53,10 +53,20 @@ impl Storm {
         until: &str,
         network: &Network,
     ) -> Self {
-        let limit = format!(
-            "{{name: l, on: upgrade, law: {{{law}}}, {more} source: {{label: fiction, from: a test}}}}"
-        );
-        let enforced = platform(&limit);
+        let limit = limit("l", law, more);
+        Self::against(&limit, users, admission, known, until, network)
+    }
+
+    /// Against these limits, made by [`limit`].
+    pub(crate) fn against(
+        limits: &str,
+        users: u32,
+        admission: &str,
+        known: Known,
+        until: &str,
+        network: &Network,
+    ) -> Self {
+        let enforced = platform(limits);
         let yaml = format!(
             "{{version: 1, target: emulator, load: {{users: {users}, ramp_up: 0s, {until}}}, conversation: [{{think: 2h}}],
              admission: {admission}}}"
@@ -103,6 +113,12 @@ impl Storm {
     pub(crate) fn attempts(&self) -> f64 {
         self.summary.upgrades.attempted as f64 / self.summary.upgrades.accepted.max(1) as f64
     }
+}
+
+pub(crate) fn limit(name: &str, law: &str, more: &str) -> String {
+    format!(
+        "{{name: {name}, on: upgrade, law: {{{law}}}, {more} source: {{label: fiction, from: a test}}}}"
+    )
 }
 
 fn platform(limits: &str) -> Arc<Profile> {
