@@ -360,6 +360,11 @@ impl Session {
         self.opened != At::NEVER
     }
 
+    /// Did it ask for its connection's end, or was it told of it?
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.phase == Phase::Leaving || self.over
+    }
+
     pub(crate) const fn asker(&self) -> Asker {
         Asker {
             conn: self.conn,
@@ -434,13 +439,7 @@ impl Session {
             who: self.who,
             answer,
         });
-        match next {
-            Next::GiveUp => self.finish(now, SessionOutcome::Refused, cx),
-            Next::RetryAt(at) => {
-                self.wait();
-                self.released = at;
-            }
-        }
+        self.go_on(now, next, SessionOutcome::Refused, cx);
     }
 
     pub(crate) fn failed(
@@ -448,11 +447,23 @@ impl Session {
         now: At,
         times: UpgradeTimes,
         error: ConnectError,
+        next: Next,
         cx: &mut Context<'_>,
     ) {
         self.upgrade_ended(now, times, Upgraded::Errored(error), cx);
         cx.trace(now, self.conn, || TraceEvent::Failed(error));
-        self.finish(now, SessionOutcome::Failed(Failure::Connect), cx);
+        self.go_on(now, next, SessionOutcome::Failed(Failure::Connect), cx);
+    }
+
+    /// To the next attempt, or to this end.
+    fn go_on(&mut self, now: At, next: Next, end: SessionOutcome, cx: &mut Context<'_>) {
+        match next {
+            Next::GiveUp => self.finish(now, end, cx),
+            Next::RetryAt(at) => {
+                self.wait();
+                self.released = at;
+            }
+        }
     }
 
     pub(crate) fn frame(&mut self, now: At, frame: Incoming<'_>, cx: &mut Context<'_>) {
@@ -487,7 +498,7 @@ impl Session {
 
     pub(crate) fn ended(&mut self, now: At, end: Ending, cx: &mut Context<'_>) {
         cx.trace(now, self.conn, || TraceEvent::Ended(end.how));
-        let expected = self.phase == Phase::Leaving || self.over;
+        let expected = self.is_leaving();
         if !expected && self.was_kicked(&end, cx.shared) {
             cx.sample(now, self.who, What::Throttled(Throttle::default()));
             let _ = self.close_turn(now, TurnOutcome::Throttled, cx);
