@@ -1,6 +1,6 @@
 //! What is not ours and what tests talk to or through: the libraries of [`MODULES`] for Node.js and of [`PACKAGES`] for
-//! Python, in target/peers, and the gateways nginx and HAProxy, which the tests start themselves. Nothing here fails: a
-//! test that lacks its peer prints `skipped:` and why.
+//! Python, in target/peers, and the gateways nginx and HAProxy and the proxies squid and microsocks, which the tests
+//! start themselves. Nothing here fails: a test that lacks its peer prints `skipped:` and why.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -167,6 +167,9 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
     ("python3", &["-c", "import ensurepip"], "python3-venv"),
     ("nginx", &["-v"], "nginx"),
     ("haproxy", &["-v"], "haproxy"),
+    ("squid", &["-v"], "squid"),
+    // It knows no argument with which it would end well, but the shell knows whether it is there.
+    ("sh", &["-c", "command -v microsocks"], "microsocks"),
 ];
 /// Asked by Debian's packages before they start a service: 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

@@ -1,20 +1,23 @@
 //! From a plan's target to an address: starts the emulator where that is the target. Whether an address may be loaded is
 //! the dialer's to judge, which sees what its name resolves to.
 
-use plimsoll_core::plan::{Permission, Plan, Target};
+use plimsoll_core::plan::{Permission, Plan, Proxy, Target};
 use plimsoll_core::profile::Endpoint;
+use plimsoll_core::time::Rate;
 use url::{Host, Url};
 
 use crate::child::Emulator;
 use crate::console::{Console, WARN, clean, paint};
 use crate::exit::Failure;
 use crate::input::Input;
+use crate::proxy::Chosen;
 
 /// An address to load.
 pub(crate) struct Aim {
     pub(crate) url: Url,
     /// On this machine: the target then competes for its cores.
     pub(crate) is_local: bool,
+    pub(crate) proxy: Option<Proxy>,
     /// As the summary names it.
     pub(crate) name: String,
     /// Lives as long as the run.
@@ -24,16 +27,20 @@ pub(crate) struct Aim {
 /// Finds the address, and says what the run will be: the first line of every run.
 pub(crate) fn take(input: &Input, say: impl Fn(&str)) -> Result<Aim, Failure> {
     let plan = &input.plan;
+    let chosen = input.proxy.as_ref().map_err(Failure::input)?.as_ref();
+    let proxy = chosen.map(|chosen| chosen.proxy.clone());
+    let way = chosen.map_or_else(String::new, way_text);
     match &plan.target {
         Target::Emulator => {
             let emulator = Emulator::start(plan, input.profile_file.as_deref())?;
             say(&format!(
-                "Target: built-in emulator ({}); no bot of yours was tested.",
+                "Target: built-in emulator ({}){way}; no bot of yours was tested.",
                 clean(&plan.platform.name)
             ));
             Ok(Aim {
                 url: address_of(&emulator.base, plan)?,
                 is_local: true,
+                proxy,
                 name: "emulator".to_owned(),
                 emulator: Some(emulator),
             })
@@ -45,13 +52,14 @@ pub(crate) fn take(input: &Input, say: impl Fn(&str)) -> Result<Aim, Failure> {
                 .as_ref()
                 .map_or_else(String::new, permission_text);
             say(&format!(
-                "Target: {}{}{permission}",
+                "Target: {}{}{way}{permission}",
                 shown(url),
                 if is_local { " (this machine)" } else { "" }
             ));
             Ok(Aim {
                 url: url.clone(),
                 is_local,
+                proxy,
                 name: shown(url),
                 emulator: None,
             })
@@ -110,12 +118,38 @@ fn is_this_machine(url: &Url) -> bool {
     }
 }
 
+fn way_text(chosen: &Chosen) -> String {
+    let from = chosen
+        .from
+        .map_or_else(String::new, |name| format!(" ({name})"));
+    format!(
+        ", through the proxy {}{from}",
+        clean(&chosen.proxy.to_string())
+    )
+}
+
 fn permission_text(permission: &Permission) -> String {
     let by = permission.granted_by.as_ref();
     let by = by.map_or_else(String::new, |by| format!(" granted by {}", clean(by)));
     let until = permission.until;
     let until = until.map_or_else(String::new, |until| format!(" until {until}"));
-    format!(", permission {}{by}{until}", clean(&permission.ticket))
+    let window = permission.window.as_ref();
+    let window = window.map_or_else(String::new, |window| format!(", {window}"));
+    let most = permission
+        .max_rate
+        .map_or_else(String::new, |rate| format!(", at most {}", rate_text(rate)));
+    format!(
+        ", permission {}{by}{until}{window}{most}",
+        clean(&permission.ticket)
+    )
+}
+
+fn rate_text(rate: Rate) -> String {
+    let per_second = rate.as_per_second();
+    match per_second.fract() == 0.0 {
+        true => format!("{per_second}/s"),
+        false => format!("{}/min", (per_second * 60_000.0).round() / 1_000.0),
+    }
 }
 
 /// The emulator wants the parameter, whatever its value.
@@ -123,6 +157,9 @@ const ANY_VALUE: &str = "rehearsal";
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::{Offset, TimeZone};
+    use plimsoll_core::plan::permission::Window;
+
     use super::*;
 
     fn url(text: &str) -> Url {
@@ -159,10 +196,18 @@ mod tests {
             granted_by: Some("platform team".to_owned()),
             hosts: Vec::new(),
             until: Some("2026-05-05T05:00:00Z".parse().unwrap()),
+            window: Some(Window {
+                from: "22:00".parse().unwrap(),
+                to: "06:00".parse().unwrap(),
+                zone: TimeZone::fixed(Offset::constant(8)),
+                days: Vec::new(),
+            }),
+            max_rate: Rate::per_second(5.0),
+            probe: false,
         };
         assert_eq!(
             permission_text(&permission),
-            ", permission CHG-4711 granted by platform team until 2026-05-05T05:00:00Z"
+            ", permission CHG-4711 granted by platform team until 2026-05-05T05:00:00Z, 22:00 to 06:00, UTC+08, at most 5/s"
         );
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::exit;
+use crate::secrets::hide_in_addresses;
 
 /// Load tests conversational agents over WebSockets, and knows the platform's limits.
 #[derive(Parser, Debug)]
@@ -162,9 +163,19 @@ pub(crate) struct Over {
     /// The ticket that permits to load a public address
     #[arg(long, value_name = "TICKET")]
     pub(crate) permission: Option<String>,
+    /// The proxy on the way, as in http://host:3128 or socks5://host:1080, or `none` to go directly; HTTPS_PROXY,
+    /// HTTP_PROXY, ALL_PROXY and NO_PROXY decide when left out (target.proxy)
+    #[arg(long, value_name = "URL|none")]
+    pub(crate) proxy: Option<String>,
     /// Trust the certificates of this PEM file besides the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca_file: Option<PathBuf>,
+    /// A client certificate for every conversation, in PEM (target.tls.certificates gives each user its own)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of --cert, in PEM; the same file when left out
+    #[arg(long, value_name = "FILE", requires = "cert", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
     /// Accept any certificate: whoever answers is believed
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -210,7 +221,10 @@ impl Over {
             ("--endpoint", self.endpoint.clone()),
             ("--seed", self.seed.map(|seed| seed.to_string())),
             ("--permission", self.permission.clone()),
+            ("--proxy", self.proxy.as_deref().map(hide_in_addresses)),
             ("--ca-file", self.ca_file.as_ref().map(text)),
+            ("--cert", self.cert.as_ref().map(text)),
+            ("--key", self.key.as_ref().map(text)),
         ];
         let pairs = |flag, pairs: &[(String, String)], sign: &str| -> Vec<(&str, String)> {
             let values = pairs
@@ -375,6 +389,9 @@ pub(crate) struct Limits {
     /// Trust the certificates of this PEM file besides the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca_file: Option<PathBuf>,
+    /// The proxy on the way, or `none`; the environment decides when left out
+    #[arg(long, value_name = "URL|none")]
+    pub(crate) proxy: Option<String>,
     /// In place of the region's hosts, an API on this machine or in a private network: the emulator's
     #[arg(long, value_name = "URL", hide = true, conflicts_with = "region")]
     pub(crate) api: Option<String>,

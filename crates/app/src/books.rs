@@ -92,6 +92,10 @@ fn way_out(error: &str) -> Option<&'static str> {
             "check the scheme (ws:// or wss://), the port and the path: what answers there is no WebSocket server",
         ),
         (
+            ConnectError::Proxy,
+            "mend the way through the proxy, or go without it where the network lets you: --proxy none",
+        ),
+        (
             ConnectError::TimedOut,
             "check the address, and whether a firewall stands between this machine and the target",
         ),

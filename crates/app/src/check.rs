@@ -386,9 +386,9 @@ fn retries(retries: &Retries, preflight: &Preflight) -> Vec<String> {
         ),
         End::GaveUp => format!("{came} ({policy}); with more retries the others would come in too"),
         End::OutOfTime => format!("{came} ({policy}); the load's time is too short for the others"),
-        End::NotTried => format!(
-            "{came} ({policy}); what is refused by a reset or by silence is not tried again"
-        ),
+        End::NotTried => {
+            format!("{came} ({policy}); refusals that do not speak of a limit are not tried again")
+        }
         End::NotKnown => format!(
             "not known: {came} in the {} that were played ({policy})",
             span(retries.played_s)

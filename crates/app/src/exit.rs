@@ -83,8 +83,11 @@ impl Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let ending = match &error {
-            RunError::Resolve(_) => Ending::Unreachable,
-            RunError::NotPermitted { .. } | RunError::Url(_) | RunError::Tls(_) => Ending::BadInput,
+            RunError::Resolve(_) | RunError::Proxy(_) => Ending::Unreachable,
+            RunError::NotPermitted { .. }
+            | RunError::NotNow(_)
+            | RunError::Url(_)
+            | RunError::Tls(_) => Ending::BadInput,
             RunError::Stopped => Ending::Interrupted,
             RunError::Local(_) => Ending::Fault,
         };

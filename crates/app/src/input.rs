@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_core::document::{Document, MOST_BYTES};
 use plimsoll_core::plan::file::{Overrides, Sources};
-use plimsoll_core::plan::{Permission, Plan};
+use plimsoll_core::plan::{Permission, Plan, ProxyChoice, Target};
 use plimsoll_core::profile::Profile;
 use plimsoll_core::profile::file as profile_file;
 use plimsoll_core::text::Text;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::args::{Load, Over, Words};
 use crate::console::Secrets;
 use crate::exit::Failure;
+use crate::proxy::{self, Chosen};
 use crate::secrets::{self, Outside};
 
 /// A plan, and what else its reading brought to light.
@@ -26,6 +27,8 @@ pub(crate) struct Input {
     pub(crate) secrets: Secrets,
     /// The file of the plan's profile, where it is not a built-in one.
     pub(crate) profile_file: Option<PathBuf>,
+    /// The proxy on the way to the target; what is wrong with it concerns only those who go there.
+    pub(crate) proxy: Result<Option<Chosen>, String>,
 }
 
 /// Reads the plan that a command is pointed at.
@@ -82,19 +85,35 @@ pub(crate) fn from_text(
         let granted = plan.permission.take();
         plan.permission = Some(Permission {
             ticket: ticket.clone(),
-            ..granted.unwrap_or(Permission {
-                ticket: String::new(),
-                granted_by: None,
-                hosts: Vec::new(),
-                until: None,
-            })
+            ..granted.unwrap_or_default()
         });
     }
+    if let Some(proxy) = &over.proxy {
+        plan.route.proxy = proxy::typed(proxy)?;
+    }
+    let proxy = proxy_of(&plan);
+    let mut secrets = secrets::of_plan(&plan, &here.values.into_inner());
+    if let Ok(Some(chosen)) = &proxy {
+        secrets::add_login(&mut secrets, &chosen.proxy, over.proxy.as_deref());
+    }
     Ok(Input {
-        secrets: secrets::of_plan(&plan, &here.values.into_inner()),
+        proxy,
+        secrets,
         profile_file: profile_file_of(&plan, &here.files.into_inner()),
         plan,
     })
+}
+
+fn proxy_of(plan: &Plan) -> Result<Option<Chosen>, String> {
+    match (&plan.target, &plan.route.proxy) {
+        (Target::Url(url), choice) => proxy::to(url, choice, &proxy::variable),
+        // On this machine, as everybody's emulator is.
+        (Target::Emulator, ProxyChoice::This(proxy)) => Ok(Some(Chosen {
+            proxy: proxy.clone(),
+            from: None,
+        })),
+        (Target::Emulator, _) => Ok(None),
+    }
 }
 
 /// Reads a profile: a built-in one by its name, any other from its file.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plimsoll_core::document::suggestion;
 use plimsoll_core::document::values::Span;
-use plimsoll_core::plan::Permission;
+use plimsoll_core::plan::{Permission, Proxy};
 use plimsoll_core::profile::{Api, Profile};
 use plimsoll_core::reading::measured::{Measured, Row, Standing, measured};
 use plimsoll_core::reading::{Client, Reading, Wanted, is_name};
@@ -18,7 +18,7 @@ use url::Url;
 use crate::args::Limits;
 use crate::console::{Console, Secrets, clean};
 use crate::exit::{Ending, Failure};
-use crate::{input, secrets, try_one};
+use crate::{input, proxy, secrets, try_one};
 
 pub(crate) fn limits(args: &Limits) -> Result<Ending, Failure> {
     let profile = input::profile(&args.platform)?;
@@ -44,8 +44,10 @@ pub(crate) fn limits(args: &Limits) -> Result<Ending, Failure> {
         tls: ClientTls {
             ca_file: args.ca_file.as_deref().map(ca_file).transpose()?,
             insecure: false,
+            certificates: Vec::new(),
         },
         permission: hosts.permission.clone(),
+        proxy: proxy(args, &hosts.api)?,
         patience: PATIENCE,
     };
     let mut reading = Reading::new(client, wanted);
@@ -139,18 +141,24 @@ fn hosts(args: &Limits, profile: &Profile, api: &Api) -> Result<Hosts, Failure> 
         // Whoever names a region asks for a handful of requests to these two hosts, and to no others.
         permission: Some(Permission {
             ticket: "plimsoll limits".to_owned(),
-            granted_by: None,
             hosts: [&base, &login]
                 .into_iter()
                 .filter_map(|address| host_of(address))
                 .collect(),
-            until: None,
+            ..Permission::default()
         }),
         api: base,
         login,
         place: format!("{} in {region}", profile.name),
         tag: region.to_owned(),
     })
+}
+
+fn proxy(args: &Limits, api: &str) -> Result<Option<Proxy>, Failure> {
+    let choice = args.proxy.as_deref().map(proxy::typed).transpose()?;
+    let api = Url::parse(api).map_err(Failure::input)?;
+    let chosen = proxy::to(&api, &choice.unwrap_or_default(), &proxy::variable);
+    Ok(chosen.map_err(Failure::input)?.map(|chosen| chosen.proxy))
 }
 
 fn wanted(args: &Limits, api: &Api, hosts: &Hosts) -> Result<Wanted, Failure> {

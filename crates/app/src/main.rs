@@ -19,6 +19,7 @@ mod machine;
 mod new;
 mod platforms;
 mod progress;
+mod proxy;
 mod run;
 mod schema;
 mod screen;

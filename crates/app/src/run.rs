@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::Term;
-use plimsoll_core::plan::Plan;
+use plimsoll_core::plan::{Certificate, Plan, Route};
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Facts;
 use plimsoll_net::{ClientTls, Control, Finished, RunOptions};
@@ -108,25 +108,16 @@ impl Started {
     }
 
     pub(crate) fn options(&self, over: &Over) -> Result<RunOptions, Failure> {
-        let ca_file = over.ca_file.as_deref().map(|file| {
-            std::fs::read(file).map_err(|error| {
-                Failure::input(format_args!(
-                    "--ca-file {} cannot be read: {error}",
-                    file.display()
-                ))
-            })
-        });
         Ok(RunOptions {
             url: self.aim.url.clone(),
-            tls: ClientTls {
-                ca_file: ca_file.transpose()?,
-                insecure: over.insecure,
-            },
+            tls: tls(&self.plan.route, over)?,
             permission: self.plan.permission.clone(),
+            proxy: self.aim.proxy.clone(),
             run_id: self.run_id.clone(),
             shards: plimsoll_net::default_shards(self.aim.is_local),
             connect_timeout: CONNECT_TIMEOUT,
             grace: GRACE,
+            begins: None,
             trace: None,
         })
     }
@@ -165,6 +156,43 @@ impl Started {
             finished.remark,
         ))
     }
+}
+
+/// The flags stand over the plan's certificates, and beside its authority.
+fn tls(route: &Route, over: &Over) -> Result<ClientTls, Failure> {
+    let flag = over.ca_file.as_deref();
+    let flag = flag.map(|file| read("--ca-file", file)).transpose()?;
+    let authorities: Vec<_> = route
+        .ca
+        .as_deref()
+        .into_iter()
+        .chain(flag.as_deref())
+        .collect();
+    let certificates = match &over.cert {
+        None => route.certificates.clone(),
+        Some(cert) => vec![Certificate {
+            name: cert.display().to_string(),
+            chain: read("--cert", cert)?.into(),
+            key: match &over.key {
+                Some(key) => read("--key", key)?.into(),
+                None => read("--cert", cert)?.into(),
+            },
+        }],
+    };
+    Ok(ClientTls {
+        ca_file: (!authorities.is_empty()).then(|| authorities.join("\n").into_bytes()),
+        insecure: over.insecure,
+        certificates,
+    })
+}
+
+fn read(flag: &str, file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| {
+        Failure::input(format_args!(
+            "{flag} {} cannot be read: {error}",
+            file.display()
+        ))
+    })
 }
 
 /// Where the summary goes; opened before the run, so that a wrong path costs a second and not the run.

@@ -1,6 +1,6 @@
 //! Which of a plan's values are secrets. What is done about them is [`crate::console`]'s.
 
-use plimsoll_core::plan::{Plan, Target};
+use plimsoll_core::plan::{Identities, Plan, Proxy, Target};
 use plimsoll_core::text::Text;
 use url::Url;
 
@@ -39,7 +39,44 @@ pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
     if let Target::Url(url) = &plan.target {
         add_address(&mut secrets, url);
     }
+    for (name, text) in &plan.route.query {
+        match text {
+            Text::Static(value) if is_credential(name) => secrets.add(value),
+            Text::Template(_) if is_credential(name) => {
+                add_variables(&mut secrets, plan, text.source());
+            }
+            _ => {}
+        }
+    }
+    if let Some(identities) = &plan.route.identities {
+        add_identities(&mut secrets, plan, identities);
+    }
     secrets
+}
+
+/// Columns that are called like credentials, and those that a header or the query takes in.
+fn add_identities(secrets: &mut Secrets, plan: &Plan, identities: &Identities) {
+    let sent = plan.headers.iter().chain(&plan.route.query);
+    let sent: Vec<_> = sent.map(|(_, text)| text.source()).collect();
+    for (n, column) in identities.columns.iter().enumerate() {
+        let variable = format!("identity_{column}");
+        if is_credential(column) || sent.iter().any(|text| text.contains(&variable)) {
+            let values = identities.rows.iter();
+            secrets.add_all(values.filter_map(|row| Some(row.get(n)?.as_str())));
+        }
+    }
+}
+
+/// A proxy's password, as it is meant and as it was typed.
+pub(crate) fn add_login(secrets: &mut Secrets, proxy: &Proxy, typed: Option<&str>) {
+    if let Some(login) = &proxy.login {
+        secrets.add(&login.password);
+        let before = typed.and_then(|typed| typed.rsplit_once('@'));
+        let user = before.map(|(before, _)| before.rsplit('/').next().unwrap_or(before));
+        if let Some((_, password)) = user.and_then(|user| user.split_once(':')) {
+            secrets.add(password);
+        }
+    }
 }
 
 /// What is a secret before anything is known about a plan: for the complaints about one that cannot be read.
@@ -99,6 +136,7 @@ pub(crate) fn hide_in_addresses(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + "://".len());
+        let before = &hide_in_words(before);
         let ends = |c: char| c.is_whitespace() || "\"'`<>".contains(c);
         let (address, behind) = after.split_at(after.find(ends).unwrap_or(after.len()));
         shown.push_str(before);
@@ -124,7 +162,22 @@ pub(crate) fn hide_in_addresses(text: &str) -> String {
         }
         rest = behind;
     }
-    shown + rest
+    shown + &hide_in_words(rest)
+}
+
+/// An address without a scheme, as a proxy may be written: `name:password@host`.
+fn hide_in_words(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for word in text.split_inclusive(char::is_whitespace) {
+        match word.rfind('@') {
+            Some(at) if word[..at].contains(':') => {
+                stars(&mut shown, &word[..at]);
+                shown.push_str(&word[at..]);
+            }
+            _ => shown.push_str(word),
+        }
+    }
+    shown
 }
 
 fn stars(shown: &mut String, secret: &str) {
@@ -166,6 +219,21 @@ mod tests {
         check("wss://h/?token=${TOKEN}", "wss://h/?token=${TOKEN}");
         check("no address", "no address");
         check("ws://", "ws://");
+    }
+
+    #[test]
+    fn a_proxy_s_password_is_a_secret_as_typed_and_as_meant() {
+        let check = |typed: &str| {
+            let mut secrets = Secrets::default();
+            let proxy = Proxy::parse(typed).expect("a proxy");
+            add_login(&mut secrets, &proxy, Some(typed));
+            let text = secrets.redact("me sesame@1 sesame%401 h");
+            assert_eq!(text, "me [redacted] [redacted] h", "{typed}");
+        };
+        check("http://me:sesame%401@h:1");
+        check("me:sesame%401@h:1");
+        let shown = hide_in_addresses("  proxy: me:sesame@h:1  # mail me@h: now");
+        assert_eq!(shown, "  proxy: *********@h:1  # mail me@h: now");
     }
 
     #[test]

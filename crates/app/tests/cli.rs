@@ -17,6 +17,7 @@ version: 1
 name: quick
 platform: rehearsal-singapore
 target: emulator
+max_lateness: 1m
 load: {users: 5, ramp_up: 200ms}
 conversation:
   - greeting: {within: 5s}

@@ -2,12 +2,16 @@
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod file;
+pub mod permission;
+pub mod route;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use permission::Permission;
 use regex::Regex;
+pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
 use serde_json_path::JsonPath;
 use url::{Position, Url};
 
@@ -28,6 +32,7 @@ pub struct Plan {
     /// The endpoint's, unless the plan declares its own.
     pub dialect: Arc<dyn Dialect>,
     pub target: Target,
+    pub route: Route,
     /// Sent with every upgrade, names in lower case. Values may be secrets.
     pub headers: Vec<(String, Text)>,
     /// Never empty.
@@ -44,6 +49,8 @@ pub struct Plan {
     /// Empty means the default goals: no conversation failed or was refused.
     pub goals: Vec<Goal>,
     pub permission: Option<Permission>,
+    /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
+    pub max_lateness: Option<Duration>,
     pub seed: u64,
 }
 
@@ -403,15 +410,4 @@ pub enum RetryAfter {
     Obey,
     /// Nothing.
     Ignore,
-}
-
-/// Leave to load a host that is not this machine's or a private one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Permission {
-    pub ticket: String,
-    pub granted_by: Option<String>,
-    /// Host names that it holds for; never empty when it came from a plan. Empty: the target's own.
-    pub hosts: Vec<String>,
-    /// The run must have ended by then.
-    pub until: Option<jiff::Timestamp>,
 }

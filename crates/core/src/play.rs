@@ -21,6 +21,7 @@ use crate::profile::{Cut, Profile};
 use crate::sample::{Sample, Who};
 use crate::schedule;
 use crate::script;
+use crate::session::extended;
 use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
 use crate::wire::{
@@ -407,7 +408,7 @@ impl Game {
                 self.cables.insert(conn, cable);
                 let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
                 let request = Request {
-                    path: self.path.clone(),
+                    path: extended(&self.path, &open.query),
                     headers: open.headers,
                     address,
                 };

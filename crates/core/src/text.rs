@@ -27,6 +27,8 @@ pub enum Slot {
     Var(usize),
     /// A value that an answer gave.
     Captured(usize),
+    /// `identity_…`: a column of the plan's identities.
+    Identity(usize),
     /// `user`: the virtual user's number, from 1.
     User,
     /// `loop_index`: which of the user's conversations this is, from 1.

@@ -445,16 +445,17 @@ impl<'a> Findings<'a> {
             .filter_map(Goal::span_bound_ms)
             .filter(|bound| *bound > 0.0)
             .min_by(f64::total_cmp);
-        let (allowed, because) = tightest.map_or_else(
-            || (MOST_LATENESS_MS, String::new()),
-            |bound| {
+        let (allowed, because) = match (self.plan.max_lateness, tightest) {
+            (Some(set), _) => (set.as_secs_f64() * 1e3, " (max_lateness)".to_owned()),
+            (None, Some(bound)) => {
                 let text = span_text(Duration::from_secs_f64(bound / 1e3));
                 (
                     bound * LATENESS_SHARE,
                     format!(" (5 % of the tightest goal, {text})"),
                 )
-            },
-        );
+            }
+            (None, None) => (MOST_LATENESS_MS, String::new()),
+        };
         let late = self.summary.generator.sustained_lateness?;
         (late > allowed).then(|| {
             format!(

@@ -141,6 +141,8 @@ pub enum ConnectError {
     Local,
     /// The dialer would not go there without a permission.
     NotPermitted,
+    /// The proxy on the way could not be reached, or opened no tunnel: nothing is known of the target.
+    Proxy,
 }
 
 impl ConnectError {
@@ -156,7 +158,13 @@ impl ConnectError {
             Self::Handshake => "not a WebSocket answer",
             Self::Local => "out of files, ports or memory here",
             Self::NotPermitted => "not permitted",
+            Self::Proxy => "no tunnel through the proxy",
         }
+    }
+
+    /// A limit may refuse a request so, instead of answering it.
+    pub const fn may_refuse(self) -> bool {
+        matches!(self, Self::Fin | Self::Reset | Self::TimedOut)
     }
 }
 

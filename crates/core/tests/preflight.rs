@@ -129,7 +129,7 @@ target: emulator
 load: {users: 4, ramp_up: 1s}
 conversation: [{say: one, expect: {within: 1s}}, {say: two, expect: {within: 1s}}, {say: three, expect: {within: 1s}}]
 ";
-    let platform = plimsoll_core::profile::file::read("made.yaml", &profile);
+    let platform = profile::file::read("made.yaml", &profile);
     let platform = Arc::new(platform.unwrap_or_else(|complaints| panic!("{complaints}")));
     let plan = read(plan, &[("admission.pace", pace)]);
     check(&Arc::new(Plan {

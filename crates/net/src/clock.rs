@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use plimsoll_core::time::At;
 use plimsoll_core::wire::Wall;
 
@@ -25,6 +26,26 @@ impl Clock {
 
     pub(crate) fn now(self) -> At {
         At::from_nanos(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// A clock whose wall shows another time: a run is as it would be then.
+    pub(crate) fn start_at(wall: Option<Timestamp>) -> Self {
+        let clock = Self::start();
+        match wall {
+            None => clock,
+            Some(wall) => Self {
+                wall: Wall {
+                    epoch_millis_at_zero: wall.as_millisecond(),
+                },
+                ..clock
+            },
+        }
+    }
+
+    /// By the wall clock.
+    pub(crate) fn date(self) -> Timestamp {
+        let millis = self.wall.epoch_millis(self.now());
+        Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
     }
 
     /// The wall clock is read once: it may jump, the run may not.

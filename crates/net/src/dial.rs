@@ -3,13 +3,16 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use plimsoll_core::plan::Permission;
+use jiff::Timestamp;
+use plimsoll_core::plan::{Permission, Proxy};
 use plimsoll_core::wire::{ConnectError, UpgradeTimes};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::clock::{Clock, epoch_millis};
+use crate::clock::Clock;
+use crate::proxy::tunnel;
 
 /// Why an attempt came to nothing: the name that is counted, and a sentence about this one.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub(crate) struct Dialer {
     host: String,
     port: u16,
     permission: Option<Permission>,
+    proxy: Option<Proxy>,
     found: RefCell<Found>,
     /// The address that answered last: a name with two addresses, one of them dead, is not tried twice by everybody.
     preferred: Cell<usize>,
@@ -45,61 +49,131 @@ struct Found {
 
 impl Dialer {
     /// `host` as in a URL, without the brackets of an IPv6 address.
-    pub(crate) fn new(host: String, port: u16, permission: Option<Permission>) -> Self {
+    pub(crate) fn new(
+        host: String,
+        port: u16,
+        permission: Option<Permission>,
+        proxy: Option<Proxy>,
+    ) -> Self {
         Self {
             host,
             port,
             permission,
+            proxy,
             found: RefCell::default(),
             preferred: Cell::new(0),
         }
     }
 
-    pub(crate) fn host(&self) -> &str {
-        &self.host
+    /// Whose address is dialed: the proxy's, where there is one.
+    fn next_hop(&self) -> (&str, u16) {
+        match &self.proxy {
+            Some(proxy) => (&proxy.host, proxy.port),
+            None => (&self.host, self.port),
+        }
+    }
+
+    /// Is it certain that these addresses lead to this machine or a private network? What a name is behind a proxy is
+    /// not seen from here.
+    pub(crate) fn stays_near(&self, addresses: &[SocketAddr]) -> bool {
+        addresses.iter().all(|address| self.may_dial(address.ip()))
+    }
+
+    /// Without a permission.
+    fn may_dial(&self, address: IpAddr) -> bool {
+        is_near(address) && (self.proxy.is_none() || is_near_by_name(&self.host))
     }
 
     /// The addresses that it may go to now, best first.
-    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
-        let mut found = self.resolve().await?;
+    pub(crate) async fn addresses(&self, now: Timestamp) -> Result<Vec<SocketAddr>, Failure> {
+        let mut found = self
+            .resolve()
+            .await
+            .map_err(|failure| self.blamed(failure))?;
         // Judged each time, also when the name was resolved earlier: a permission ends.
-        let permitted = self
-            .permission
-            .as_ref()
-            .is_some_and(|permission| covers(permission, &self.host, epoch_millis()));
+        let permission = self.permission.as_ref();
+        let permitted = permission.is_some_and(|permission| permission.holds(&self.host, now));
+        // Who lists a host is bound by the permission's times, wherever that is.
+        let bound = permission.is_some_and(|permission| permission.names(&self.host));
         let (shift, all) = (self.preferred.get(), found.len());
         found.rotate_left(shift.min(all.saturating_sub(1)));
         let refused = found.first().map(|address| address.ip().to_canonical());
-        found.retain(|address| permitted || is_near(address.ip()));
+        found.retain(|address| permitted || !bound && self.may_dial(address.ip()));
         if found.is_empty() {
-            let address = refused.map(|ip| ip.to_string());
-            let address = address.filter(|address| *address != self.host);
-            let address = address.map_or_else(String::new, |address| format!(" ({address})"));
             return Err(Failure::new(
                 ConnectError::NotPermitted,
-                format!(
-                    "{}{address} is neither this machine nor a private address, and no permission holds for it now",
-                    self.host
-                ),
+                self.why_not(refused, now),
             ));
         }
         Ok(found)
     }
 
-    /// Opens a TCP connection to the first address that answers.
+    fn why_not(&self, refused: Option<IpAddr>, now: Timestamp) -> String {
+        let host = &self.host;
+        let listed = self.permission.as_ref().filter(|one| one.covers(host));
+        if let Some(why) = listed.and_then(|permission| permission.why_not_now(now)) {
+            return why;
+        }
+        match &self.proxy {
+            Some(proxy) if refused.is_some_and(|ip| !is_near(ip)) => format!(
+                "the proxy {proxy} is neither on this machine nor at a private address, and no permission holds for \
+                 {host} now"
+            ),
+            Some(proxy) if host.parse::<IpAddr>().is_err() => format!(
+                "where the proxy {proxy} finds {host} is not seen from here, and no permission holds for it now"
+            ),
+            _ => {
+                let address = refused.filter(|_| self.proxy.is_none());
+                let address = address.map(|ip| ip.to_string());
+                let address = address.filter(|address| address != host);
+                let address = address.map_or_else(String::new, |address| format!(" ({address})"));
+                format!(
+                    "{host}{address} is neither this machine nor a private address, and no permission holds for it now"
+                )
+            }
+        }
+    }
+
+    /// Opens a TCP connection to the first address that answers, and a tunnel where that is a proxy's.
     pub(crate) async fn dial(
         &self,
         clock: Clock,
-        patience: Duration,
+        deadline: Instant,
         times: &mut UpgradeTimes,
     ) -> Result<TcpStream, Failure> {
-        let addresses = self.addresses().await?;
+        let Ok(addresses) = timeout_at(deadline, self.addresses(clock.date())).await else {
+            let (host, _) = self.next_hop();
+            return Err(self.blamed(Failure::new(
+                ConnectError::TimedOut,
+                format!("`{host}` did not resolve in time"),
+            )));
+        };
+        let addresses = addresses?;
         times.connect = clock.now();
         times.ready = times.connect;
-        let share = patience / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        let connected = self.connect(&addresses, deadline).await;
+        let tcp = connected.map_err(|failure| self.blamed(failure))?;
+        match &self.proxy {
+            None => Ok(tcp),
+            Some(proxy) => tunnel(proxy, &self.host, self.port, tcp, deadline).await,
+        }
+    }
+
+    /// In order, none of them at the cost of those behind it.
+    async fn connect(
+        &self,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<TcpStream, Failure> {
         let mut last = None;
         for (n, address) in addresses.iter().enumerate() {
-            match tokio::time::timeout(share, connect(*address)).await {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let others = u32::try_from(addresses.len() - n).unwrap_or(u32::MAX);
+            let share = match others {
+                1 => left,
+                _ => (left / others).min(LONGEST_TRY),
+            };
+            match timeout(share, connect(*address)).await {
                 Ok(Ok(tcp)) => {
                     self.preferred
                         .set((self.preferred.get() + n) % addresses.len());
@@ -109,7 +183,7 @@ impl Dialer {
                 Err(_) => {
                     last = Some(Failure::new(
                         ConnectError::TimedOut,
-                        format!("{address} did not answer within {share:?}"),
+                        format!("{address} did not answer in time"),
                     ));
                 }
             }
@@ -121,9 +195,21 @@ impl Dialer {
         Err(last.unwrap_or_else(|| Failure::new(ConnectError::Resolve, "no address")))
     }
 
+    /// A proxy that cannot be reached says nothing about the target.
+    fn blamed(&self, failure: Failure) -> Failure {
+        match (&self.proxy, failure.error) {
+            (None, _) | (_, ConnectError::Local | ConnectError::NotPermitted) => failure,
+            (Some(proxy), _) => Failure::new(
+                ConnectError::Proxy,
+                format!("the proxy {proxy} cannot be reached: {}", failure.detail),
+            ),
+        }
+    }
+
     async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
-        if let Ok(ip) = self.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, self.port)]);
+        let (host, port) = self.next_hop();
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
         }
         {
             let found = self.found.borrow();
@@ -131,19 +217,19 @@ impl Dialer {
                 return Ok(found.addresses.clone());
             }
         }
-        let addresses: Vec<_> = tokio::net::lookup_host((self.host.as_str(), self.port))
+        let addresses: Vec<_> = tokio::net::lookup_host((host, port))
             .await
             .map_err(|error| {
                 Failure::new(
                     ConnectError::Resolve,
-                    format!("`{}` does not resolve: {error}", self.host),
+                    format!("`{host}` does not resolve: {error}"),
                 )
             })?
             .collect();
         if addresses.is_empty() {
             return Err(Failure::new(
                 ConnectError::Resolve,
-                format!("`{}` has no address", self.host),
+                format!("`{host}` has no address"),
             ));
         }
         let mut found = self.found.borrow_mut();
@@ -238,40 +324,29 @@ pub(crate) fn is_near(address: IpAddr) -> bool {
     }
 }
 
-/// Does the permission hold for this host at this moment?
-pub(crate) fn covers(permission: &Permission, host: &str, epoch_millis: i64) -> bool {
-    let named = permission.hosts.is_empty()
-        || permission.hosts.iter().any(|allowed| {
-            match allowed.strip_prefix("*.") {
-                None => allowed.eq_ignore_ascii_case(host),
-                // The dot stays with the domain, so that `*.example.com` does not cover `badexample.com`.
-                Some(domain) => host
-                    .len()
-                    .checked_sub(domain.len() + 1)
-                    .filter(|&dot| dot > 0)
-                    .is_some_and(|dot| {
-                        host.as_bytes()[dot] == b'.'
-                            && host
-                                .get(dot + 1..)
-                                .is_some_and(|rest| rest.eq_ignore_ascii_case(domain))
-                    }),
-            }
-        });
-    named
-        && permission
-            .until
-            .is_none_or(|until| epoch_millis < until.as_millisecond())
+/// As far as the host's own text shows it, wherever it is resolved.
+fn is_near_by_name(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => is_near(ip),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
 }
 
 /// How long an answer of the resolver is used: shorter than any sensible change of an address takes to spread, long
 /// enough that a ramp-up does not become a load test of the resolver.
 const FRESH: Duration = Duration::from_secs(10);
+/// For an address that is not the last: time for a lost SYN and its first two repetitions, after 1 s and 3 s.
+const LONGEST_TRY: Duration = Duration::from_millis(3_500);
 /// Last octets of the loopback addresses to connect from when 127.0.0.1 has no port left.
 const SPARE_SOURCES: std::ops::RangeInclusive<u8> = 2..=9;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn in_secs(seconds: u64) -> Instant {
+        Instant::now() + Duration::from_secs(seconds)
+    }
 
     #[test]
     fn near_is_this_machine_and_private_networks() {
@@ -314,39 +389,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_permission_covers_its_hosts_until_it_ends() {
-        let permission = |hosts: &[&str], until: Option<&str>| Permission {
-            ticket: "T-1".into(),
-            granted_by: None,
-            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
-            until: until.map(|text| text.parse().unwrap()),
-        };
-        let check = |hosts: &[&str], until, host, expect| {
-            let permission = permission(hosts, until);
-            assert_eq!(
-                covers(&permission, host, 1_000_000),
-                expect,
-                "{permission:?} {host}"
-            );
-        };
-        check(&["bot.example.com"], None, "BOT.example.com", true);
-        check(&["bot.example.com"], None, "bot.example.org", false);
-        check(&["*.example.com"], None, "bot.example.com", true);
-        check(&["*.example.com"], None, "badexample.com", false);
-        check(&["*.example.com"], None, "example.com", false);
-        check(&["*.example.com"], None, ".example.com", false);
-        check(&[], None, "anything.example", true);
-        check(&[], Some("1970-01-01T01:00:00Z"), "a.example", true);
-        check(&[], Some("1970-01-01T00:10:00Z"), "a.example", false);
-    }
-
     #[tokio::test]
     async fn a_public_address_needs_a_permission() {
-        let dialer = Dialer::new("192.0.2.1".into(), 443, None);
+        let dialer = Dialer::new("192.0.2.1".into(), 443, None, None);
         let mut times = UpgradeTimes::default();
         let refused = dialer
-            .dial(Clock::start(), Duration::from_secs(1), &mut times)
+            .dial(Clock::start(), in_secs(1), &mut times)
             .await
             .unwrap_err();
         assert_eq!(refused.error, ConnectError::NotPermitted);
@@ -357,7 +405,7 @@ mod tests {
     async fn a_second_address_is_tried_when_the_first_refuses_and_remembered() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let dialer = Dialer::new("two.test".into(), port, None);
+        let dialer = Dialer::new("two.test".into(), port, None, None);
         *dialer.found.borrow_mut() = Found {
             // Nothing listens on the first.
             addresses: vec![
@@ -368,12 +416,12 @@ mod tests {
         };
         let mut times = UpgradeTimes::default();
         let tcp = dialer
-            .dial(Clock::start(), Duration::from_secs(5), &mut times)
+            .dial(Clock::start(), in_secs(5), &mut times)
             .await
             .unwrap();
         assert_eq!(tcp.peer_addr().unwrap().ip(), Ipv4Addr::LOCALHOST);
         assert!(tcp.nodelay().unwrap());
-        let best = dialer.addresses().await.unwrap()[0];
+        let best = dialer.addresses(Timestamp::UNIX_EPOCH).await.unwrap()[0];
         assert_eq!(best.ip(), Ipv4Addr::LOCALHOST);
     }
 
@@ -397,14 +445,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_address_of_ipv6_is_dialed_as_one() {
+        // Not every machine has it.
+        let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else {
+            return;
+        };
+        let port = listener.local_addr().unwrap().port();
+        let dialer = Dialer::new("::1".into(), port, None, None);
+        let mut times = UpgradeTimes::default();
+        let tcp = dialer.dial(Clock::start(), in_secs(5), &mut times);
+        assert!(tcp.await.unwrap().peer_addr().unwrap().is_ipv6());
+    }
+
+    #[tokio::test]
     async fn nothing_listening_is_refused() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let dialer = Dialer::new("127.0.0.1".into(), port, None);
+        let dialer = Dialer::new("127.0.0.1".into(), port, None, None);
         let mut times = UpgradeTimes::default();
         let failure = dialer
-            .dial(Clock::start(), Duration::from_secs(5), &mut times)
+            .dial(Clock::start(), in_secs(5), &mut times)
             .await
             .unwrap_err();
         assert_eq!(failure.error, ConnectError::Refused);

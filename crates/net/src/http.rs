@@ -1,6 +1,7 @@
 //! A small HTTP client for a platform's own API: one request, one answer, capped in size and time, through the one dialer.
 //! It follows no redirects, keeps no connections and no cookies, and sends credentials unencrypted to this machine only.
 
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use plimsoll_core::plan::Permission;
+use plimsoll_core::plan::{Permission, Proxy};
 use plimsoll_core::reading::{Ask, Reading, Step, Trouble};
 use plimsoll_core::time::At;
 use plimsoll_core::wire::{Answer, ConnectError, UpgradeTimes};
@@ -29,6 +30,7 @@ pub struct HttpOptions {
     pub tls: ClientTls,
     /// The public hosts that it may go to.
     pub permission: Option<Permission>,
+    pub proxy: Option<Proxy>,
     /// For one request, from the socket call to the end of the answer.
     pub patience: Duration,
 }
@@ -45,7 +47,7 @@ pub enum ReadError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("this machine cannot make the request: {0}")]
-    Local(#[from] std::io::Error),
+    Local(#[from] io::Error),
 }
 
 impl From<Trouble> for ReadError {
@@ -110,7 +112,12 @@ async fn fetch(ask: &Ask, options: &HttpOptions, clock: Clock) -> Result<Answer,
         }
     };
     let port = url.port_or_known_default().unwrap_or(443);
-    let dialer = Dialer::new(host.clone(), port, options.permission.clone());
+    let dialer = Dialer::new(
+        host.clone(),
+        port,
+        options.permission.clone(),
+        options.proxy.clone(),
+    );
     let deadline = Instant::now() + options.patience;
     let slow = |_| at(format!("no answer within {:?}", options.patience));
     let mut times = UpgradeTimes {
@@ -118,15 +125,17 @@ async fn fetch(ask: &Ask, options: &HttpOptions, clock: Clock) -> Result<Answer,
         ready: At::ZERO,
         end: At::ZERO,
     };
-    let tcp = timeout_at(deadline, dialer.dial(clock, options.patience, &mut times))
+    let tcp = dialer
+        .dial(clock, deadline, &mut times)
         .await
-        .map_err(slow)?
         .map_err(|failure| sorted(failure, &host))?;
-    let is_here = tcp
-        .peer_addr()
-        .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+    // A proxy on this machine leads elsewhere.
+    let is_here = options.proxy.is_none()
+        && tcp
+            .peer_addr()
+            .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
     let stream = match &connector {
-        Some(connector) => timeout_at(deadline, connector.connect(tcp))
+        Some(connector) => timeout_at(deadline, connector.connect(tcp, 0))
             .await
             .map_err(slow)?
             .map_err(|error| at(format!("{}: {error}", io_error(&error).name())))?,
@@ -186,7 +195,7 @@ async fn exchange(stream: Stream, request: Request<Full<Bytes>>) -> Result<Answe
         .max_headers(MOST_HEADERS)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| failure(&error))?;
+        .map_err(|error| failure(&error, &io::Error::to_string))?;
     let mut connection = Driver {
         connection: pin!(connection),
         ended: None,
@@ -196,7 +205,7 @@ async fn exchange(stream: Stream, request: Request<Full<Bytes>>) -> Result<Answe
         // The sender only says "closed" where the connection itself knows why.
         Err(error) => {
             let why = connection.ended.take().and_then(Result::err);
-            return Err(failure(&why.unwrap_or(error)));
+            return Err(failure(&why.unwrap_or(error), &io::Error::to_string));
         }
     };
     let (head, body) = response.into_parts();
@@ -265,6 +274,7 @@ mod tests {
         let options = HttpOptions {
             tls: ClientTls::default(),
             permission: None,
+            proxy: None,
             patience: Duration::from_millis(500),
         };
         read_limits(&mut Reading::new(client, wanted), &options, |_| ()).unwrap_err()
@@ -281,7 +291,7 @@ mod tests {
     fn a_server_that_never_answers_is_left() {
         let error = read_from("http://127.0.0.1", |mut stream| {
             // Until the other side has had enough.
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            let _ = io::copy(&mut stream, &mut io::sink());
         });
         assert_eq!(error.to_string(), "127.0.0.1: no answer within 500ms");
     }
@@ -291,7 +301,7 @@ mod tests {
         let error = read_from("http://127.0.0.1", |mut stream| {
             until_the_head_ends(&mut stream);
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n{");
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+            let _ = io::copy(&mut stream, &mut io::sink());
         });
         assert_eq!(error.to_string(), "127.0.0.1: no answer within 500ms");
     }

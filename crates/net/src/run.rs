@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use plimsoll_core::admission::Admission;
 use plimsoll_core::draw::Draw;
 use plimsoll_core::fleet::{Fleet, Stripe, Trace};
-use plimsoll_core::plan::{Permission, Plan};
+use plimsoll_core::plan::{Permission, Plan, Proxy};
 use plimsoll_core::profile::file::owner_of;
 use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::script;
 use plimsoll_core::summary::{Progress, Recorder};
-use plimsoll_core::time::At;
-use plimsoll_core::wire::{ConnId, ConnectError};
+use plimsoll_core::time::{At, span_text};
+use plimsoll_core::wire::{ConnId, ConnectError, Wall};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -23,7 +24,7 @@ use url::Url;
 
 use crate::clock::{Clock, epoch_millis};
 use crate::connection::Masks;
-use crate::dial::{Dialer, Failure, covers, is_near};
+use crate::dial::{Dialer, Failure};
 use crate::shard::{self, Gate, Parts, Report, Stage, locked};
 use crate::target::Target;
 use crate::tls::{ClientTls, Connector, TlsError};
@@ -37,6 +38,8 @@ pub struct RunOptions {
     pub tls: ClientTls,
     /// In place of the plan's.
     pub permission: Option<Permission>,
+    /// On the way to the target; whether it comes from the plan or the environment has been settled.
+    pub proxy: Option<Proxy>,
     pub run_id: String,
     /// Threads; at least 1.
     pub shards: usize,
@@ -44,6 +47,8 @@ pub struct RunOptions {
     pub connect_timeout: Duration,
     /// How long conversations may take to end politely.
     pub grace: Duration,
+    /// The date at which the run begins, where that is not now: for permissions and windows that are tried beforehand.
+    pub begins: Option<Timestamp>,
     /// Gets every frame as it happens. When it is full, frames of the target's are left out: one that never stops talking
     /// fills no memory.
     pub trace: Option<mpsc::SyncSender<Trace>>,
@@ -145,7 +150,7 @@ pub struct Finished {
     pub exhausted: bool,
     /// What the first failed attempt to connect said, in a sentence.
     pub first_error: Option<String>,
-    /// What admission did otherwise than it was told by the other side, as a sentence.
+    /// What was done otherwise than the plan or the other side asked for, as a sentence.
     pub remark: Option<String>,
 }
 
@@ -154,6 +159,10 @@ pub struct Finished {
 pub enum RunError {
     #[error("{0}; check the spelling of the target's host")]
     Resolve(String),
+    #[error("{0}; check the spelling of the proxy's host, or go without it: --proxy none")]
+    Proxy(String),
+    #[error("{0}. Nothing was sent")]
+    NotNow(String),
     #[error(
         "{reason}. {policy}Add a `permission` block to the plan, or `--permission TICKET`, once its owner has agreed"
     )]
@@ -172,8 +181,9 @@ pub enum RunError {
 pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Finished, RunError> {
     open_files_limit();
     let shards = options.shards.max(1).min(plan.smallest_cap());
+    let (begins, grace) = (options.begins, options.grace);
     let (target, last_call) = prepare(&plan, &options, control)?;
-    let clock = *control.0.clock.get_or_init(Clock::start);
+    let clock = *control.0.clock.get_or_init(|| Clock::start_at(begins));
     let admission = Admission::of(&plan, clock.wall());
     let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..shards)
         .map(|_| tokio::sync::mpsc::unbounded_channel())
@@ -213,15 +223,24 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     // Whoever listens to the frames sees their end when the last shard is gone.
     drop(options);
     let report = join(threads)?;
+    let over = report.permission_over.then(|| {
+        format!(
+            "The permission's time ran out: opening stopped {} before, for the open conversations to end in",
+            span_text(grace)
+        )
+    });
     let elapsed = clock.now();
     let _ = control.0.last.set(control.progress());
     Ok(Finished {
-        recorder: together(recorders, labels),
+        recorder: together(recorders, labels, clock.wall()),
         elapsed,
         interrupted: control.0.interrupted.get().is_some(),
         exhausted: report.exhausted,
         first_error: report.first_error,
-        remark: locked(&gate.admission).remark(),
+        remark: match (locked(&gate.admission).remark(), over) {
+            (Some(remark), Some(over)) => Some(format!("{remark}. {over}")),
+            (remark, over) => remark.or(over),
+        },
     })
 }
 
@@ -253,14 +272,15 @@ fn join(threads: Vec<Shard>) -> io::Result<Report> {
         let shard = shard?;
         Ok(Report {
             exhausted: all.exhausted || shard.exhausted,
+            permission_over: all.permission_over || shard.permission_over,
             first_error: all.first_error.or(shard.first_error),
         })
     })
 }
 
-fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: script::Labels) -> Recorder {
+fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: script::Labels, wall: Wall) -> Recorder {
     // `Control` may still hold the old ones; each is emptied into the one that is returned.
-    let mut whole = Recorder::new(labels.clone());
+    let mut whole = Recorder::new(labels.clone()).with_wall(wall);
     for recorder in recorders {
         let empty = Recorder::new(labels.clone());
         whole.merge(std::mem::replace(&mut *locked(&recorder), empty));
@@ -297,21 +317,31 @@ fn prepare(
         .then(|| Connector::new(&options.tls, &host))
         .transpose()?;
     let permission = options.permission.as_ref().or(plan.permission.as_ref());
-    heed_owner(plan, &host, permission)?;
-    let dialer = Dialer::new(host.clone(), port, permission.cloned());
+    let now = Clock::start_at(options.begins).date();
+    let listed = permission.filter(|permission| permission.names(&host));
+    if let Some(why) = listed.and_then(|permission| permission.why_not_now(now)) {
+        return Err(RunError::NotNow(why));
+    }
+    heed_owner(plan, &host, permission, now)?;
+    let dialer = Dialer::new(
+        host.clone(),
+        port,
+        permission.cloned(),
+        options.proxy.clone(),
+    );
     let mut stage = control.0.stage.subscribe();
     let addresses = block_on(async {
         Ok(tokio::select! {
             biased;
-            addresses = dialer.addresses() => addresses.map_err(|failure| explain(plan, failure)),
+            addresses = dialer.addresses(now) => addresses.map_err(|failure| explain(plan, failure)),
             // A name may take long to resolve.
             _ = stage.wait_for(|stage| *stage > Stage::Running) => Err(RunError::Stopped),
         })
     })??;
-    let far = addresses.iter().any(|address| !is_near(address.ip()));
+    let far = !dialer.stays_near(&addresses);
     let last_call = permission
-        .filter(|permission| far && covers(permission, &host, epoch_millis()))
-        .and_then(|permission| last_call(permission, options.grace, epoch_millis()));
+        .filter(|permission| far && permission.covers(&host) || permission.names(&host))
+        .and_then(|permission| last_call(permission, options.grace, now));
     let target = Target {
         dialer,
         connector,
@@ -323,7 +353,12 @@ fn prepare(
 
 /// A host that is known to be a platform's own asks for what its owner demands, also where it is reached by a private
 /// address, and whatever profile the plan names.
-fn heed_owner(plan: &Plan, host: &str, permission: Option<&Permission>) -> Result<(), RunError> {
+fn heed_owner(
+    plan: &Plan,
+    host: &str,
+    permission: Option<&Permission>,
+    now: Timestamp,
+) -> Result<(), RunError> {
     let owner = if plan.platform.owns(host) {
         Arc::clone(&plan.platform)
     } else if let Some(owner) = owner_of(host) {
@@ -332,7 +367,7 @@ fn heed_owner(plan: &Plan, host: &str, permission: Option<&Permission>) -> Resul
         return Ok(());
     };
     let reason = match permission {
-        Some(permission) if covers(permission, host, epoch_millis()) => {
+        Some(permission) if permission.holds(host, now) => {
             let demands = owner.policy.iter().flat_map(|policy| &policy.demands);
             let missing: Vec<_> = demands
                 .filter(|demand| match demand {
@@ -361,15 +396,16 @@ fn heed_owner(plan: &Plan, host: &str, permission: Option<&Permission>) -> Resul
 }
 
 /// When open conversations must begin to end for the run to be over before its permission is.
-fn last_call(permission: &Permission, grace: Duration, epoch_millis: i64) -> Option<At> {
-    let until = permission.until?.as_millisecond();
-    let left = u64::try_from(until.saturating_sub(epoch_millis)).unwrap_or(0);
-    Some(At::ZERO + Duration::from_millis(left).saturating_sub(grace))
+fn last_call(permission: &Permission, grace: Duration, now: Timestamp) -> Option<At> {
+    let left = Duration::try_from(permission.ends(now)?.duration_since(now)).unwrap_or_default();
+    Some(At::ZERO + left.saturating_sub(grace))
 }
 
 fn explain(plan: &Plan, failure: Failure) -> RunError {
-    if failure.error != ConnectError::NotPermitted {
-        return RunError::Resolve(failure.detail);
+    match failure.error {
+        ConnectError::NotPermitted => {}
+        ConnectError::Proxy => return RunError::Proxy(failure.detail),
+        _ => return RunError::Resolve(failure.detail),
     }
     RunError::NotPermitted {
         reason: failure.detail,
@@ -445,13 +481,12 @@ mod tests {
     fn the_last_call_comes_a_grace_before_the_permission_ends() {
         let check = |until: Option<&str>, now_ms: i64, expect: Option<u64>| {
             let permission = Permission {
-                ticket: "T-1".into(),
-                granted_by: None,
-                hosts: vec![],
                 until: until.map(|text| text.parse().unwrap()),
+                ..Permission::default()
             };
+            let now = Timestamp::from_millisecond(now_ms).unwrap();
             assert_eq!(
-                last_call(&permission, Duration::from_secs(30), now_ms),
+                last_call(&permission, Duration::from_secs(30), now),
                 expect.map(At::from_secs)
             );
         };

@@ -1,7 +1,7 @@
 //! One thread of a run: its part of the fleet, its sockets, its alarm and its recorder. What the virtual users do is
 //! the fleet's business; this carries values between it and the sockets.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -55,6 +55,8 @@ pub(crate) struct Parts {
 pub(crate) struct Report {
     /// Files, ports or memory ran out.
     pub(crate) exhausted: bool,
+    /// The last call came while there was something to do.
+    pub(crate) permission_over: bool,
     /// Of an attempt to connect.
     pub(crate) first_error: Option<String>,
 }
@@ -76,8 +78,12 @@ impl Gatekeeper for Gate {
         self.tell(|admission| admission.opened(now, conn));
     }
 
-    fn refused(&mut self, now: At, asker: &Asker, answer: &Answer) -> Next {
+    fn refused(&mut self, now: At, asker: &Asker, answer: Option<&Answer>) -> Next {
         self.tell(|admission| admission.refused(now, asker, answer))
+    }
+
+    fn died(&mut self, now: At, conn: ConnId, code: u16) {
+        self.tell(|admission| admission.died(now, conn, code));
     }
 
     fn freed(&mut self, now: At, conn: ConnId) {
@@ -155,7 +161,7 @@ struct Shard {
     target: Target,
     masks: Rc<Masks>,
     grace: Duration,
-    last_call: Option<At>,
+    last_call: Cell<Option<At>>,
     trace: Option<mpsc::SyncSender<Trace>>,
     alarm: Alarm,
     done: Notify,
@@ -179,7 +185,7 @@ impl Shard {
             target: parts.target,
             masks: Rc::new(parts.masks),
             grace: parts.grace,
-            last_call: parts.last_call,
+            last_call: Cell::new(parts.last_call),
             trace: parts.trace,
             alarm: Alarm::new(parts.clock)?,
             done: Notify::new(),
@@ -190,7 +196,14 @@ impl Shard {
     }
 
     fn wake(self: &Rc<Self>) {
-        if self.last_call.is_some_and(|at| at <= self.clock.now()) {
+        if self
+            .last_call
+            .get()
+            .is_some_and(|at| at <= self.clock.now())
+        {
+            // Once: an alarm for the past would ring without end.
+            self.last_call.set(None);
+            self.report.borrow_mut().permission_over = true;
             self.stop();
         }
         self.on_fleet(|fleet, now, gate| fleet.wake(now, gate));
@@ -240,7 +253,12 @@ impl Shard {
         }
         if fleet.is_done() {
             self.done.notify_one();
-        } else if let Some(at) = fleet.next_wake().into_iter().chain(self.last_call).min() {
+        } else if let Some(at) = fleet
+            .next_wake()
+            .into_iter()
+            .chain(self.last_call.get())
+            .min()
+        {
             self.alarm.set(at);
         }
     }
@@ -305,7 +323,7 @@ impl Shard {
         let mut times = UpgradeTimes::default();
         let attempt = self
             .target
-            .attempt(&open.headers, self.masks.key(), self.clock, &mut times);
+            .attempt(&open, self.masks.key(), self.clock, &mut times);
         let outcome = tokio::select! {
             biased;
             _ = std::future::poll_fn(|cx| mailbox.poll_ended(cx)) => return None,

@@ -1,15 +1,17 @@
 //! One attempt to open a conversation: TCP, TLS where the URL says so, and the upgrade.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plimsoll_core::fleet::Open;
 use plimsoll_core::wire::{ConnectError, UpgradeTimes};
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
 use crate::dial::{Dialer, Failure};
 use crate::stream::Stream;
-use crate::tls::{self, Connector};
+use crate::tls::Connector;
 use crate::upgrade::{Resource, Upgraded, io_error, upgrade};
 
 /// Where all attempts of a run go. Each shard has its own.
@@ -27,7 +29,7 @@ impl Target {
     /// `times` holds what is known also when it fails.
     pub(crate) async fn attempt(
         &self,
-        headers: &[(String, String)],
+        open: &Open,
         key: [u8; 16],
         clock: Clock,
         times: &mut UpgradeTimes,
@@ -38,7 +40,7 @@ impl Target {
             ready: now,
             end: now,
         };
-        let outcome = self.try_once(headers, key, clock, times).await;
+        let outcome = self.try_once(open, key, clock, times).await;
         if outcome.is_err() {
             times.end = clock.now();
         }
@@ -47,28 +49,27 @@ impl Target {
 
     async fn try_once(
         &self,
-        headers: &[(String, String)],
+        open: &Open,
         key: [u8; 16],
         clock: Clock,
         times: &mut UpgradeTimes,
     ) -> Result<Upgraded, Failure> {
         let deadline = Instant::now() + self.patience;
         let slow = |what| move |_| Failure::new(ConnectError::TimedOut, what);
-        let connect = self.dialer.dial(clock, self.patience, times);
-        let tcp = timeout_at(deadline, connect)
-            .await
-            .map_err(slow("connecting took too long"))??;
+        let tcp = self.dialer.dial(clock, deadline, times).await?;
+        let why = |error: &io::Error| match &self.connector {
+            None => error.to_string(),
+            Some(connector) => connector.why(error, open.identity),
+        };
         let stream = match &self.connector {
             None => Stream::Plain(tcp),
-            Some(connector) => timeout_at(deadline, connector.connect(tcp))
+            Some(connector) => timeout_at(deadline, connector.connect(tcp, open.identity))
                 .await
                 .map_err(slow("the TLS handshake took too long"))?
-                .map_err(|error| {
-                    Failure::new(io_error(&error), tls::why(&error, self.dialer.host()))
-                })?,
+                .map_err(|error| Failure::new(io_error(&error), why(&error)))?,
         };
         times.ready = clock.now();
         let on_head = || times.end = clock.now();
-        upgrade(stream, &self.resource, headers, key, deadline, on_head).await
+        upgrade(stream, &self.resource, open, key, deadline, on_head, &why).await
     }
 }

@@ -4,27 +4,30 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use plimsoll_core::plan::Certificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
-    SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct,
+    RootCertStore, ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::stream::Stream;
 
-/// Whom the client trusts.
+/// Whom the client trusts, and what it shows.
 #[derive(Clone, Debug, Default)]
 pub struct ClientTls {
     /// PEM, trusted beside the system's own roots.
     pub ca_file: Option<Vec<u8>>,
     /// Trusts anybody.
     pub insecure: bool,
+    /// The k-th identity shows the k-th, and begins again at the first.
+    pub certificates: Vec<Certificate>,
 }
 
 /// What the emulator listens with.
@@ -43,18 +46,94 @@ pub enum ServerTls {
 #[error("{0}")]
 pub struct TlsError(String);
 
-/// What is wrong with a handshake, as a sentence.
-pub(crate) fn why(error: &io::Error, host: &str) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    let certificate = match inner {
-        Some(rustls::Error::InvalidCertificate(certificate)) => certificate,
-        Some(rustls::Error::InvalidMessage(_)) => {
-            return format!(
-                "what answers at `{host}` does not speak TLS; is its address one with ws://?"
-            );
+#[derive(Clone)]
+pub(crate) struct Connector {
+    /// One for each of the client's certificates, or one without any.
+    inner: Arc<[TlsConnector]>,
+    certificates: Arc<[String]>,
+    name: ServerName<'static>,
+}
+
+impl Connector {
+    pub(crate) fn new(tls: &ClientTls, host: &str) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| TlsError(format!("`{host}` is no name that a certificate can hold")))?;
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError(format!("TLS cannot be set up: {error}")))?;
+        let trusting = if tls.insecure {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anybody::new(&provider)))
+        } else {
+            builder.with_root_certificates(roots(tls.ca_file.as_deref())?)
+        };
+        let configs = match tls.certificates.as_slice() {
+            [] => vec![trusting.with_no_client_auth()],
+            all => all
+                .iter()
+                .map(|certificate| showing(trusting.clone(), certificate))
+                .collect::<Result<_, _>>()?,
+        };
+        let connector = |mut config: ClientConfig| {
+            // Every virtual user is a stranger to the server: a resumed handshake would be cheaper than a real one.
+            config.resumption = Resumption::disabled();
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            TlsConnector::from(Arc::new(config))
+        };
+        let names = tls.certificates.iter();
+        Ok(Self {
+            inner: configs.into_iter().map(connector).collect(),
+            certificates: names.map(|one| one.name.clone()).collect(),
+            name,
+        })
+    }
+
+    pub(crate) async fn connect(&self, tcp: TcpStream, identity: u32) -> io::Result<Stream> {
+        let tls = self.inner[identity as usize % self.inner.len()]
+            .connect_with(self.name.clone(), tcp, |session| {
+                session.set_buffer_limit(Some(UNSENT));
+            })
+            .await?;
+        Ok(Stream::Tls(Box::new(TlsStream::Client(tls))))
+    }
+
+    /// What went wrong between this identity and the server, as a sentence. With TLS 1.3 a server judges the client's
+    /// certificate after the handshake.
+    pub(crate) fn why(&self, error: &io::Error, identity: u32) -> String {
+        let host = self.name.to_str();
+        let shown = match self.certificates.len() {
+            0 => None,
+            all => Some(self.certificates[identity as usize % all].as_str()),
+        };
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner {
+            Some(rustls::Error::InvalidCertificate(certificate)) => distrusted(certificate, &host),
+            Some(rustls::Error::InvalidMessage(_)) => {
+                format!(
+                    "what answers at `{host}` does not speak TLS; is its address one with ws://?"
+                )
+            }
+            Some(rustls::Error::AlertReceived(alert)) => refused(*alert, &host, shown),
+            _ => error.to_string(),
         }
-        _ => return error.to_string(),
-    };
+    }
+}
+
+type Trusting = ConfigBuilder<ClientConfig, WantsClientCert>;
+
+fn showing(trusting: Trusting, certificate: &Certificate) -> Result<ClientConfig, TlsError> {
+    let Certificate { name, chain, key } = certificate;
+    let named = |TlsError(why)| TlsError(format!("{name}: {why}"));
+    let chain = certificates(chain.as_bytes()).map_err(named)?;
+    let key = private_key(key.as_bytes()).map_err(named)?;
+    trusting
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| TlsError(format!("{name} and its key do not work: {error}")))
+}
+
+fn distrusted(certificate: &CertificateError, host: &str) -> String {
     match certificate {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("the certificate of `{host}` has expired")
@@ -78,51 +157,38 @@ pub(crate) fn why(error: &io::Error, host: &str) -> String {
     }
 }
 
-#[derive(Clone)]
-pub(crate) struct Connector {
-    inner: TlsConnector,
-    name: ServerName<'static>,
-}
-
-impl Connector {
-    pub(crate) fn new(trust: &ClientTls, host: &str) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| TlsError(format!("`{host}` is no name that a certificate can hold")))?;
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError(format!("TLS cannot be set up: {error}")))?;
-        let mut config = if trust.insecure {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anybody::new(&provider)))
-                .with_no_client_auth()
-        } else {
-            builder
-                .with_root_certificates(roots(trust.ca_file.as_deref())?)
-                .with_no_client_auth()
-        };
-        // Every virtual user is a stranger to the server: a resumed handshake would be cheaper than a real one.
-        config.resumption = Resumption::disabled();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
-            inner: TlsConnector::from(Arc::new(config)),
-            name,
-        })
-    }
-
-    pub(crate) async fn connect(&self, tcp: TcpStream) -> io::Result<Stream> {
-        let tls = self
-            .inner
-            .connect_with(self.name.clone(), tcp, |session| {
-                session.set_buffer_limit(Some(UNSENT));
-            })
-            .await?;
-        Ok(Stream::Tls(Box::new(TlsStream::Client(tls))))
+/// A server's alert; those about a certificate speak of ours.
+fn refused(alert: AlertDescription, host: &str, shown: Option<&str>) -> String {
+    use AlertDescription as Alert;
+    let about_ours = matches!(
+        alert,
+        Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::CertificateRequired
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError
+    );
+    match shown {
+        None if about_ours => format!(
+            "`{host}` demands a client certificate ({alert:?}); name one with --cert and --key, or in target.tls"
+        ),
+        Some(name) if about_ours => {
+            format!("`{host}` does not accept the client certificate {name} ({alert:?})")
+        }
+        None if alert == Alert::HandshakeFailure => format!(
+            "`{host}` ended the TLS handshake ({alert:?}): there is no version or cipher in common, or it demands a client \
+             certificate"
+        ),
+        _ => format!("`{host}` ended the TLS connection ({alert:?})"),
     }
 }
 
-fn roots(ca_file: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
+fn roots(ca_file: Option<&[u8]>) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
     // A system without roots, or with some that cannot be read, still serves a `ca_file`; what cannot be verified
     // fails its handshake, with a name for it.
@@ -134,7 +200,7 @@ fn roots(ca_file: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
             ))
         })?;
     }
-    Ok(roots)
+    Ok(Arc::new(roots))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use plimsoll_core::fleet::Open;
 use plimsoll_core::wire::{Answer, ConnectError};
 use sha1::{Digest as _, Sha1};
 use tokio::time::{Instant, timeout_at};
@@ -53,11 +54,8 @@ impl Resource {
         })
     }
 
-    fn request(
-        &self,
-        own: &[(String, String)],
-        key: &str,
-    ) -> Result<Request<Empty<Bytes>>, Failure> {
+    fn request(&self, open: &Open, key: &str) -> Result<Request<Empty<Bytes>>, Failure> {
+        let own = &open.headers;
         let mut headers = HeaderMap::with_capacity(own.len() + 6);
         headers.insert(header::HOST, self.host.clone());
         headers.insert(header::USER_AGENT, self.agent.clone());
@@ -94,9 +92,26 @@ impl Resource {
         headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
 
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = self.uri(&open.query)?;
         *request.headers_mut() = headers;
         Ok(request)
+    }
+}
+
+impl Resource {
+    fn uri(&self, query: &str) -> Result<Uri, Failure> {
+        if query.is_empty() {
+            return Ok(self.uri.clone());
+        }
+        let sign = if self.uri.query().is_some() { '&' } else { '?' };
+        let extended = format!("{}{sign}{query}", self.uri);
+        // Without the value: it may be a secret.
+        extended.parse().map_err(|_| {
+            Failure::new(
+                ConnectError::Handshake,
+                "the target's query is longer than a request line can hold",
+            )
+        })
     }
 }
 
@@ -109,17 +124,20 @@ pub(crate) enum Upgraded {
     Refused(Answer),
 }
 
-/// Sends the request and reads the answer, whose head must be there by `deadline`; `on_head` is called when it is.
+/// Sends the request and reads the answer, whose head must be there by `deadline`; `on_head` is called when it is. `why`
+/// puts an error of the stream into words.
 pub(crate) async fn upgrade(
     stream: Stream,
     resource: &Resource,
-    own_headers: &[(String, String)],
+    open: &Open,
     key: [u8; 16],
     deadline: Instant,
     on_head: impl FnOnce(),
+    why: &dyn Fn(&io::Error) -> String,
 ) -> Result<Upgraded, Failure> {
+    let failure = |error: &hyper::Error| failure(error, why);
     let key = STANDARD.encode(key);
-    let request = resource.request(own_headers, &key)?;
+    let request = resource.request(open, &key)?;
     let protocols = request
         .headers()
         .contains_key(header::SEC_WEBSOCKET_PROTOCOL);
@@ -144,8 +162,8 @@ pub(crate) async fn upgrade(
         Ok(response) => response,
         // The sender only says "closed" where the connection itself knows why.
         Err(error) if error.is_canceled() || error.is_closed() => {
-            let why = connection.ended.take().and_then(Result::err);
-            return Err(failure(&why.unwrap_or(error)));
+            let cause = connection.ended.take().and_then(Result::err);
+            return Err(failure(&cause.unwrap_or(error)));
         }
         Err(error) => return Err(failure(&error)),
     };
@@ -260,11 +278,12 @@ pub(crate) fn accept_key(key: &str) -> String {
     STANDARD.encode(hash.finalize())
 }
 
-pub(crate) fn failure(error: &hyper::Error) -> Failure {
+/// `why` puts an error of the stream into words.
+pub(crate) fn failure(error: &hyper::Error, why: &dyn Fn(&io::Error) -> String) -> Failure {
     let mut source: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            return Failure::new(io_error(io), io.to_string());
+            return Failure::new(io_error(io), why(io));
         }
         source = inner.source();
     }
@@ -323,6 +342,14 @@ mod tests {
         );
     }
 
+    fn open(headers: &[(String, String)]) -> Open {
+        Open {
+            headers: headers.to_vec(),
+            identity: 0,
+            query: "user=ann+b".into(),
+        }
+    }
+
     #[test]
     fn our_own_headers_cannot_break_the_upgrade() {
         let url = Url::parse("ws://bot.test:8080/v1?deploymentId=a").unwrap();
@@ -337,12 +364,12 @@ mod tests {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-        let request = resource.request(&own, "key").unwrap();
+        let request = resource.request(&open(&own), "key").unwrap();
         let check = |name: &str, expect: &[&str]| {
             let all: Vec<_> = request.headers().get_all(name).iter().collect();
             assert_eq!(all, expect, "{name}");
         };
-        assert_eq!(request.uri(), "/v1?deploymentId=a");
+        assert_eq!(request.uri(), "/v1?deploymentId=a&user=ann+b");
         check("host", &["bot.test:8080"]);
         check("user-agent", &["theirs"]);
         check("authorization", &["Bearer a"]);
@@ -351,7 +378,7 @@ mod tests {
         check("sec-websocket-version", &["13"]);
 
         let bad = [("x-a".to_owned(), "a\r\nb: c".to_owned())];
-        let refused = resource.request(&bad, "key").unwrap_err();
+        let refused = resource.request(&open(&bad), "key").unwrap_err();
         assert!(refused.detail.contains("`x-a`"), "{}", refused.detail);
     }
 }

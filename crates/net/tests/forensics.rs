@@ -555,7 +555,7 @@ fn a_violation_of_the_protocol_is_named() {
             shards: 1,
             tls: ClientTls {
                 ca_file: Some(made.cert.pem().into_bytes()),
-                insecure: false,
+                ..ClientTls::default()
             },
             ..options(&format!("{scheme}://{address}/bot"))
         };

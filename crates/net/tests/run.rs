@@ -397,12 +397,13 @@ fn what_is_wrong_before_the_first_socket_is_said_in_a_sentence() {
         granted_by: None,
         hosts: vec![],
         until: Some("2020-01-01T00:00:00Z".parse().unwrap()),
+        ..Permission::default()
     };
     let late = RunOptions {
         permission: Some(ended.clone()),
         ..far.clone()
     };
-    check(late, "no permission holds");
+    check(late, "the permission T-1 ended at 2020-01-01T00:00:00Z");
     let elsewhere = RunOptions {
         permission: Some(Permission {
             hosts: vec!["bot.example.com".into()],
@@ -418,6 +419,7 @@ fn what_is_wrong_before_the_first_socket_is_said_in_a_sentence() {
         tls: ClientTls {
             ca_file: Some(b"not a certificate".to_vec()),
             insecure: false,
+            certificates: Vec::new(),
         },
         ..options("wss://127.0.0.1/bot")
     };
@@ -449,6 +451,7 @@ fn a_platforms_own_host_wants_what_its_owner_demands() {
         granted_by: None,
         hosts: vec![],
         until: None,
+        ..Permission::default()
     };
     check(
         "ws://localhost:9/bot",

@@ -1,6 +1,5 @@
 //! The emulator on a port, in the eyes of clients that are not ours.
 
-#[expect(dead_code, reason = "this test drives no run of ours")]
 mod common;
 
 use std::io::{Read as _, Write as _};

@@ -282,7 +282,7 @@ fn logged(line: &str) -> Option<Logged> {
 }
 
 /// In the search path, or where Debian keeps what only administrators start.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))

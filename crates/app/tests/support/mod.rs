@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub(crate) mod gateway;
+pub(crate) mod proxy;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};

@@ -110,6 +110,7 @@ fn cause(case: &Case<'_>, one: &Unanswered) -> Cause {
         ConnectError::Handshake => Cause::NotWebSocket,
         ConnectError::Resolve | ConnectError::Unreachable => Cause::NotReached,
         ConnectError::NotPermitted => Cause::NotPermitted,
+        ConnectError::Proxy => Cause::RefusedByProxy,
     }
 }
 

@@ -7,8 +7,10 @@ mod conversation;
 mod data;
 mod expand;
 mod expectation;
+mod identities;
 mod load;
 mod names;
+mod permission;
 mod raw;
 mod target;
 
@@ -17,14 +19,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Admission, Arm, Capture, Captured, Check, Closed, Condition, Data, Each, Exhausted, Expect,
-    Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission, Plan, Say, Source,
-    Stage, Step, Target, Until,
+    Admission, Arm, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
+    Exhausted, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission,
+    Plan, Proxy, ProxyChoice, Route, Say, Source, Stage, Step, Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
 use crate::goal::Goal;
+use crate::plan::Identities;
 use crate::profile::{self, Profile};
+use crate::text::{Slot, Text};
 use conversation::{Conversation, Turns, takes_time};
 use names::{Names, own};
 
@@ -115,7 +119,17 @@ impl Reader<'_> {
             .filter_map(Field::as_ref)
             .map(Vec::as_slice);
         let captured = capture::captured(conversations, &taken, self.document);
+        let had_identities = raw.identities.is_some();
+        let identities = raw.identities.and_then(Field::placed);
+        let identities = identities
+            .and_then(|(raw, here)| identities::identities(raw, here, self.sources, self.document));
+        let (identities, bearer) =
+            identities.map_or((None, None), |(all, asked)| (Some(all), asked));
         let names = Names {
+            identities: match &identities {
+                Some(identities) => Some(identities.columns.clone()),
+                None => (!had_identities).then(Vec::new),
+            },
             columns_known: data.is_some() || !had_data,
             columns,
             vars,
@@ -127,28 +141,46 @@ impl Reader<'_> {
             .get("target", top, self.document)
             .and_then(|raw| {
                 let platform = platform.as_deref().zip(endpoint);
-                target::target(raw, target_place, platform, &names, self.document)
+                target::target(
+                    raw,
+                    target_place,
+                    platform,
+                    &names,
+                    self.sources,
+                    self.document,
+                )
             });
         let mut turns = Turns::default();
         let groups = self.groups(raw.load, raw.conversation, raw.groups, &names, &mut turns);
         let goals = self.goals(raw.goals, &turns.names(), groups.is_some());
         let permission = raw.permission.and_then(Field::placed);
         let permission =
-            permission.and_then(|(raw, here)| target::permission(raw, here, self.document));
-        let admission = self.admission(raw.admission);
+            permission.and_then(|(raw, here)| permission::permission(raw, here, self.document));
+        let mut admission = self.admission(raw.admission);
+        if let Some(most) = permission
+            .as_ref()
+            .and_then(|permission| permission.max_rate)
+        {
+            admission.pace = at_most(admission.pace, most);
+        }
         let fallback = self.fallback(raw.fallback);
         let on_handoff = match raw.on_handoff.and_then(Field::ok) {
             None | Some(raw::OnHandoff::Leave) => OnHandoff::Leave,
             Some(raw::OnHandoff::Wait) => OnHandoff::Wait,
             Some(raw::OnHandoff::Fail) => OnHandoff::Fail,
         };
-        let (target, headers) = aim?;
+        let (target, mut headers, mut route) = aim?;
+        if let Some(identities) = identities {
+            headers.extend(bearer_of(&identities, bearer, &headers, &route));
+            route.identities = Some(identities);
+        }
         Some(Plan {
             name: name?,
             endpoint: endpoint?.name.clone(),
             dialect: dialect?,
             platform: platform?,
             target,
+            route,
             headers,
             groups: groups?,
             data,
@@ -159,6 +191,7 @@ impl Reader<'_> {
             admission,
             goals,
             permission,
+            max_lateness: raw.max_lateness.and_then(Field::ok).map(|span| span.0),
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
         })
     }
@@ -519,6 +552,42 @@ impl Reader<'_> {
             );
         }
         texts.0
+    }
+}
+
+/// The header that carries an identity's token, where one is asked for or nothing else says how it is sent.
+fn bearer_of(
+    identities: &Identities,
+    asked: Option<usize>,
+    headers: &[(String, Text)],
+    route: &Route,
+) -> Option<(String, Text)> {
+    let sent = headers.iter().chain(&route.query);
+    let is_sent = sent
+        .map(|(_, text)| text.source())
+        .any(|text| text.contains(names::IDENTITY));
+    let of_itself = || {
+        let token = |column: &String| column == identities::TOKEN;
+        let place = identities.columns.iter().position(token);
+        place.filter(|_| !is_sent && headers.iter().all(|(name, _)| name != "authorization"))
+    };
+    let column = asked.or_else(of_itself)?;
+    let source = format!(
+        "Bearer {{{{ {}{} }}}}",
+        names::IDENTITY,
+        identities.columns[column]
+    );
+    let text = Text::parse(&source, |_| Some(Slot::Identity(column)));
+    Some(("authorization".to_owned(), text.ok()?))
+}
+
+/// What a permission allows holds whatever the plan's pace is.
+fn at_most(pace: Pace, most: crate::time::Rate) -> Pace {
+    match pace {
+        Pace::Rate(rate) if rate.as_per_second() <= most.as_per_second() => pace,
+        Pace::Rate(_) | Pace::Off => Pace::Rate(most),
+        // Admission keeps to both.
+        Pace::Limits | Pace::FastLimits => pace,
     }
 }
 

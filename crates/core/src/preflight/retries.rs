@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Work;
 use super::whole::Whole;
-use crate::plan::{Jitter, OnRefusal, Pace, Plan, Retry, RetryAfter};
+use crate::plan::{Group, Jitter, Load, OnRefusal, Pace, Plan, Retry, RetryAfter, Until};
 use crate::play::{Network, Shown, play_within};
 use crate::sample::{Failure, SessionOutcome, Upgraded, What};
 use crate::time::{At, span_text};
@@ -45,7 +45,7 @@ pub enum End {
     LockedOut,
     /// The load's own time was over, however many retries there are.
     OutOfTime,
-    /// What refuses by a reset, or by silence, is not tried again.
+    /// Refusals that do not speak of a limit are not tried again.
     NotTried,
     /// It was not played to its end.
     NotKnown,
@@ -105,7 +105,8 @@ struct Patient {
     accepted: u64,
     left: u64,
     turned_away: u64,
-    failed: u64,
+    /// The load does not end before everybody is in.
+    has_time: bool,
     /// The last time that somebody came in; the first refusal before that.
     progress: At,
     is_refusing: bool,
@@ -123,7 +124,7 @@ impl Patient {
             accepted: 0,
             left: 0,
             turned_away: 0,
-            failed: 0,
+            has_time: !plan.groups.iter().any(ends_by_itself),
             progress: At::ZERO,
             is_refusing: false,
             knocks: 0,
@@ -157,9 +158,10 @@ impl Patient {
         match what {
             What::Due => self.due += 1,
             What::Session(session) => match session.outcome {
-                SessionOutcome::Refused => self.turned_away += 1,
+                SessionOutcome::Refused | SessionOutcome::Failed(Failure::Connect) => {
+                    self.turned_away += 1;
+                }
                 SessionOutcome::NotStarted => self.left += 1,
-                SessionOutcome::Failed(Failure::Connect) => self.failed += 1,
                 _ => {}
             },
             What::Upgrade(upgrade) if upgrade.outcome == Upgraded::Accepted => {
@@ -173,7 +175,7 @@ impl Patient {
                 self.knocks += 1;
                 let outside = self
                     .due
-                    .saturating_sub(self.accepted + self.left + self.turned_away + self.failed);
+                    .saturating_sub(self.accepted + self.left + self.turned_away);
                 self.is_locked = at.since(self.progress) >= shut
                     && self.knocks >= outside.saturating_mul(PATIENCE.into());
                 if self.is_locked {
@@ -191,14 +193,19 @@ impl Patient {
             End::LockedOut
         } else if !self.to_the_end {
             End::NotKnown
-        } else if self.turned_away > 0 {
-            End::OutOfTime
-        } else if self.failed > 0 {
+        } else if self.turned_away == 0 {
+            End::GaveUp
+        } else if self.has_time {
             End::NotTried
         } else {
-            End::GaveUp
+            End::OutOfTime
         }
     }
+}
+
+/// After a duration nobody is tried again.
+fn ends_by_itself(group: &Group) -> bool {
+    matches!(&group.load, Load::Closed(closed) if matches!(closed.until, Until::Duration(_)))
 }
 
 /// A door that nobody came in by for so long, while all went on asking, stays shut: several times the longest memory of

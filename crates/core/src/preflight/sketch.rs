@@ -17,7 +17,7 @@ use crate::platform::enforce::Charge;
 use crate::platform::gate::{Entry, Gate};
 use crate::sample::Who;
 use crate::schedule::Schedule;
-use crate::session::{Shared, identity_of};
+use crate::session::{Shared, extended, identity_of};
 use crate::time::At;
 use crate::wire::{ConnId, Request, Wall};
 
@@ -107,8 +107,8 @@ struct Sketch<'a> {
     alike: Option<(Request, u64)>,
     groups: Vec<Muster>,
     events: BinaryHeap<Reverse<(At, u64, Event)>>,
-    /// Who waits for admission to let them go.
-    waiting: BTreeMap<ConnId, Caller>,
+    /// Who asks admission, until it lets them go.
+    callers: BTreeMap<ConnId, (Asker, Option<u32>)>,
     /// What connections hold at the gate.
     held: BTreeMap<ConnId, Box<[Charge]>>,
     conns: u64,
@@ -130,6 +130,7 @@ type Caller = (Who, Option<u32>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Due(Who),
+    Ask(ConnId),
     Arrive(ConnId, Caller),
     Leave(ConnId, Who),
 }
@@ -150,7 +151,8 @@ impl<'a> Sketch<'a> {
         });
         let shared = Shared::new(Arc::clone(plan), "virtual");
         let is_fixed = |text: &str| !text.contains("{{");
-        let are_fixed = plan.headers.iter().all(|(_, text)| is_fixed(text.source()));
+        let mut texts = plan.headers.iter().chain(&plan.route.query);
+        let are_fixed = texts.all(|(_, text)| is_fixed(text.source()));
         let first = Who {
             group: 0,
             user: 0,
@@ -163,6 +165,7 @@ impl<'a> Sketch<'a> {
                 // It names the conversation, which no limit counts on.
                 headers.retain(|(name, _)| name != "user-agent");
                 let identity = identity_of(&headers);
+                let path = extended(&path, &shared.query(first, None));
                 (request(&path, headers), identity)
             }),
             groups: groups.collect(),
@@ -175,7 +178,7 @@ impl<'a> Sketch<'a> {
             draw: Draw::new(weather.seed).purpose(Purpose::Network),
             path,
             events: BinaryHeap::new(),
-            waiting: BTreeMap::new(),
+            callers: BTreeMap::new(),
             held: BTreeMap::new(),
             conns: 0,
             open: 0,
@@ -185,7 +188,7 @@ impl<'a> Sketch<'a> {
     }
 
     fn is_too_large(&self) -> bool {
-        self.events.len() + self.waiting.len() > MOST_AT_ONCE
+        self.events.len().max(self.callers.len()) > MOST_AT_ONCE
     }
 
     /// What happens next; of the same moment, those who are due first.
@@ -216,7 +219,8 @@ impl<'a> Sketch<'a> {
 
     fn on(&mut self, now: At, event: Event) -> Option<Sketched> {
         match event {
-            Event::Due(who) => self.ask(now, who),
+            Event::Due(who) => self.begin(now, who),
+            Event::Ask(conn) => self.ask(now, conn),
             Event::Arrive(conn, caller) => return self.arrive(now, conn, caller),
             Event::Leave(conn, who) => {
                 self.open -= 1;
@@ -226,7 +230,7 @@ impl<'a> Sketch<'a> {
         None
     }
 
-    fn ask(&mut self, now: At, who: Who) {
+    fn begin(&mut self, now: At, who: Who) {
         let group = &mut self.groups[usize::from(who.group)];
         if group.afloat >= group.max_open {
             return;
@@ -247,11 +251,28 @@ impl<'a> Sketch<'a> {
             attempt: 1,
             identity,
         };
+        self.callers.insert(conn, (asker, row));
+        self.ask(now, conn);
+    }
+
+    fn ask(&mut self, now: At, conn: ConnId) {
+        let Some(&(asker, row)) = self.callers.get(&conn) else {
+            return;
+        };
         match self.admission.ask(now, &asker) {
-            Some(at) => self.release(at, conn, (who, row)),
-            None => {
-                self.waiting.insert(conn, (who, row));
+            Some(at) if at <= now => {
+                self.callers.remove(&conn);
+                self.release(now, conn, (asker.who, row));
             }
+            Some(at) => self.push(at, Event::Ask(conn)),
+            None => {}
+        }
+        self.grant();
+    }
+
+    fn grant(&mut self) {
+        while let Some((conn, at)) = self.admission.poll_grant() {
+            self.push(at, Event::Ask(conn));
         }
     }
 
@@ -274,7 +295,8 @@ impl<'a> Sketch<'a> {
         let request = match &self.alike {
             Some((request, _)) => request,
             None => {
-                own = request(&self.path, self.shared.headers(who, row, 1));
+                let path = extended(&self.path, &self.shared.query(who, row));
+                own = request(&path, self.shared.headers(who, row, 1));
                 &own
             }
         };
@@ -316,11 +338,7 @@ impl<'a> Sketch<'a> {
             self.gate.release(&held);
         }
         self.admission.freed(now, conn);
-        while let Some((granted, at)) = self.admission.poll_grant() {
-            if let Some(caller) = self.waiting.remove(&granted) {
-                self.release(at, granted, caller);
-            }
-        }
+        self.grant();
         let index = usize::from(who.group);
         self.groups[index].afloat -= 1;
         let Load::Closed(closed) = &self.plan.groups[index].load else {

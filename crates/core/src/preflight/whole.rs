@@ -25,8 +25,7 @@ pub(super) struct Whole {
     pub(super) refused: u64,
     /// Messages that a limit refused.
     pub(super) throttled: u64,
-    /// Conversations that were refused for good, and those that never asked to come in.
-    pub(super) turned_away: u64,
+    /// Conversations that never asked to come in.
     pub(super) not_started: u64,
     pub(super) abnormal: u64,
     open: u64,
@@ -116,11 +115,9 @@ impl Whole {
                 }
             }
             What::Throttled(_) => self.throttled += 1,
-            What::Session(session) => match session.outcome {
-                SessionOutcome::Refused => self.turned_away += 1,
-                SessionOutcome::NotStarted => self.not_started += 1,
-                _ => {}
-            },
+            What::Session(session) => {
+                self.not_started += u64::from(session.outcome == SessionOutcome::NotStarted);
+            }
             What::Turn(_) | What::Transaction(_) | What::LateReply | What::Handoff => {}
         }
     }

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use super::Shared;
+use crate::plan::Identities;
 use crate::sample::Who;
 use crate::text::{Slot, Values};
 
@@ -34,7 +35,7 @@ impl<'a> Voice<'a> {
     }
 }
 
-impl Values for Voice<'_> {
+impl<'a> Values for Voice<'a> {
     fn value(&self, slot: Slot) -> &str {
         match slot {
             Slot::Column(index) => {
@@ -51,6 +52,14 @@ impl Values for Voice<'_> {
             Slot::Captured(index) => {
                 let value = self.captured.get(index).and_then(Option::as_deref);
                 value.unwrap_or_default()
+            }
+            Slot::Identity(index) => {
+                let identities = self.shared.plan.route.identities.as_ref();
+                let row =
+                    |all: &'a Identities| all.rows.get(self.shared.identity(self.who) as usize);
+                identities
+                    .and_then(|all| row(all)?.get(index))
+                    .map_or("", String::as_str)
             }
             Slot::User => self.made[0].get_or_init(|| (self.who.user + 1).to_string()),
             Slot::Loop => self.made[1].get_or_init(|| (self.who.round + 1).to_string()),

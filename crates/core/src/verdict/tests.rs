@@ -442,6 +442,13 @@ fn a_late_or_exhausted_generator_is_not_to_be_trusted() {
         ..Facts::default()
     };
     check(&late(0).finish(&facts), Pace::Off, &[], saturated, &[]);
+    let set = |millis, goals: &[&str]| {
+        let mut plan = plan(Vec::new(), Pace::Off, goals);
+        plan.max_lateness = Some(Duration::from_millis(millis));
+        judge(&late(101).finish(&Facts::default()), &plan).kind
+    };
+    assert_eq!(set(102, &["turns.latency.p95 < 1s"]), Kind::Passed);
+    assert_eq!(set(100, &[]), saturated);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use plimsoll_core::fleet::Open;
 use plimsoll_core::wire::{Answer, ConnectError, UpgradeTimes};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,7 +57,7 @@ fn target(address: SocketAddr, tls: Option<&ClientTls>) -> Target {
     let scheme = if tls.is_some() { "wss" } else { "ws" };
     let url = Url::parse(&format!("{scheme}://{address}/chat?a=b")).unwrap();
     Target {
-        dialer: Dialer::new(address.ip().to_string(), address.port(), None),
+        dialer: Dialer::new(address.ip().to_string(), address.port(), None, None),
         connector: tls.map(|tls| Connector::new(tls, &address.ip().to_string()).unwrap()),
         resource: Arc::new(Resource::new(&url, "r1").unwrap()),
         patience: Duration::from_secs(20),
@@ -65,9 +66,13 @@ fn target(address: SocketAddr, tls: Option<&ClientTls>) -> Target {
 
 async fn attempt(target: &Target) -> (Result<Upgraded, Failure>, UpgradeTimes) {
     let mut times = UpgradeTimes::default();
-    let headers = [("x-user".to_owned(), "7".to_owned())];
+    let open = Open {
+        headers: vec![("x-user".to_owned(), "7".to_owned())],
+        identity: 0,
+        query: String::new(),
+    };
     let outcome = target
-        .attempt(&headers, [7; 16], Clock::start(), &mut times)
+        .attempt(&open, [7; 16], Clock::start(), &mut times)
         .await;
     (outcome, times)
 }
@@ -283,6 +288,7 @@ fn generated() -> (Acceptor, ClientTls) {
     let trusting = ClientTls {
         ca_file: pem.map(String::into_bytes),
         insecure: false,
+        certificates: Vec::new(),
     };
     (acceptor, trusting)
 }
@@ -293,6 +299,7 @@ async fn a_certificate_is_trusted_by_ca_file_or_not_at_all_or_blindly() {
     let blind = ClientTls {
         ca_file: None,
         insecure: true,
+        certificates: Vec::new(),
     };
     let check = async |tls: ClientTls, own: bool, expect: Option<ConnectError>| {
         let (acceptor, trusting) = generated();

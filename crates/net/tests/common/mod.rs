@@ -1,4 +1,5 @@
 //! An emulator in this process, and plans against it.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
@@ -59,6 +60,7 @@ impl Emulator {
             tls: ClientTls {
                 ca_file: self.ready.certificate_pem.clone().map(String::into_bytes),
                 insecure: false,
+                certificates: Vec::new(),
             },
             ..options(&self.url("/bot"))
         }
@@ -81,10 +83,12 @@ pub(crate) fn options(url: &str) -> RunOptions {
         url: url.parse().unwrap(),
         tls: ClientTls::default(),
         permission: None,
+        proxy: None,
         run_id: "r1".into(),
         shards: 2,
         connect_timeout: Duration::from_secs(10),
         grace: Duration::from_secs(10),
+        begins: None,
         trace: None,
     }
 }

@@ -241,7 +241,12 @@ impl Values for Message<'_> {
             Slot::Say => self.say,
             Slot::Turn => self.turn,
             Slot::Token => self.token,
-            Slot::Column(_) | Slot::Var(_) | Slot::Captured(_) | Slot::User | Slot::Loop => "",
+            Slot::Column(_)
+            | Slot::Var(_)
+            | Slot::Captured(_)
+            | Slot::Identity(_)
+            | Slot::User
+            | Slot::Loop => "",
         }
     }
 }

@@ -343,6 +343,7 @@ impl Values for Frame<'_> {
             Slot::Column(_)
             | Slot::Var(_)
             | Slot::Captured(_)
+            | Slot::Identity(_)
             | Slot::User
             | Slot::Loop
             | Slot::Token => "",

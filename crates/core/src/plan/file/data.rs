@@ -34,7 +34,7 @@ pub(super) fn data(
     let table = sources
         .read(&path)
         .map_err(|error| Wrong::new(error, "the path counts from the plan's own folder"))
-        .and_then(|text| table(&path, &text));
+        .and_then(|text| table(&path, &text, not_our_own));
     let (columns, rows) = table
         .map_err(|wrong| document.complain(place, wrong))
         .ok()?;
@@ -46,9 +46,14 @@ pub(super) fn data(
     })
 }
 
-type Table = (Vec<String>, Vec<Vec<String>>);
+pub(super) type Table = (Vec<String>, Vec<Vec<String>>);
 
-fn table(path: &str, text: &str) -> Result<Table, Wrong> {
+/// Reads CSV; `usable` says what is wrong with a column's name.
+pub(super) fn table(
+    path: &str,
+    text: &str,
+    usable: fn(&str, &str) -> Result<(), Wrong>,
+) -> Result<Table, Wrong> {
     let text = text.trim_start_matches('\u{feff}');
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
@@ -66,7 +71,7 @@ fn table(path: &str, text: &str) -> Result<Table, Wrong> {
         .iter()
         .map(str::to_owned)
         .collect();
-    columns_are_usable(path, &columns)?;
+    columns_are_usable(path, &columns, usable)?;
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(bad)?;
@@ -92,7 +97,24 @@ fn table(path: &str, text: &str) -> Result<Table, Wrong> {
     Ok((columns, rows))
 }
 
-fn columns_are_usable(path: &str, columns: &[String]) -> Result<(), Wrong> {
+fn not_our_own(path: &str, column: &str) -> Result<(), Wrong> {
+    match own(column) {
+        None => Ok(()),
+        Some(_) => Err(Wrong::new(
+            format!(
+                "{path}: a column is called {}, which every conversation has already",
+                quoted(column)
+            ),
+            "rename the column",
+        )),
+    }
+}
+
+fn columns_are_usable(
+    path: &str,
+    columns: &[String],
+    usable: fn(&str, &str) -> Result<(), Wrong>,
+) -> Result<(), Wrong> {
     for (n, column) in columns.iter().enumerate() {
         if column.is_empty() {
             let message = match columns.len() {
@@ -107,15 +129,7 @@ fn columns_are_usable(path: &str, columns: &[String]) -> Result<(), Wrong> {
                 "rename one of them",
             ));
         }
-        if own(column).is_some() {
-            return Err(Wrong::new(
-                format!(
-                    "{path}: a column is called {}, which every conversation has already",
-                    quoted(column)
-                ),
-                "rename the column",
-            ));
-        }
+        usable(path, column)?;
     }
     if columns.is_empty() {
         return Err(Wrong::new(

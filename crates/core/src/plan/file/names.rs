@@ -14,6 +14,8 @@ pub(super) struct Names {
     pub(super) columns_known: bool,
     pub(super) vars: Vec<(String, String)>,
     pub(super) captured: Vec<Captured>,
+    /// The columns of the identities; `None` when they could not be read: then any name may be one.
+    pub(super) identities: Option<Vec<String>>,
 }
 
 impl Names {
@@ -74,11 +76,19 @@ impl Names {
     fn slot(&self, name: &str) -> Option<Slot> {
         let column = self.columns.iter().position(|column| column == name);
         let var = || self.vars.iter().position(|(var, _)| var == name);
+        let identity = || {
+            let name = name.strip_prefix(IDENTITY)?;
+            let Some(columns) = &self.identities else {
+                return Some(0);
+            };
+            columns.iter().position(|column| column == name)
+        };
         let captured = || self.captured.iter().position(|known| known.name == name);
         column
             .map(Slot::Column)
             .or_else(|| var().map(Slot::Var))
             .or_else(|| captured().map(Slot::Captured))
+            .or_else(|| identity().map(Slot::Identity))
             .or_else(|| own(name))
             .or(if self.columns_known {
                 None
@@ -88,7 +98,11 @@ impl Names {
     }
 
     fn unknown(&self, name: &str) -> Wrong {
+        let identities: Vec<_> = (self.identities.iter().flatten())
+            .map(|column| format!("{IDENTITY}{column}"))
+            .collect();
         let all: Vec<&str> = (self.columns.iter().map(String::as_str))
+            .chain(identities.iter().map(String::as_str))
             .chain(self.vars.iter().map(|(name, _)| name.as_str()))
             .chain(self.captured.iter().map(|known| known.name.as_str()))
             .chain(OWN.iter().map(|(name, _)| *name))
@@ -110,6 +124,8 @@ pub(super) fn own(name: &str) -> Option<Slot> {
     OWN.iter().find(|(own, _)| *own == name).map(|own| own.1)
 }
 
+/// What a column of the identities is called in texts.
+pub(super) const IDENTITY: &str = "identity_";
 const OWN: &[(&str, Slot)] = &[
     ("user", Slot::User),
     ("loop_index", Slot::Loop),

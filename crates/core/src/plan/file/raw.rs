@@ -41,12 +41,17 @@ pub(super) struct Plan {
     pub(super) on_handoff: Maybe<OnHandoff>,
     /// Rows for the variables of texts.
     pub(super) data: Maybe<Data>,
+    /// Who the virtual users are to the platform: user k is identity k modulo their number.
+    pub(super) identities: Maybe<Identities>,
     /// Variables of texts and their values; `-e NAME=value` changes one.
     pub(super) vars: Maybe<Pairs<Field<String>>>,
     pub(super) admission: Maybe<Admission>,
     /// Conditions on the summary, like `turns.latency.p95 < 2s`.
     pub(super) goals: Maybe<Vec<Field<String>>>,
     pub(super) permission: Maybe<Permission>,
+    /// How late this generator may be itself (99th percentile) before its figures are not to be trusted; 5 % of the
+    /// tightest latency goal when left out, or 100ms where there is none.
+    pub(super) max_lateness: Maybe<Span>,
     /// The same seed draws the same think times and rows; 1 when left out.
     pub(super) seed: Maybe<u64>,
 }
@@ -71,6 +76,45 @@ pub(super) struct TargetParts {
     pub(super) headers: Maybe<Pairs<Field<String>>>,
     /// The Origin header of the upgrade.
     pub(super) origin: Maybe<String>,
+    /// Added to the address's query with every upgrade; values may have variables.
+    pub(super) query: Maybe<Pairs<Field<String>>>,
+    /// The proxy on the way: http://name:password@host:port, socks5://host:port, or `none` to go directly whatever the
+    /// environment says; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide when left out.
+    pub(super) proxy: Maybe<String>,
+    pub(super) tls: Maybe<Tls>,
+}
+
+/// `{csv: users.csv, bearer: token}` or `{tokens: ["${TOKEN}"]}`. In texts, column x is the variable `identity_x`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["csv"]}, {"required": ["tokens"]}]))]
+pub(super) struct Identities {
+    /// A CSV file: a line of column names, then one for each identity.
+    pub(super) csv: Maybe<String>,
+    /// Tokens, one for each identity: the column `token`.
+    pub(super) tokens: Maybe<Texts>,
+    /// The column that is sent as 'Authorization: Bearer …'. When left out it is `token`, where there is one and the
+    /// target's headers and query name no column themselves.
+    pub(super) bearer: Maybe<String>,
+}
+
+/// Whom to trust and which certificates to show, with wss://.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// A PEM file with an authority that is trusted beside the system's own.
+    pub(super) ca: Maybe<String>,
+    /// The client's certificates: virtual user k shows number k modulo their count.
+    pub(super) certificates: Maybe<Vec<Field<Certificate>>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Certificate {
+    /// A PEM file with the certificate, and the chain behind it.
+    pub(super) cert: Field<String>,
+    /// A PEM file with its private key; the same file when left out.
+    pub(super) key: Maybe<String>,
 }
 
 impl Short for Target {
@@ -512,6 +556,25 @@ pub(super) struct Permission {
     pub(super) hosts: Field<Texts>,
     /// The run must have ended by then: 2026-12-31T18:00:00+08:00.
     pub(super) until: Maybe<String>,
+    /// The time of day at which it holds; the run ends with it.
+    pub(super) window: Maybe<Window>,
+    /// Upgrades are never let go faster, whatever 'admission' says.
+    pub(super) max_rate: Maybe<Rate>,
+    /// Whether limits may be looked for by being met; false when left out.
+    pub(super) probe: Maybe<bool>,
+}
+
+/// `{from: '22:00', to: '06:00', zone: Asia/Singapore, days: [Mon, Tue]}`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Window {
+    pub(super) from: Field<String>,
+    /// On the next day, where that is not after `from`.
+    pub(super) to: Field<String>,
+    /// A name, or a distance from UTC like +08:00.
+    pub(super) zone: Field<String>,
+    /// Those on which it begins; every day when left out.
+    pub(super) days: Maybe<Texts>,
 }
 
 macro_rules! short {
@@ -581,19 +644,4 @@ pub(super) const LATER: &[Later] = &[
         "write several groups, or 'arrivals' for a rate that changes",
     ),
     ("Load", "warm_up", "leave it out"),
-    (
-        "Permission",
-        "max_rate",
-        "leave it out; 'admission: {pace: 280/min}' holds a rate",
-    ),
-    (
-        "Permission",
-        "probe",
-        "leave it out; this version does not probe",
-    ),
-    (
-        "Permission",
-        "window",
-        "leave it out; 'until' says when the run must have ended",
-    ),
 ];

@@ -1,16 +1,19 @@
-//! What is loaded, with which headers, and by whose leave.
+//! What is loaded, by which way, and with which headers.
+
+use std::sync::Arc;
 
 use url::Url;
 
 use super::names::Names;
 use super::raw;
-use super::{Permission, Target};
+use super::{Certificate, Proxy, ProxyChoice, Route, Sources, Target};
+use crate::document::values::Pairs;
 use crate::document::{Document, Field, Place, Wrong, quoted, suggestion};
 use crate::profile::{Endpoint, Profile};
 use crate::text::Text;
 
-/// Target and headers.
-pub(super) type Aim = (Target, Vec<(String, Text)>);
+/// Target, headers and the way there.
+pub(super) type Aim = (Target, Vec<(String, Text)>, Route);
 
 /// `platform` is nothing when it could not be read.
 pub(super) fn target(
@@ -18,11 +21,15 @@ pub(super) fn target(
     here: Place,
     platform: Option<(&Profile, &Endpoint)>,
     names: &Names,
+    sources: &dyn Sources,
     document: &Document,
 ) -> Option<Aim> {
     let parts = match raw {
-        raw::Target::Emulator => return Some((Target::Emulator, Vec::new())),
-        raw::Target::Address(text) => return Some((address(&text, here, document)?, Vec::new())),
+        raw::Target::Emulator => return Some((Target::Emulator, Vec::new(), Route::default())),
+        raw::Target::Address(text) => {
+            let target = address(&text, here, document)?;
+            return Some((target, Vec::new(), Route::default()));
+        }
         raw::Target::Parts(parts) => *parts,
     };
     let target = match (parts.url, parts.region, parts.deployment) {
@@ -76,7 +83,97 @@ pub(super) fn target(
             value_of(&origin, place, names, document).map(|text| ("origin".to_owned(), text)),
         );
     }
-    Some((target?, headers))
+    let route = Route {
+        proxy: parts
+            .proxy
+            .map_or(ProxyChoice::Environment, |field| proxy(field, document)),
+        query: query(parts.query, names, document),
+        ..parts
+            .tls
+            .and_then(Field::placed)
+            .map_or_else(Route::default, |(raw, here)| {
+                tls(raw, here, sources, document)
+            })
+    };
+    Some((target?, headers, route))
+}
+
+fn query(
+    pairs: raw::Maybe<Pairs<Field<String>>>,
+    names: &Names,
+    document: &Document,
+) -> Vec<(String, Text)> {
+    let pairs = pairs.and_then(Field::ok).unwrap_or_default().0.into_iter();
+    let pairs = pairs.filter_map(|(name, field)| {
+        let (value, place) = field.placed()?;
+        Some((name, names.text(&value, place, document)?))
+    });
+    pairs.collect()
+}
+
+/// The part of the route that is TLS's.
+fn tls(raw: raw::Tls, here: Place, sources: &dyn Sources, document: &Document) -> Route {
+    let pem = |path: &str, place: Place| -> Option<Arc<str>> {
+        let text = sources.read(path);
+        let text = text.map_err(|error| {
+            document.complain_that(place, error, "the path counts from the plan's own folder");
+        });
+        Some(text.ok()?.into())
+    };
+    let ca = raw.ca.and_then(Field::placed);
+    let certificate = |field: Field<raw::Certificate>| {
+        let (raw, place) = field.placed()?;
+        let cert_place = raw.cert.place;
+        let cert = raw.cert.get("cert", place, document)?;
+        let (key, key_place) = match raw.key {
+            Some(field) => field.placed()?,
+            None => (cert.clone(), cert_place),
+        };
+        let chain = pem(&cert, cert_place);
+        let key = pem(&key, key_place);
+        Some(Certificate {
+            name: cert,
+            chain: chain?,
+            key: key?,
+        })
+    };
+    let certificates = raw.certificates.and_then(Field::placed);
+    if certificates.as_ref().is_some_and(|(all, _)| all.is_empty()) {
+        document.complain_that(
+            here,
+            "there are no certificates",
+            "list them, {cert: file, key: file}, or leave 'certificates' out",
+        );
+    }
+    Route {
+        ca: ca.and_then(|(path, place)| pem(&path, place)),
+        certificates: certificates
+            .map_or_else(Vec::new, |(all, _)| all)
+            .into_iter()
+            .filter_map(certificate)
+            .collect(),
+        ..Route::default()
+    }
+}
+
+fn proxy(field: Field<String>, document: &Document) -> ProxyChoice {
+    let Some((text, place)) = field.placed() else {
+        return ProxyChoice::Environment;
+    };
+    if text == "none" {
+        return ProxyChoice::None;
+    }
+    match Proxy::parse(&text) {
+        Ok(proxy) => ProxyChoice::This(proxy),
+        Err(why) => {
+            document.complain_that(
+                place,
+                why,
+                "write http://host:port, http://${PROXY_USER}:${PROXY_PASSWORD}@host:port, socks5://host:port, or none",
+            );
+            ProxyChoice::Environment
+        }
+    }
 }
 
 fn value_of(value: &str, place: Place, names: &Names, document: &Document) -> Option<Text> {
@@ -205,66 +302,6 @@ fn regional(
             .replace("{domain}", domain)
             .replace("{deployment}", &deployment),
     )
-}
-
-pub(super) fn permission(
-    raw: raw::Permission,
-    here: Place,
-    document: &Document,
-) -> Option<Permission> {
-    let until = match raw.until {
-        None => Some(None),
-        Some(field) => {
-            let (text, place) = field.placed()?;
-            text.parse::<jiff::Timestamp>()
-                .map_err(|_| {
-                    document.complain_that(
-                        place,
-                        format!("{} is not a moment", quoted(&text)),
-                        "write date, time and distance from UTC: 2026-12-31T18:00:00+08:00, or 2026-12-31T10:00:00Z",
-                    );
-                })
-                .ok()
-                .map(Some)
-        }
-    };
-    let ticket_place = raw.ticket.place;
-    let ticket = raw.ticket.get("ticket", here, document);
-    if ticket
-        .as_ref()
-        .is_some_and(|ticket| ticket.trim().is_empty())
-    {
-        document.complain_that(
-            ticket_place,
-            "the ticket is empty",
-            "name where the leave was given; it stands in every report",
-        );
-    }
-    let hosts_place = raw.hosts.place;
-    let hosts = raw.hosts.get("hosts", here, document)?.0;
-    if hosts.is_empty() {
-        document.complain_that(
-            hosts_place,
-            "the permission holds for no host",
-            "list the host names that may be loaded",
-        );
-    }
-    for host in &hosts {
-        let fine = |c: char| c.is_alphanumeric() || "-._:[]".contains(c);
-        if host.is_empty() || !host.chars().all(fine) {
-            document.complain_that(
-                hosts_place,
-                format!("{} is not a host name", quoted(host)),
-                "write it without scheme, port and path, like bot.example.com",
-            );
-        }
-    }
-    Some(Permission {
-        ticket: ticket?,
-        granted_by: raw.granted_by.and_then(Field::ok),
-        hosts: hosts.into_iter().map(|host| host.to_lowercase()).collect(),
-        until: until?,
-    })
 }
 
 /// Headers of the handshake itself (RFC 6455 section 4.1), and those that would break it.

@@ -1,6 +1,7 @@
 //! Plans that are read, and what becomes of them. [`complaints`] has those that are not.
 
 mod complaints;
+mod real;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +35,11 @@ fn sources() -> Fixed {
             ("ragged.csv", "order,city\nA-1,Oslo\nA-2\n"),
             ("twice.csv", "order,order\nA-1,Oslo\n"),
             ("user.csv", "user\nann\n"),
+            (
+                "users.csv",
+                "\u{feff}name,token\nann,s-1\nbob,s-2\neve,s-3\n",
+            ),
+            ("dashed.csv", "api-key\na\n"),
             ("empty.csv", ""),
             ("headless.csv", "order,city\n"),
             ("/run/secrets/token", "s3cr3t\n"),

@@ -10,7 +10,7 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
 use crate::plan::{
-    Admission, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Target, Until,
+    Admission, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
@@ -82,6 +82,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         endpoint: "bot".to_owned(),
         dialect,
         target: Target::Emulator,
+        route: Route::default(),
         headers: vec![("authorization".to_owned(), "Bearer x".into())],
         groups: vec![Group {
             name: "all".to_owned(),
@@ -107,6 +108,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             .map(|goal| Goal::parse(goal, &[]).unwrap_or_else(|error| panic!("{error}")))
             .collect(),
         permission: None,
+        max_lateness: None,
         seed: 1,
     }
 }

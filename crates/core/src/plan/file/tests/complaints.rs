@@ -253,16 +253,16 @@ plan.yaml:1:10: version 2 of the format is not known
 plan.yaml:1:1: unknown key 'vresion'
   1 | vresion: 1
     | ^^^^^^^
-  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, vars, admission, goals, permission, seed
+  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, permission, max_lateness, seed
 
 plan.yaml:2:1: unknown key 'plattform'
   2 | plattform: generic
     | ^^^^^^^^^
-  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, vars, admission, goals, permission, seed
+  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, permission, max_lateness, seed
 ",
     );
     check(
-        "abort: [turns.failed > 20% for 1m]\nbudget: {conversations: 5}\nload: {users: 5, stages: []}\npermission: {ticket: T-1, hosts: [a.example], probe: false}",
+        "abort: [turns.failed > 20% for 1m]\nbudget: {conversations: 5}\nload: {users: 5, stages: []}",
         r"
 plan.yaml:1:1: 'abort' is not supported yet
   1 | abort: [turns.failed > 20% for 1m]
@@ -278,11 +278,6 @@ plan.yaml:3:18: 'stages' in 'load' is not supported yet
   3 | load: {users: 5, stages: []}
     |                  ^^^^^^
   help: write several groups, or 'arrivals' for a rate that changes
-
-plan.yaml:4:47: 'probe' in 'permission' is not supported yet
-  4 | permission: {ticket: T-1, hosts: [a.example], probe: false}
-    |                                               ^^^^^
-  help: leave it out; this version does not probe
 ",
     );
     check(

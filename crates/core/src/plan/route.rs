@@ -1,0 +1,248 @@
+//! How the target is reached, beyond its address: through which proxy, with which certificates, as whom. Which proxy the
+//! environment names is the app's to read; what a certificate holds is the TLS layer's to judge.
+
+use std::fmt;
+use std::sync::Arc;
+
+use url::{Host, Url};
+
+use crate::text::Text;
+
+/// What stands between this machine and the target's address.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    pub proxy: ProxyChoice,
+    /// An authority in PEM that is trusted beside the system's own.
+    pub ca: Option<Arc<str>>,
+    /// Identity k shows certificate k modulo their number.
+    pub certificates: Vec<Certificate>,
+    pub identities: Option<Identities>,
+    /// Added to the query of every upgrade. Values may be secrets.
+    pub query: Vec<(String, Text)>,
+}
+
+/// Who the virtual users are to the platform: user k is identity k modulo their number.
+#[derive(Clone)]
+pub struct Identities {
+    /// In texts, column `x` is the variable `identity_x`.
+    pub columns: Vec<String>,
+    /// Never empty; every row has as many fields as there are columns.
+    pub rows: Arc<Vec<Vec<String>>>,
+}
+
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identities({} of {:?})", self.rows.len(), self.columns)
+    }
+}
+
+/// A client's certificate, in PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The file, for messages.
+    pub name: String,
+    /// With the chain that leads to its authority.
+    pub chain: Arc<str>,
+    /// Never shown.
+    pub key: Arc<str>,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Certificate({})", self.name)
+    }
+}
+
+/// Which proxy, if any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ProxyChoice {
+    /// As the environment says.
+    #[default]
+    Environment,
+    /// None, whatever the environment says.
+    None,
+    This(Proxy),
+}
+
+/// A proxy that is asked for a tunnel to the target.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    pub protocol: ProxyProtocol,
+    /// Without the brackets of an IPv6 address.
+    pub host: String,
+    pub port: u16,
+    pub login: Option<Login>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// HTTP's CONNECT.
+    Connect,
+    /// RFC 1928, names resolved by the proxy.
+    Socks5,
+}
+
+/// Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    pub name: String,
+    pub password: String,
+}
+
+impl Proxy {
+    /// Reads an address; without a scheme it is HTTP's. The error is a sentence that repeats nothing of the address, which
+    /// may hold a password.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let whole = match text.contains("://") {
+            true => text.to_owned(),
+            false => format!("http://{text}"),
+        };
+        let url = Url::parse(&whole).map_err(|_| {
+            "the proxy's address cannot be read; in its name and password write %23 for #, %2F for / and %3F for ?"
+        })?;
+        let (protocol, port) = match url.scheme() {
+            "http" => (ProxyProtocol::Connect, 80),
+            "socks5" | "socks5h" => (ProxyProtocol::Socks5, 1080),
+            "https" => {
+                return Err("a proxy that is itself reached over TLS (https://) is not supported");
+            }
+            "socks" | "socks4" | "socks4a" => {
+                return Err("of SOCKS, version 5 is supported: socks5://");
+            }
+            _ => return Err("a proxy's address begins with http:// or socks5://"),
+        };
+        let host = match url.host() {
+            Some(Host::Ipv6(ip)) => ip.to_string(),
+            Some(host) if !host.to_string().is_empty() => host.to_string(),
+            _ => return Err("the proxy's address names no host"),
+        };
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err("a proxy's address ends with its port");
+        }
+        let login = match (url.username(), url.password()) {
+            ("", None) => None,
+            (name, password) => Some(Login::new(
+                &decoded(name).ok_or(NOT_TEXT)?,
+                &decoded(password.unwrap_or_default()).ok_or(NOT_TEXT)?,
+                protocol,
+            )?),
+        };
+        Ok(Self {
+            protocol,
+            host,
+            port: url.port().unwrap_or(port),
+            login,
+        })
+    }
+}
+
+impl Login {
+    fn new(name: &str, password: &str, protocol: ProxyProtocol) -> Result<Self, &'static str> {
+        let length = 1..=255;
+        if name.chars().chain(password.chars()).any(char::is_control) {
+            return Err("the proxy's name or password has a control character in it");
+        }
+        match protocol {
+            ProxyProtocol::Connect if name.contains(':') => {
+                return Err("a name with a colon in it cannot be told to an HTTP proxy (RFC 7617)");
+            }
+            ProxyProtocol::Socks5
+                if !length.contains(&name.len()) || !length.contains(&password.len()) =>
+            {
+                return Err(
+                    "name and password for a SOCKS proxy have 1 to 255 bytes each (RFC 1929)",
+                );
+            }
+            _ => {}
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+}
+
+/// Without name and password.
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.protocol {
+            ProxyProtocol::Connect => "http",
+            ProxyProtocol::Socks5 => "socks5",
+        };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self})")
+    }
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        bytes.push((digit()? * 16 + digit()?) as u8);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+const NOT_TEXT: &str =
+    "the proxy's name or password is not text once its %XX are resolved; write %25 for a %";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_s_address_is_read_as_people_write_it() {
+        let check = |text: &str, shown: &str, login: Option<(&str, &str)>| {
+            let proxy = Proxy::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(proxy.to_string(), shown, "{text}");
+            let found = proxy.login.as_ref();
+            let found = found.map(|login| (login.name.as_str(), login.password.as_str()));
+            assert_eq!(found, login, "{text}");
+            assert!(!format!("{proxy:?}").contains("secret"), "{proxy:?}");
+        };
+        check("http://proxy.corp:3128", "http://proxy.corp:3128", None);
+        check("proxy.corp:3128/", "http://proxy.corp:3128", None);
+        check("http://proxy.corp", "http://proxy.corp:80", None);
+        check("socks5://[::1]", "socks5://[::1]:1080", None);
+        check("socks5h://10.0.0.1:9050", "socks5://10.0.0.1:9050", None);
+        let login = Some(("me", "sec/ret@%"));
+        check("http://me:sec%2Fret@%25@h:1", "http://h:1", login);
+        check("me:sec%2fret%40%25@h:1", "http://h:1", login);
+        check("http://me@h:1", "http://h:1", Some(("me", "")));
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_said_without_repeating_it() {
+        let check = |text: &str, expect: &str| {
+            let error = Proxy::parse(text).unwrap_err();
+            assert!(error.contains(expect), "{text}: {error}");
+            assert!(!error.contains("secret"), "{text}: {error}");
+        };
+        check("https://proxy:3128", "over TLS");
+        check("socks4://proxy:1080", "version 5");
+        check("ftp://proxy", "begins with http:// or socks5://");
+        check("http://me:secret@", "cannot be read");
+        check("http://me:sec#ret@h:1", "cannot be read");
+        check("http://me:secret@h:99999", "cannot be read");
+        check("http://h:1/path", "ends with its port");
+        check("socks5://me@h:1", "1 to 255 bytes");
+        check("socks5://", "names no host");
+        check("http://a%3Ab:secret@h:1", "colon");
+        check("http://a:secret%0D@h:1", "control character");
+        check("http://a:secret%F0@h:1", "not text");
+        check("http://a:secret%0@h:1", "not text");
+    }
+}
