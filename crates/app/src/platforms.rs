@@ -75,7 +75,9 @@ fn table<'a>(profiles: impl Iterator<Item = &'a Profile>) -> Vec<String> {
 
 fn show(profile: &Profile) -> Vec<String> {
     let mut lines = vec![paint(BOLD, clean(&profile.name))];
-    lines.extend(paragraph("", &profile.about));
+    if !profile.about.is_empty() {
+        lines.extend(paragraph("", &profile.about));
+    }
     lines.push(paint(BOLD, "endpoints"));
     for endpoint in &profile.endpoints {
         let url = endpoint
@@ -312,6 +314,17 @@ fn paragraph(title: &str, text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_profile_without_an_about_has_no_empty_line() {
+        let mut profile = input::profile("generic").unwrap_or_else(|failure| panic!("{failure:?}"));
+        std::sync::Arc::make_mut(&mut profile).about.clear();
+        let lines = show(&profile);
+        assert!(
+            lines.iter().all(|line| !line.trim().is_empty()),
+            "{lines:?}"
+        );
+    }
 
     #[test]
     fn every_figure_is_shown_with_its_source() {

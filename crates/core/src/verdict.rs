@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::forensics::{self, Case, Cause, Explained};
 use crate::goal::Goal;
 use crate::goal::path::{Count, NamedSpan, Path, Quantile, Rate, Span};
-use crate::limit::Limit;
+use crate::limit::{Key, Limit};
 use crate::plan::{Pace, Plan};
 use crate::summary::{Percentiles, Summary};
 use crate::time::span_text;
@@ -496,6 +496,17 @@ impl<'a> Findings<'a> {
         ))
     }
 
+    /// Tokens that were used in turn run out together: what was not told apart fits a claim that allows so many for each.
+    fn fits_all_tokens(&self, claimed: &Limit, seen: &Seen) -> bool {
+        let SeenLaw::NotDecided { quota: Some(quota) } = seen.law else {
+            return false;
+        };
+        let tokens = self.trail.tokens() as u64;
+        let all = u64::from(claimed.law.quota()) * tokens;
+        let per_token = claimed.key.contains(&Key::Token) && tokens > 1;
+        per_token && seen.key.as_ref().is_none_or(|key| key.per_token.is_none()) && quota == all
+    }
+
     /// What the profile claims of upgrades to this endpoint, and beside the best fitting one what was seen.
     fn limits(&self) -> Vec<LimitSeen> {
         let mut limits: Vec<_> = self
@@ -517,7 +528,7 @@ impl<'a> Findings<'a> {
                 .filter_map(|limit| {
                     let claimed = limit.claimed.as_ref()?;
                     let distance = u64::from(claimed.law.burst()).abs_diff(quota);
-                    let kind = fits(claimed, seen.law);
+                    let kind = fits(claimed, seen.law) || self.fits_all_tokens(claimed, &seen);
                     // The figure is right and the law is not: the claim is of this limit, and wrong.
                     let figure = distance <= (quota / 50).max(1) && quota > 1;
                     (kind || figure).then_some(((!kind, distance), limit))

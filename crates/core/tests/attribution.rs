@@ -549,6 +549,58 @@ const fn some(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).expect("not zero")
 }
 
+/// Tokens that take turns run out together: a claim of 60 for each of five is one of 300 for all.
+#[test]
+fn a_claim_for_each_token_explains_what_all_were_refused_after() {
+    let mut platform = without_shedding();
+    limit(&mut platform).law = fixed(60, MINUTE);
+    let mut plan = Plan::clone(&singapore_with(&Case {
+        talk_s: 90,
+        tokens: &["a", "b", "c", "d", "e"],
+        ..SINGAPORE
+    }));
+    plan.platform = Arc::new(platform.clone());
+    let plan = Arc::new(plan);
+    let summary = play(&plan, &Arc::new(platform), &Network::default()).summary(&plan);
+    let verdict = judge(&summary, &plan);
+    let seen: Vec<_> = verdict
+        .limits
+        .iter()
+        .filter_map(|one| Some((one.claimed.as_ref()?.name.as_str(), one.seen.as_ref()?.law)))
+        .collect();
+    assert_eq!(seen, [(NAME, SeenLaw::NotDecided { quota: Some(300) })]);
+    let why = verdict.why.join(" ");
+    assert!(!why.contains("No limit that the profile claims"), "{why}");
+}
+
+/// The countdowns of a log end one soon after the other when attempts are spread; that is no window of a few.
+#[test]
+fn countdowns_of_a_sliding_log_are_not_taken_for_a_small_window() {
+    let mut platform = without_shedding();
+    let charged = limit(&mut platform);
+    charged.law = Law::SlidingLog {
+        quota: some(20),
+        window: Duration::from_secs(10),
+    };
+    charged.charges_refused = true;
+    for ramp_up in ["3s", "6s", "9s", "12s", "20s"] {
+        let mut plan = Plan::clone(&read(&[
+            ("admission.pace", "limits"),
+            ("admission.on_refusal", "retry"),
+            ("load.users", "60"),
+            ("load.ramp_up", ramp_up),
+        ]));
+        Arc::make_mut(&mut plan.platform).limits.clear();
+        let plan = Arc::new(plan);
+        let summary = play(&plan, &Arc::new(platform.clone()), &Network::default()).summary(&plan);
+        let verdict = judge(&summary, &plan);
+        for seen in verdict.limits.iter().filter_map(|one| one.seen.as_ref()) {
+            let small = matches!(seen.law, SeenLaw::FixedWindow { quota, .. } if quota < 18);
+            assert!(!small, "{ramp_up}: {seen:?}");
+        }
+    }
+}
+
 fn limit(platform: &mut Profile) -> &mut Limit {
     let mut limits = platform.limits.iter_mut();
     limits

@@ -86,7 +86,7 @@ impl Findings<'_> {
         ));
         let (from, to) = self.trail.refused_span();
         lines.push(format!(
-            "Refused from {} to {}, with {}.",
+            "Refused from {} to {}: {}.",
             moment(self.summary, from),
             moment(self.summary, to),
             self.trail.ways_in_words()
@@ -178,6 +178,9 @@ fn looks_like(seen: &Seen) -> String {
             count(quota),
             window::seconds(at_least)
         ),
+        SeenLaw::NotDecided { quota: None } => {
+            return "Which kind of limit it is, our run did not show.".to_owned();
+        }
         SeenLaw::NotDecided { .. } => return "A rate or a cap: our run did not decide.".to_owned(),
     };
     format!("{law} ({:.0} % sure).", seen.confidence * 100.0)

@@ -17,6 +17,8 @@ pub(super) struct Clock {
     ends: Vec<(At, Duration)>,
     /// From 0 to 1: the share of countdowns that agree.
     agree: f64,
+    /// The longest countdown, at least.
+    longest: Duration,
     said_by: Said,
 }
 
@@ -32,8 +34,12 @@ pub(super) fn rate(
     // Where each countdown ends another one or two are let in: that is no window's end, but a trickle.
     let trickles =
         |clock: &Clock| clock.ends.len() >= 3 && clock.quota(trail) < Some(stretches.quota / 4);
-    if let Some(clock) = clock.filter(|clock| !trickles(clock)) {
+    let is_window = |clock: &Clock| !trickles(clock) && clock.is_of_windows(trail.slack);
+    if let Some(clock) = clock.filter(|clock| is_window(clock)) {
         return by_countdowns(trail, &stretches, clock, evidence);
+    }
+    if let Some(found) = trail.at_random(&stretches, evidence) {
+        return found;
     }
     if let Some(found) = stretches.trickle(evidence) {
         return found;
@@ -125,10 +131,13 @@ impl Clock {
             .iter()
             .map(|countdown| countdown.until.since(countdown.at))
             .collect();
+        let longest = said.iter().map(|one| one.after.since(one.at)).max();
+        let longest = longest.unwrap_or_default();
         let agree = agreeing as f64 / said.len() as f64;
         (said.len() >= 3 && spans.len() >= 2 && agree >= NEARLY_ALL).then_some(Self {
             ends,
             agree,
+            longest,
             said_by,
         })
     }
@@ -138,7 +147,7 @@ impl Clock {
         let how_many = if self.agree == 1.0 {
             "Every".to_owned()
         } else {
-            format!("{:.0} % of the", self.agree * 100.0)
+            format!("In {:.0} % of the refusals,", self.agree * 100.0)
         };
         let name = self.said_by.name();
         let ends: Vec<_> = self.ends.iter().map(|(end, _)| end.to_string()).collect();
@@ -155,6 +164,15 @@ impl Clock {
             }
             _ => format!("{how_many} {name} points at {}.", ends.concat()),
         }
+    }
+
+    /// No window is shorter than a countdown within it, nor do two end in less time. Those of a log may: another end
+    /// comes as soon as the next of those that were let in is too old.
+    fn is_of_windows(&self, slack: Duration) -> bool {
+        self.ends.windows(2).all(|pair| {
+            let tolerance = pair[0].1 + pair[1].1 + slack * 2 + Duration::from_millis(50);
+            pair[1].0.since(pair[0].0) + tolerance >= self.longest
+        })
     }
 
     /// How many were let in between two ends, where refusals show that it was all there was.
@@ -220,11 +238,60 @@ fn ends(said: &[&Countdown], slack: Duration) -> Vec<(At, Duration)> {
         .collect()
 }
 
+impl Trail {
+    /// Refusals scattered among admissions as chance scatters them, neither in blocks as a window's nor at a meter's even
+    /// steps.
+    fn at_random(
+        &self,
+        stretches: &Stretches,
+        evidence: &mut Vec<String>,
+    ) -> Option<(SeenLaw, f64)> {
+        // What was let in before the first refusal may have been saved up.
+        let first = self.attempts.iter().position(|attempt| !attempt.admitted)?;
+        let attempts = &self.attempts[first..];
+        let refused = self.refused().count();
+        let admitted = attempts.len() - refused;
+        if refused.min(admitted) < ENOUGH_BY_CHANCE {
+            return None;
+        }
+        // Wald and Wolfowitz's test of how often a sequence of two kinds changes from one to the other.
+        let pairs = attempts.windows(2);
+        let changes = pairs
+            .filter(|pair| pair[0].admitted != pair[1].admitted)
+            .count();
+        let all = (refused + admitted) as f64;
+        let mean = 2.0 * refused as f64 * admitted as f64 / all;
+        let deviation = (mean * (mean - 1.0) / (all - 1.0)).sqrt();
+        if (changes as f64 - mean).abs() > MOST_DEVIATIONS * deviation {
+            return None;
+        }
+        let mut counts: Vec<_> = stretches
+            .runs
+            .iter()
+            .filter(|run| run.complete)
+            .map(|run| run.count)
+            .collect();
+        counts.sort_unstable();
+        let (least, most) = (*counts.first()?, *counts.last()?);
+        // A window or a meter lets about the same number in each time.
+        if most <= counts[counts.len() / 2] * 2 {
+            return None;
+        }
+        evidence.push(format!(
+            "Between the refusals {least} to {most} upgrades at a time were let in, with no order in it: no law that is \
+             known here refuses so; a server that fails now and then does."
+        ));
+        Some((SeenLaw::NotDecided { quota: None }, 0.0))
+    }
+}
+
 /// What happened before the first refusal, and the admissions that came after it.
 #[derive(Debug)]
 struct Stretches {
     /// Let in before the first refusal.
     quota: u64,
+    /// When those were asked for.
+    sent: Vec<At>,
     /// The first attempt, and how long until the first refusal.
     begun: At,
     lasted: Duration,
@@ -252,13 +319,17 @@ impl Stretches {
             .map_or(first_refused.sent, |attempt| attempt.sent);
         let mut runs: Vec<Run> = Vec::new();
         let mut quota = 0;
+        let mut sent = Vec::new();
         let mut refused_after = Duration::ZERO;
         let mut last_admitted: Option<At> = None;
         let mut last_refused: Option<At> = None;
         let mut in_run = false;
         for attempt in &trail.attempts {
             match (attempt.admitted, last_refused) {
-                (true, None) => quota += 1,
+                (true, None) => {
+                    quota += 1;
+                    sent.push(attempt.sent);
+                }
                 (true, Some(refused)) if !in_run => {
                     runs.push(Run {
                         count: 1,
@@ -295,6 +366,7 @@ impl Stretches {
         quota += runs.drain(..beside).map(|run| run.count).sum::<u64>();
         Self {
             quota,
+            sent,
             begun,
             lasted: first_refused.sent.since(begun),
             refused: trail.refused_span(),
@@ -328,9 +400,7 @@ impl Stretches {
         let admitted: u64 = counts.iter().sum();
         let (from, to) = self.refused;
         let per_second = admitted as f64 / to.since(from).as_secs_f64();
-        // What came back while the burst lasted was let in with it; half a token is what may have been left.
-        let refilled = per_second * self.lasted.as_secs_f64();
-        let burst = (self.quota as f64 + 0.5 - refilled).round().max(1.0) as u64;
+        let burst = self.burst(per_second);
         // One that saves nothing up loses what comes between two attempts: only its bounds were seen.
         let most = 1.0 / self.refused_after.as_secs_f64();
         let at_most = if burst == 1 && most > per_second * 1.1 {
@@ -344,6 +414,18 @@ impl Stretches {
         ));
         let confidence = METERS_HAVE_RELATIVES * laplace(counts.len(), counts.len());
         Some((SeenLaw::Meter { per_second, burst }, confidence))
+    }
+
+    /// What a meter of this pace had saved up. What came back while the burst lasted was let in with it; half a token is
+    /// what may have been left. Arrivals that were slower than the meter at first used none of it up: the stretch before
+    /// the first refusal that took most of it counts.
+    fn burst(&self, per_second: f64) -> u64 {
+        let refused = self.begun + self.lasted;
+        let taken = |(n, at): (u64, &At)| {
+            (self.quota - n) as f64 + 0.5 - per_second * refused.since(*at).as_secs_f64()
+        };
+        let most = (0..).zip(&self.sent).map(taken).fold(1.0, f64::max);
+        most.round() as u64
     }
 
     /// A block that came back after a silence: a window, whose length lies between two attempts.
@@ -420,5 +502,9 @@ const LOGS_ARE_RARE: f64 = 0.97;
 const METERS_HAVE_RELATIVES: f64 = 0.9;
 /// Something came back after a silence; its length is not one that people configure.
 const WINDOW_WITHOUT_A_CLOCK: f64 = 0.8;
+/// Fewer of one kind have no order to speak of.
+const ENOUGH_BY_CHANCE: usize = 10;
+/// Chance stays within so many standard deviations 95 times of 100; blocks and even steps are far outside.
+const MOST_DEVIATIONS: f64 = 2.0;
 /// A few answers may be stale or come from another limit.
 const NEARLY_ALL: f64 = 0.95;

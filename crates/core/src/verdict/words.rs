@@ -7,7 +7,7 @@ use super::attribution::{Seen, SeenLaw};
 use super::{Attribution, Findings, Kind, LimitSeen, Step, window};
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
-use crate::plan::{Each, Exhausted, Load, Pace, Target};
+use crate::plan::{Each, Exhausted, Load, Pace, Target, Until};
 use crate::summary::Event;
 use crate::text::Text;
 
@@ -81,9 +81,36 @@ impl Findings<'_> {
                 .take(MOST_CAUSES)
                 .map(|group| group.in_words("socket")),
         );
+        why.extend(self.throttled());
         why.extend(self.never_began());
         why.extend(self.unanswered());
         why
+    }
+
+    /// Messages that were refused on open conversations, and what the profile claims of them.
+    fn throttled(&self) -> Option<String> {
+        let counts = &self.summary.turns.counts;
+        if counts.throttled == 0 {
+            return None;
+        }
+        let claims: Vec<_> = self
+            .plan
+            .platform
+            .limits_of(&self.plan.endpoint)
+            .filter(|limit| !limit.on.counts_upgrades())
+            .map(Limit::to_string)
+            .collect();
+        let claimed = if claims.is_empty() {
+            "The profile claims no such limit.".to_owned()
+        } else {
+            format!("The profile claims: {}.", claims.join("; "))
+        };
+        Some(format!(
+            "Of {} turns sent, {} were refused on open conversations: a limit on messages, whose figures this run does \
+             not show. {claimed}",
+            count(counts.sent),
+            count(counts.throttled)
+        ))
     }
 
     fn per_what(&self, seen: &Seen, claimed: Option<&Limit>) -> String {
@@ -137,7 +164,14 @@ impl Findings<'_> {
                 Load::Open(open) => open.max_open,
                 Load::Closed(_) => None,
             });
-        let mut reasons: Vec<_> = caps.map(|cap| format!("max_open is {cap}")).collect();
+        let waiting = if self.was_held() {
+            ", and whoever waits for an upgrade counts as open"
+        } else {
+            ""
+        };
+        let mut reasons: Vec<_> = caps
+            .map(|cap| format!("max_open is {cap}{waiting}"))
+            .collect();
         if let Some(data) = &self.plan.data
             && data.each == Each::Once
             && data.when_exhausted == Exhausted::Stop
@@ -221,7 +255,7 @@ impl Findings<'_> {
                     "Correct the profile before you trust `plimsoll check` or a pace by its limits.",
                 ));
             }
-            steps.extend(self.next_run(seen.law, limit.claimed.as_ref()));
+            steps.extend(self.next_run(seen.law, limit));
         }
         if let Some(idle) = self.idle {
             steps.push(Step::say(format!(
@@ -239,10 +273,11 @@ impl Findings<'_> {
                 && told.len() < MOST_CONFIRMS
             {
                 told.push(confirm);
-                steps.push(Step::say(format!(
-                    "To be sure of {}: {confirm}.",
-                    group.cause.name()
-                )));
+                let what = match group.cause {
+                    Cause::Undetermined => "To tell what it was".to_owned(),
+                    cause => format!("To be sure of {}", cause.name()),
+                };
+                steps.push(Step::say(format!("{what}: {confirm}.")));
             }
         }
         steps
@@ -267,10 +302,24 @@ impl Findings<'_> {
     }
 
     /// The run that stays within the limit, or the one that shows more of it.
-    fn next_run(&self, law: SeenLaw, claimed: Option<&Limit>) -> Vec<Step> {
+    fn next_run(&self, law: SeenLaw, limit: &LimitSeen) -> Vec<Step> {
+        let claimed = limit.claimed.as_ref();
+        // A pace by a claim that this run refuted, or by another limit's, would be refused again.
+        let trusted = claimed.is_some() && limit.contradicted.is_empty();
         let asked = self.summary.arrivals.asked;
         let again = |flags: &str, what: String| Step::run(self.run_again(flags), what);
-        let takes = |rate: f64| asked.saturating_sub(1) as f64 / rate;
+        // Within a duration, each one who is let in sooner makes one more.
+        let timed = self.plan.groups.iter().any(|group| match &group.load {
+            Load::Closed(closed) => matches!(closed.until, Until::Duration(_)),
+            Load::Open(_) => false,
+        });
+        let paced = |rate: f64| {
+            if timed {
+                return "paced: below the limit".to_owned();
+            }
+            let takes = asked.saturating_sub(1) as f64 / rate;
+            format!("paced: all {} in {takes:.0} s", count(asked))
+        };
         let longer = |times: f64, what: &str| {
             let flags = self.same_rate_for_longer(times);
             flags.map(|flags| again(&flags, what.to_owned()))
@@ -286,22 +335,17 @@ impl Findings<'_> {
                 ..
             } => {
                 let rate = safe_rate(quota, window);
-                let claims = self
-                    .plan
-                    .platform
-                    .limits_of(&self.plan.endpoint)
-                    .any(|limit| limit.on.counts_upgrades());
-                let flag = if claims && self.plan.admission.pace == Pace::Off {
+                let flag = if trusted && self.plan.admission.pace == Pace::Off {
                     "--pace limits".to_owned()
                 } else {
                     format!("--pace {}/min", (rate * 60.0).floor())
                 };
-                let what = format!("paced: all {} in {:.0} s", count(asked), takes(rate));
+                let what = paced(rate);
                 Some(again(&flag, what))
             }
             SeenLaw::Meter { per_second, .. } => {
                 let rate = per_second * 0.95;
-                let what = format!("paced: all {} in {:.0} s", count(asked), takes(rate));
+                let what = paced(rate);
                 Some(again(
                     &format!("--pace {}/min", (rate * 60.0).floor()),
                     what,
@@ -314,6 +358,12 @@ impl Findings<'_> {
                 2.0,
                 "the same rate for longer: shows when upgrades are let in again",
             ),
+            SeenLaw::NotDecided { quota: None } if self.trail.admitted().next().is_some() => {
+                Some(Step::say(
+                    "Look at what the refusing server logs at these moments; fewer upgrades a second show whether it \
+                     refuses them, too.",
+                ))
+            }
             SeenLaw::NotDecided { quota: None } => Some(Step::run(
                 format!("plimsoll try {}", self.plan_file()),
                 "later: is one conversation let in at all?",
