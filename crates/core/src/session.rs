@@ -3,12 +3,13 @@
 //!
 //! `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
-//! variables, `trace` what `try` shows of it.
+//! variables, `trace` what `try` shows of it, `secrets` what nothing shows.
 
 mod allowance;
 mod outbox;
 mod pulse;
 mod replies;
+mod secrets;
 mod trace;
 mod turn;
 mod voice;
@@ -24,13 +25,15 @@ use self::allowance::{Allowance, Pacing, Waiting};
 use self::outbox::kicks;
 use self::pulse::Pulse;
 use self::replies::{Belongs, Replies};
-use self::turn::{Rules, Standing, Turn};
+use self::secrets::AN_ANSWER_WITH_ONE;
+use self::trace::bytes_in;
+use self::turn::{Rules, Standing, Turn, beginning};
 use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
 use crate::evidence::Clues;
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
-use crate::plan::{Capture, Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
+use crate::plan::{Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
     TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who, WrongAnswer,
@@ -483,13 +486,20 @@ impl Session {
         if let Some(refused) = refusal_in(now, raw, &heard) {
             heard = vec![refused];
         }
-        if heard.is_empty() {
-            cx.received(now, self.conn, frame, "ignored", None);
+        let shown = cx.is_watched().then(|| match frame {
+            Incoming::Text(text) => self.shown(text, &heard, cx.shared).into_owned(),
+            Incoming::Binary(bytes) => bytes_in(bytes),
+        });
+        if let (Some(text), true) = (&shown, heard.is_empty()) {
+            cx.received(now, self.conn, text, "ignored", None);
         }
         for heard in heard {
             // The meaning is traced before what follows from it, so that `try` prints cause before effect.
-            let (meaning, span) = self.meaning(now, &heard);
-            cx.received(now, self.conn, frame, &meaning, span);
+            if let Some(text) = &shown {
+                let (meaning, span) = self.meaning(now, &heard);
+                let meaning = self.without_secrets(&meaning, cx.shared);
+                cx.received(now, self.conn, text, &meaning, span);
+            }
             if self.phase != Phase::Leaving && self.phase != Phase::Over {
                 self.hear(now, heard, raw, cx);
             }
@@ -884,6 +894,7 @@ impl Session {
         outcome: TurnOutcome,
         cx: &mut Context<'_>,
     ) -> Option<(u32, OnMiss)> {
+        let takes_secret = self.takes_secret(cx.shared);
         let turn = self.turn.take()?;
         self.deadline = At::NEVER;
         let say = cx.shared.say(self.who, turn.op);
@@ -909,35 +920,19 @@ impl Session {
         };
         cx.sample(now, self.who, What::Turn(sample));
         if matches!(outcome, TurnOutcome::Mismatched | TurnOutcome::Fallback) {
+            // Before it is cut: the rest of a secret would not be known any more.
+            let text = match takes_secret {
+                true => AN_ANSWER_WITH_ONE.to_owned(),
+                false => self.without_secrets(&turn.text(), cx.shared).into_owned(),
+            };
             cx.out.wrong.push_back(WrongAnswer {
                 at: now,
                 who: self.who,
                 label: say.label,
-                text: self.without_secrets(turn.beginning(WrongAnswer::LONGEST), say, cx.shared),
+                text: beginning(text, WrongAnswer::LONGEST),
             });
         }
         Some((turn.number, say.on_miss))
-    }
-
-    /// The text without what this conversation took from answers as secret. One that a secret is yet to be taken from is
-    /// not shown at all.
-    fn without_secrets(&self, mut text: String, say: &Say, shared: &Shared) -> String {
-        let is_secret = |variable: usize| {
-            let captured = shared.plan.captured.get(variable);
-            captured.is_some_and(|captured| captured.secret)
-        };
-        let takes_one = |capture: &Capture| is_secret(capture.variable);
-        if say.captures.iter().any(takes_one) {
-            return "[redacted: an answer with a secret]".to_owned();
-        }
-        for (variable, value) in self.captured().iter().enumerate() {
-            if let Some(value) = value.as_deref().filter(|value| !value.is_empty())
-                && is_secret(variable)
-            {
-                text = text.replace(value, "[redacted]");
-            }
-        }
-        text
     }
 
     fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::allowance::{Allowance, Waiting};
-use super::trace::text_of;
+use super::trace::bytes_in;
 use super::{Context, Session, Shared};
 use crate::fleet::{Order, TraceEvent};
 use crate::limit::Refusal;
@@ -47,8 +47,12 @@ impl Session {
             self.begin_turn(op, due, released, now, cx);
         }
         self.pulse.sent(now, frame.len());
+        let shared = cx.shared;
         cx.trace(now, self.conn, || TraceEvent::Sent {
-            text: text_of(&frame),
+            text: match &frame {
+                Outgoing::Text(text) => self.without_secrets(text, shared).into_owned(),
+                Outgoing::Binary(bytes) => bytes_in(bytes),
+            },
         });
         cx.out.orders.push_back((self.conn, Order::Send(frame)));
     }

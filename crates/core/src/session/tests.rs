@@ -743,7 +743,13 @@ fn check(plan: Arc<Plan>, moves: &str, expected: &str) {
 }
 
 fn log_of(plan: Arc<Plan>, moves: &str) -> String {
+    played(plan, moves).1
+}
+
+/// The fleet as the moves leave it, which was watched, and what it did.
+fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
     let mut fleet = Fleet::new(plan, Stripe { index: 0, of: 1 }, "test");
+    fleet.trace();
     let mut gate = Gate::new(Pace::Off, std::iter::empty::<&Limit>());
     let mut log = String::new();
     let conn = ConnId(0);
@@ -795,7 +801,7 @@ fn log_of(plan: Arc<Plan>, moves: &str) -> String {
         }
         write_log(&mut fleet, now, &mut log);
     }
-    log
+    (fleet, log)
 }
 
 /// Samples before orders: what came to an end, then what is done next.
