@@ -703,7 +703,10 @@ impl Session {
                     let way = ways.iter().find(|way| way.sum > drawn);
                     self.pc = way.map_or(self.pc, |way| way.to);
                 }
-                Op::Adds(turns) => self.memory().added += turns,
+                Op::Adds(turns) => {
+                    let added = &mut self.memory().added;
+                    *added = added.saturating_add(*turns);
+                }
                 Op::Begin { label } => {
                     let (label, began, missed) = (*label, self.due, false);
                     let under = Under {

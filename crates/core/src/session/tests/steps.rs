@@ -278,6 +278,22 @@ fn a_wrong_answer_is_cut_where_its_secrets_are_out() {
     assert_eq!(wrong.as_deref(), Some(expected));
 }
 
+#[test]
+fn turns_beyond_counting_are_no_overflow() {
+    check(
+        conversation(
+            "[{if: user == 1, do: [{if: user == 1, do: [{repeat: 4000000000, do: [say: a]}]},
+                                    {repeat: 4000000000, do: [say: b]}]}]",
+        ),
+        "0.0 open
+         1.0 reset",
+        "0.0 > a
+         1.0 turn cut
+         1.0 closure 1006 abnormal
+         1.0 session Failed(Closed), 4294967294 never reached",
+    );
+}
+
 /// The plan with these steps.
 fn conversation(steps: &str) -> Arc<Plan> {
     struct Nothing;
