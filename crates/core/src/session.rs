@@ -782,7 +782,7 @@ impl Session {
                 };
                 self.leave(now, outcome, cx);
             }
-            Heard::Answer(frame) => self.send(now, vec![frame], cx),
+            Heard::Answer(frame) => self.acknowledge(now, frame, cx),
             Heard::Ready
             | Heard::Ack { .. }
             | Heard::Typing

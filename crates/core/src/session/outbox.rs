@@ -21,6 +21,14 @@ impl Session {
         }
     }
 
+    /// Sends what the protocol owes the platform for a frame. Whoever asks faster than its limits let us answer gets no
+    /// answer: they would take the place of what the user says, without end.
+    pub(super) fn acknowledge(&mut self, now: At, frame: Outgoing, cx: &mut Context<'_>) {
+        if self.allowance.as_ref().is_none_or(|it| !it.is_flooded()) {
+            self.send(now, vec![frame], cx);
+        }
+    }
+
     /// Sends a message, as soon as the limits on messages allow it.
     pub(super) fn post(&mut self, now: At, message: Waiting, cx: &mut Context<'_>) {
         match &mut self.allowance {

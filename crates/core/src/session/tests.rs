@@ -446,6 +446,17 @@ fn limited(mut plan: Arc<Plan>, on: On, quota: u32, window: u64) -> Arc<Plan> {
     plan
 }
 
+/// Its pongs take turns with what the user says, and those that could not be sent in time are worth nothing.
+#[test]
+fn a_flood_of_pings_does_not_push_the_user_s_messages_out_of_the_line() {
+    let plan = limited(plan("say hi; think 100; say bye"), On::Message, 1, 1);
+    let pings = "2 < ping\n".repeat(1_000);
+    let pongs = (1..=64).map(|n| format!("{:.1} wake\n", 2.0 + f64::from(n) * 1.1));
+    let wakes: String = pongs.chain(["101 wake".to_owned()]).collect();
+    let log = log_of(plan, &format!("0 open\n1 < reply hello\n{pings}{wakes}"));
+    assert!(log.contains("101.0 > bye"), "{log}");
+}
+
 /// A tenth of a second stands between each message and its law: what the way to the platform may differ by.
 #[test]
 fn a_message_waits_until_the_law_allows_it_and_its_answer_counts_from_the_plan() {
