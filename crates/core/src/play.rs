@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,10 @@ pub struct Played {
     pub elapsed: At,
     /// What each of the platform's limits did, in the profile's order.
     pub usage: Vec<Usage>,
+    /// Nothing was left to do.
+    pub to_the_end: bool,
+    /// Moments at which something happened.
+    pub events: u64,
 }
 
 impl Played {
@@ -137,6 +142,50 @@ pub fn play_until(
     game.played()
 }
 
+/// Something that a play shows while it goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown<'a> {
+    Sample(&'a Sample),
+    /// A limit of the platform, by its place, says no on an open connection.
+    Denied {
+        at: At,
+        who: Who,
+        limit: usize,
+    },
+}
+
+/// Plays the plan against the platform until its end, until so many events were played, or until the watcher has seen
+/// enough. What is open then is left as it is.
+pub fn play_within(
+    plan: &Arc<Plan>,
+    platform: &Arc<Profile>,
+    network: &Network,
+    most_events: u64,
+    watch: &mut dyn FnMut(Shown<'_>) -> ControlFlow<()>,
+) -> Played {
+    let mut game = Game::new(plan, platform, *network);
+    game.platform.note_blows();
+    let mut flow = ControlFlow::Continue(());
+    while flow.is_continue()
+        && game.events < most_events
+        && let Some(now) = game.next()
+    {
+        let mut show = |shown: Shown<'_>| {
+            if flow.is_continue() {
+                flow = watch(shown);
+            }
+        };
+        game.step(now, &mut |sample| show(Shown::Sample(sample)));
+        while let Some(blow) = game.platform.poll_blow() {
+            if let (By::Limit(limit), Some(who)) = (blow.by, game.fleet.who(blow.conn)) {
+                let at = blow.at;
+                show(Shown::Denied { at, who, limit });
+            }
+        }
+    }
+    game.played()
+}
+
 /// Plays the plan against the platform, and tells the truth behind what the client saw: what the platform did on purpose
 /// to whose connection, in order.
 pub fn play_told(
@@ -166,9 +215,12 @@ struct Game {
     platform: Platform,
     recorder: Recorder,
     cables: BTreeMap<ConnId, Cable>,
-    under_way: BinaryHeap<Reverse<(At, ConnId, u64)>>,
-    parcels: BTreeMap<u64, Parcel>,
+    under_way: BinaryHeap<Reverse<(At, ConnId, u64, usize)>>,
+    /// By the last number of their entries in `under_way`; taken places are used again.
+    parcels: Vec<Option<Parcel>>,
+    free: Vec<usize>,
     sequence: u64,
+    events: u64,
     now: At,
     ended_at: At,
 }
@@ -237,18 +289,23 @@ impl Game {
             recorder: Recorder::new(labels).with_wall(network.wall),
             cables: BTreeMap::new(),
             under_way: BinaryHeap::new(),
-            parcels: BTreeMap::new(),
+            parcels: Vec::new(),
+            free: Vec::new(),
             sequence: 0,
+            events: 0,
             now: At::ZERO,
             ended_at: At::ZERO,
         }
     }
 
     fn played(self) -> Played {
+        let to_the_end = self.next().is_none();
         Played {
-            recorder: self.recorder,
-            elapsed: self.ended_at,
+            elapsed: if to_the_end { self.ended_at } else { self.now },
             usage: self.platform.usage().to_vec(),
+            to_the_end,
+            events: self.events,
+            recorder: self.recorder,
         }
     }
 
@@ -277,14 +334,16 @@ impl Game {
 
     fn step(&mut self, now: At, watch: &mut dyn FnMut(&Sample)) {
         self.now = now;
-        if let Some(Reverse((_, conn, sequence))) = self
+        self.events += 1;
+        if let Some(Reverse((_, conn, _, place))) = self
             .under_way
             .peek()
             .copied()
             .filter(|Reverse((at, ..))| *at <= self.now)
         {
             self.under_way.pop();
-            if let Some(parcel) = self.parcels.remove(&sequence) {
+            self.free.push(place);
+            if let Some(parcel) = self.parcels[place].take() {
                 self.arrive(conn, parcel);
             }
         }
@@ -623,8 +682,13 @@ impl Game {
     }
 
     fn queue(&mut self, at: At, conn: ConnId, parcel: Parcel) {
-        self.under_way.push(Reverse((at, conn, self.sequence)));
-        self.parcels.insert(self.sequence, parcel);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.parcels.push(None);
+            self.parcels.len() - 1
+        });
+        self.parcels[place] = Some(parcel);
+        self.under_way
+            .push(Reverse((at, conn, self.sequence, place)));
         self.sequence += 1;
     }
 }
