@@ -35,6 +35,22 @@ fn three_hundred_a_minute_are_paced_at_four_and_three_quarters_a_second() {
 }
 
 #[test]
+fn a_claim_of_any_size_has_a_rule() {
+    let most = NonZeroU32::MAX;
+    let every = Duration::from_secs(1);
+    let (burst, fill) = (most, most);
+    let stepped = Law::SteppedBucket { burst, fill, every };
+    let rule = Rule::fast(stepped, Wall::default());
+    assert_eq!(
+        rule,
+        Rule::Log {
+            quota: most.get() as usize,
+            span: every + budget::MARGIN
+        }
+    );
+}
+
+#[test]
 fn a_cap_lets_the_next_one_in_when_a_place_is_free() {
     let mut admission = Admission {
         cap: Some(1),
