@@ -299,7 +299,7 @@ mod tests {
             span: None,
         };
         let check = |event: &dyn Fn(u64) -> TraceEvent| {
-            let (sender, traces) = std::sync::mpsc::sync_channel(MOST_WAITING);
+            let (sender, traces) = sync_channel(MOST_WAITING);
             let kept = std::thread::scope(|scope| {
                 let printing = scope.spawn(|| print(traces, false, &Console::default()));
                 for n in 0..2 * MOST_FRAMES {
