@@ -23,13 +23,12 @@ impl Secrets {
             if value.len() < SHORTEST_SECRET {
                 continue;
             }
-            self.0.push(value.to_owned());
             // As it stands inside JSON, where quotes and backslashes are escaped.
-            let escaped = serde_json::Value::from(value).to_string();
-            let escaped = escaped.trim_matches('"');
-            if escaped != value {
-                self.0.push(escaped.to_owned());
-            }
+            let json = serde_json::Value::from(value).to_string();
+            let json = json[1..json.len() - 1].to_owned();
+            let others = [json].into_iter().chain(in_addresses(value));
+            self.0.extend(others.filter(|other| other != value));
+            self.0.push(value.to_owned());
         }
         // Longest first, so that a secret inside another never leaves the rest of the longer one behind.
         let longest_first = |value: &String| (std::cmp::Reverse(value.len()), value.clone());
@@ -46,6 +45,21 @@ impl Secrets {
         }
         text
     }
+}
+
+/// As it stands in an address, which servers like to repeat: a space as `+` or `%20`, digits in either case.
+fn in_addresses(value: &str) -> [String; 4] {
+    let plus: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+    let percent = plus.replace('+', "%20");
+    let lower = |text: &str| {
+        let mut parts = text.split('%');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| {
+            let (digits, rest) = part.split_at(2.min(part.len()));
+            format!("{text}%{}{rest}", digits.to_ascii_lowercase())
+        })
+    };
+    [lower(&plus), lower(&percent), plus, percent]
 }
 
 /// Writes lines to standard output and standard error. Cheap to clone.
@@ -132,6 +146,12 @@ mod tests {
         check("Bearer hunter2-hunter2!", "Bearer [redacted]!");
         check("hunter2-hunter2-long", "[redacted]");
         check(r#"{"t":"quo\"ted\\secret"}"#, r#"{"t":"[redacted]"}"#);
+        secrets.add("a+b/c d==");
+        let check = |text: &str, expect: &str| assert_eq!(secrets.redact(text), expect);
+        check(
+            "Cannot GET /?t=a%2Bb%2Fc+d%3D%3D&n=1, a%2bb%2fc%20d%3d%3d, a+b/c d==",
+            "Cannot GET /?t=[redacted]&n=1, [redacted], [redacted]",
+        );
         check("1 of 1", "1 of 1");
     }
 

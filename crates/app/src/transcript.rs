@@ -54,7 +54,8 @@ pub(crate) fn line(trace: &Trace, frames: Frames, console: &Console) -> Option<S
             span: took,
         } => {
             let took = took.map_or_else(String::new, |took| format!("   {}", span(took)));
-            let meaning = paint(DIM, format_args!("{}{took}", clean(meaning)));
+            let meaning = shorten(&clean(&console.redact(meaning)), 2 * SHORT);
+            let meaning = paint(DIM, format_args!("{meaning}{took}"));
             format!("<- {:<SHORT$}  {meaning}", frame(text))
         }
         TraceEvent::Missed { what } => paint(WARN, format_args!("missed: {}", clean(what))),
@@ -237,6 +238,23 @@ mod tests {
             &format!(
                 "   1.87  refused with 429, Retry-After: {shown}\n         {}…",
                 &named[..2 * SHORT - 1]
+            ),
+        );
+    }
+
+    #[test]
+    fn what_a_frame_was_taken_for_does_not_fill_the_screen_either() {
+        let long = format!("error: Bearer-1234567890 {}", "x".repeat(20_000));
+        check(
+            TraceEvent::Received {
+                text: "{}".to_owned(),
+                meaning: long,
+                span: None,
+            },
+            &format!(
+                "   1.87  <- {{}}{}  error: [redacted] {}…",
+                " ".repeat(SHORT - 2),
+                "x".repeat(2 * SHORT - 1 - "error: [redacted] ".len())
             ),
         );
     }

@@ -135,12 +135,13 @@ fn one_conversation(plan: &mut Plan) -> Result<(), Failure> {
 fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> Vec<Frame> {
     let show = if full { Frames::Whole } else { Frames::Short };
     let mut frames = Vec::new();
-    let (mut received, mut bytes, mut said) = (0_u64, 0, false);
+    let (mut seen, mut bytes, mut said) = (0_u64, 0, false);
     for trace in traces {
-        if let TraceEvent::Received { text, .. } = &trace.event {
-            received += 1;
+        // Ours too: pings are answered.
+        if let TraceEvent::Received { text, .. } | TraceEvent::Sent { text } = &trace.event {
+            seen += 1;
             bytes += text.len();
-            if received > MOST_FRAMES || bytes > MOST_BYTES {
+            if seen > MOST_FRAMES || bytes > MOST_BYTES {
                 if !std::mem::replace(&mut said, true) {
                     console.print(TOO_MUCH);
                 }
@@ -278,6 +279,51 @@ const MOST_WAITING: usize = 1_024;
 const MOST_FRAMES: u64 = 2_000;
 const MOST_BYTES: usize = 16 << 20;
 const TOO_MUCH: &str =
-    "         … the target goes on; what else it sends is counted, and not shown";
+    "         … they go on; what else is sent and received is counted, and not shown";
 const NOTHING_CAME: &str = "Nothing came back. If the bot expects JSON, say how a message looks: \
                             --send '{\"type\": \"message\", \"text\": \"{{ say }}\"}'";
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_core::time::At;
+    use plimsoll_core::wire::ConnId;
+
+    use super::*;
+
+    /// Whoever only pings has us answer, and says nothing else.
+    #[test]
+    fn neither_side_of_a_conversation_without_end_fills_the_memory() {
+        let received = |text: String| TraceEvent::Received {
+            text,
+            meaning: "keep-alive".to_owned(),
+            span: None,
+        };
+        let check = |event: &dyn Fn(u64) -> TraceEvent| {
+            let (sender, traces) = sync_channel(MOST_WAITING);
+            let kept = std::thread::scope(|scope| {
+                let printing = scope.spawn(|| print(traces, false, &Console::default()));
+                for n in 0..2 * MOST_FRAMES {
+                    let trace = Trace {
+                        at: At::ZERO,
+                        conn: ConnId(0),
+                        event: event(n),
+                    };
+                    sender.send(trace).expect("somebody prints");
+                }
+                drop(sender);
+                printing.join().expect("it ends").len()
+            });
+            assert_eq!(kept as u64, MOST_FRAMES);
+        };
+        check(&|_| received("2".to_owned()));
+        check(&|_| TraceEvent::Sent {
+            text: "3".to_owned(),
+        });
+        check(&|n| match n % 2 {
+            0 => received("2".to_owned()),
+            _ => TraceEvent::Sent {
+                text: "3".to_owned(),
+            },
+        });
+    }
+}

@@ -9,7 +9,7 @@
 //! alone, which is what clients do that do not know of one another, and shows what that costs.
 //!
 //! An upgrade that was accepted counts as a success on probation: gateways there are that accept, and close at once what
-//! they refuse. Who dies within [`STAYED`] is struck out of what was learnt, and waits go on growing where they were.
+//! they refuse. Who dies within a second is struck out of what was learnt, and waits go on growing where they were.
 
 mod backoff;
 pub(crate) mod budget;

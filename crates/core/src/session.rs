@@ -1,14 +1,16 @@
 //! One conversation as a state machine: a program counter over the compiled script, and the turn under way. It is told
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
-//! `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
+//! `hearing` follows from what came in, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
-//! variables, `trace` what `try` shows of it.
+//! variables, `trace` what `try` shows of it, `secrets` what nothing shows.
 
 mod allowance;
+mod hearing;
 mod outbox;
 mod pulse;
 mod replies;
+mod secrets;
 mod trace;
 mod turn;
 mod voice;
@@ -21,16 +23,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::allowance::{Allowance, Pacing, Waiting};
+use self::hearing::refusal_in;
 use self::outbox::kicks;
 use self::pulse::Pulse;
-use self::replies::{Belongs, Replies};
-use self::turn::{Rules, Standing, Turn};
+use self::replies::Replies;
+use self::trace::bytes_in;
+use self::turn::{Rules, Turn};
 use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
-use crate::evidence::Clues;
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
-use crate::plan::{Capture, Message, OnHandoff, OnMiss, Plan};
+use crate::plan::{Message, Plan};
 use crate::rows::{Crowds, NoRow};
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
@@ -451,13 +454,20 @@ impl Session {
         if let Some(refused) = refusal_in(now, raw, &heard) {
             heard = vec![refused];
         }
-        if heard.is_empty() {
-            cx.received(now, self.conn, frame, "ignored", None);
+        let shown = cx.is_watched().then(|| match frame {
+            Incoming::Text(text) => self.shown(text, &heard, cx.shared).into_owned(),
+            Incoming::Binary(bytes) => bytes_in(bytes),
+        });
+        if let (Some(text), true) = (&shown, heard.is_empty()) {
+            cx.received(now, self.conn, text, "ignored", None);
         }
         for heard in heard {
             // The meaning is traced before what follows from it, so that `try` prints cause before effect.
-            let (meaning, span) = self.meaning(now, &heard);
-            cx.received(now, self.conn, frame, &meaning, span);
+            if let Some(text) = &shown {
+                let (meaning, span) = self.meaning(now, &heard);
+                let meaning = self.without_secrets(&meaning, cx.shared);
+                cx.received(now, self.conn, text, &meaning, span);
+            }
             match self.phase {
                 Phase::Over => {}
                 // Somebody was called all the same, whether or not anybody waits.
@@ -665,7 +675,10 @@ impl Session {
                     let way = ways.iter().find(|way| way.sum > drawn);
                     self.pc = way.map_or(self.pc, |way| way.to);
                 }
-                Op::Adds(turns) => self.memory().added += turns,
+                Op::Adds(turns) => {
+                    let added = &mut self.memory().added;
+                    *added = added.saturating_add(*turns);
+                }
                 Op::Begin { label } => {
                     let (label, began, missed) = (*label, self.due, false);
                     let under = Under {
@@ -687,257 +700,6 @@ impl Session {
             }
         }
         self.leave(now, SessionOutcome::Completed, cx);
-    }
-
-    fn hear(&mut self, now: At, heard: Heard, raw: &str, cx: &mut Context<'_>) {
-        match heard {
-            Heard::Ready if self.phase == Phase::Readying => self.begin(now, cx),
-            Heard::Greeting { .. } => self.on_greeting(now, cx),
-            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
-                self.on_greeting(now, cx)
-            }
-            Heard::Reply {
-                text,
-                turn,
-                order,
-                last,
-            } => {
-                self.on_answer(now, turn, last != Some(false), cx, |pending, rules| {
-                    pending.on_reply(now, text, order, last, raw, rules)
-                });
-            }
-            Heard::Chunk { text, turn } => {
-                self.on_answer(now, turn, false, cx, |pending, rules| {
-                    pending.on_chunk(now, &text, raw, rules)
-                });
-            }
-            Heard::Done { turn } => {
-                self.on_answer(now, turn, true, cx, |pending, rules| {
-                    pending.on_done(now, raw, rules)
-                });
-            }
-            Heard::Handoff => self.on_handoff(now, cx),
-            Heard::Refused {
-                turn, retry_after, ..
-            } => {
-                self.hush(now, retry_after, cx);
-                if self
-                    .turn
-                    .as_ref()
-                    .is_some_and(|pending| turn.is_none_or(|turn| turn == pending.number))
-                {
-                    self.finish_turn(now, TurnOutcome::Throttled, cx);
-                }
-            }
-            Heard::Over { .. } => {
-                self.over = true;
-                let ops = &cx.shared.scripts[usize::from(self.who.group)].ops;
-                // Nothing was left but to think.
-                let complete = self.phase == Phase::Thinking && self.pc >= ops.len();
-                let outcome = if complete {
-                    SessionOutcome::Completed
-                } else {
-                    SessionOutcome::Failed(Failure::Closed)
-                };
-                self.leave(now, outcome, cx);
-            }
-            Heard::Answer(frame) => self.send(now, vec![frame], cx),
-            Heard::Ready
-            | Heard::Ack { .. }
-            | Heard::Typing
-            | Heard::Error { .. }
-            | Heard::Note { .. }
-            | Heard::Unknown { .. } => {}
-        }
-    }
-
-    fn on_greeting(&mut self, now: At, cx: &mut Context<'_>) {
-        self.greeted = true;
-        if self.phase == Phase::Greeting {
-            self.begin(now, cx);
-        }
-    }
-
-    fn greeting_missed(&mut self, now: At, cx: &mut Context<'_>) {
-        let Some(Op::Greeting { within, on_miss }) = cx.shared.scripts[usize::from(self.who.group)]
-            .ops
-            .get(self.pc - 1)
-        else {
-            unreachable!("the greeting phase stands behind a greeting instruction");
-        };
-        cx.missed(now, self.conn, || {
-            format!("no greeting within {}", span_text(*within))
-        });
-        self.after_miss(now, *on_miss, Failure::Greeting, cx);
-    }
-
-    /// A frame of an answer: to the turn under way, or to one that was given up.
-    fn on_answer(
-        &mut self,
-        now: At,
-        answers: Option<u32>,
-        ends: bool,
-        cx: &mut Context<'_>,
-        hear: impl FnOnce(&mut Turn, &Rules<'_>) -> Standing,
-    ) {
-        let pending = self.turn.as_ref().map(|turn| turn.number);
-        match self.replies.judge(answers, pending, ends) {
-            Belongs::Late => cx.sample(now, self.who, What::LateReply),
-            Belongs::Extra => {}
-            Belongs::ToTurn => {
-                let Some(mut turn) = self.turn.take() else {
-                    return;
-                };
-                let op = turn.op;
-                let standing = hear(
-                    &mut turn,
-                    &self.rules(op, cx.shared, &self.voice(cx.shared)),
-                );
-                self.turn = Some(turn);
-                self.stand(now, standing, cx);
-            }
-        }
-    }
-
-    fn turn_deadline(&mut self, now: At, cx: &mut Context<'_>) {
-        let Some(mut turn) = self.turn.take() else {
-            return;
-        };
-        let op = turn.op;
-        let standing = turn.on_deadline(now, &self.rules(op, cx.shared, &self.voice(cx.shared)));
-        self.turn = Some(turn);
-        self.stand(now, standing, cx);
-    }
-
-    fn stand(&mut self, now: At, standing: Standing, cx: &mut Context<'_>) {
-        match standing {
-            Standing::Open(until) => self.deadline = until,
-            Standing::Complete(outcome) => self.finish_turn(now, outcome, cx),
-        }
-    }
-
-    /// The turn has come to its end: what the script does next follows from how.
-    fn finish_turn(&mut self, now: At, outcome: TurnOutcome, cx: &mut Context<'_>) {
-        let Some((turn, on_miss)) = self.close_turn(now, outcome, cx) else {
-            return;
-        };
-        if outcome == TurnOutcome::TimedOut {
-            self.replies.timed_out(turn);
-        }
-        self.due = now;
-        if outcome == TurnOutcome::Answered {
-            return self.advance(now, cx);
-        }
-        let memory = self.memory.as_deref_mut().into_iter();
-        for under in memory.flat_map(|memory| &mut memory.transactions) {
-            under.missed = true;
-        }
-        cx.missed(now, self.conn, || {
-            format!("turn {turn}: {}", outcome.name())
-        });
-        self.after_miss(now, on_miss, Failure::Missed, cx);
-    }
-
-    fn after_miss(&mut self, now: At, on_miss: OnMiss, failure: Failure, cx: &mut Context<'_>) {
-        match on_miss {
-            OnMiss::Continue => self.begin(now, cx),
-            OnMiss::End => self.leave(now, SessionOutcome::Failed(failure), cx),
-            OnMiss::Abort => {
-                cx.out.abort = true;
-                self.leave(now, SessionOutcome::Failed(failure), cx);
-            }
-        }
-    }
-
-    /// Books the turn under way, if there is one; gives its number and what a miss means for it.
-    fn close_turn(
-        &mut self,
-        now: At,
-        outcome: TurnOutcome,
-        cx: &mut Context<'_>,
-    ) -> Option<(u32, OnMiss)> {
-        let turn = self.turn.take()?;
-        self.deadline = At::NEVER;
-        let say = cx.shared.say(self.who, turn.op);
-        if outcome == TurnOutcome::Answered && !say.captures.is_empty() {
-            let captured = turn.captured(&self.rules(turn.op, cx.shared, &self.voice(cx.shared)));
-            self.remember(captured, cx.shared);
-        }
-        let answered = matches!(
-            outcome,
-            TurnOutcome::Answered
-                | TurnOutcome::Mismatched
-                | TurnOutcome::Fallback
-                | TurnOutcome::TimedOut
-        );
-        let sample = crate::sample::Turn {
-            label: say.label,
-            due: turn.due,
-            released: turn.released,
-            sent: turn.sent,
-            first: turn.first.unwrap_or(if answered { turn.last } else { now }),
-            last: if answered { turn.last } else { now },
-            outcome,
-        };
-        cx.sample(now, self.who, What::Turn(sample));
-        if matches!(outcome, TurnOutcome::Mismatched | TurnOutcome::Fallback) {
-            cx.out.wrong.push_back(WrongAnswer {
-                at: now,
-                who: self.who,
-                label: say.label,
-                text: self.without_secrets(turn.beginning(WrongAnswer::LONGEST), say, cx.shared),
-            });
-        }
-        Some((turn.number, say.on_miss))
-    }
-
-    /// The text without what this conversation took from answers as secret. One that a secret is yet to be taken from is
-    /// not shown at all.
-    fn without_secrets(&self, mut text: String, say: &Say, shared: &Shared) -> String {
-        let is_secret = |variable: usize| {
-            let captured = shared.plan.captured.get(variable);
-            captured.is_some_and(|captured| captured.secret)
-        };
-        let takes_one = |capture: &Capture| is_secret(capture.variable);
-        if say.captures.iter().any(takes_one) {
-            return "[redacted: an answer with a secret]".to_owned();
-        }
-        for (variable, value) in self.captured().iter().enumerate() {
-            if let Some(value) = value.as_deref().filter(|value| !value.is_empty())
-                && is_secret(variable)
-            {
-                text = text.replace(value, "[redacted]");
-            }
-        }
-        text
-    }
-
-    fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {
-        let _ = self.close_turn(now, TurnOutcome::Cut, cx);
-    }
-
-    /// However often the platform says so, it is one person.
-    fn count_handoff(&mut self, now: At, cx: &mut Context<'_>) {
-        if !self.handed_off {
-            cx.sample(now, self.who, What::Handoff);
-        }
-        self.handed_off = true;
-    }
-
-    /// A person has taken over: that answers the turn under way, whatever was expected of it.
-    fn on_handoff(&mut self, now: At, cx: &mut Context<'_>) {
-        self.count_handoff(now, cx);
-        let outcome = match cx.shared.plan.on_handoff {
-            OnHandoff::Wait => return,
-            OnHandoff::Leave => SessionOutcome::Completed,
-            OnHandoff::Fail => SessionOutcome::Failed(Failure::Handoff),
-        };
-        if let Some(turn) = &mut self.turn {
-            turn.first.get_or_insert(now);
-            turn.last = now;
-            let _ = self.close_turn(now, TurnOutcome::Answered, cx);
-        }
-        self.leave(now, outcome, cx);
     }
 
     /// Says goodbye; the outcome is booked once the connection has ended.
@@ -1065,26 +827,6 @@ impl Context<'_> {
     fn sample(&mut self, at: At, who: Who, what: What) {
         self.out.samples.push_back(Sample { at, who, what });
     }
-}
-
-/// A refusal in a shape that the dialect does not know: a frame that it makes nothing of, or takes for speech as a whole,
-/// and that calls itself a limit's by a code or a class.
-fn refusal_in(now: At, raw: &str, heard: &[Heard]) -> Option<Heard> {
-    let meant = |heard: &Heard| match heard {
-        Heard::Reply { text, .. } | Heard::Greeting { text } => text != raw,
-        Heard::Unknown { .. } | Heard::Error { .. } => false,
-        _ => true,
-    };
-    if !raw.trim_start().starts_with('{') || heard.iter().any(meant) {
-        return None;
-    }
-    let clues = Clues::of_frame(raw, now, Wall::default());
-    clues.ground?;
-    Some(Heard::Refused {
-        turn: None,
-        retry_after: clues.retry_at().map(|at| at.since(now)),
-        text: raw.to_owned(),
-    })
 }
 
 /// How long a platform may take between 101 and being ready: far above any sane handshake, so that only a platform

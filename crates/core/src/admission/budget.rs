@@ -186,7 +186,9 @@ impl Rule {
                 window,
                 burst,
             } => Self::bucket(quota.get(), window, burst.get()),
-            Law::SteppedBucket { burst, fill, every } if burst.get() > 2 * fill.get() => {
+            Law::SteppedBucket { burst, fill, every }
+                if burst.get() > fill.get().saturating_mul(2) =>
+            {
                 Self::bucket(fill.get(), every, burst.get() - fill.get())
             }
             Law::SteppedBucket { burst, fill, every } => log(burst.min(fill).get(), every),

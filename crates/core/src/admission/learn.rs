@@ -62,6 +62,8 @@ pub(super) struct Learned {
     quota: u32,
     /// Below this many a second an even rate grows fast: what was seen leaves that much room.
     doubtful: f64,
+    /// By how much an even rate has grown.
+    grown: f64,
 }
 
 impl Learned {
@@ -97,14 +99,14 @@ impl Learner {
         }
         self.began.get_or_insert(sent);
         self.accepted += 1;
-        self.scale(|growth| 1.0 / growth);
+        self.grow(Learned::growth);
     }
 
-    /// One that came in did not stay: as if it had not come in.
+    /// One that came in did not stay: as if it had not come in. It may have, before there was a rate that could grow.
     pub(super) fn struck_out(&mut self) {
         self.total = self.total.saturating_sub(1);
         self.accepted = self.accepted.saturating_sub(1);
-        self.scale(|growth| growth);
+        self.grow(|learned| 1.0 / learned.growth().min(learned.grown));
     }
 
     /// It stayed.
@@ -130,14 +132,16 @@ impl Learner {
         }
     }
 
-    /// Changes an even rate's spacing. What the other side told is not outdone.
-    fn scale(&mut self, by: impl FnOnce(f64) -> f64) {
+    /// Changes an even rate. What the other side told is not outdone.
+    fn grow(&mut self, by: impl FnOnce(&Learned) -> f64) {
         if self.told.is_none()
             && let Some(learned) = &mut self.learned
             && let Rule::Even { spacing } = learned.budget.rule()
         {
+            let by = by(learned);
+            learned.grown *= by;
             learned.budget.set_rule(Rule::Even {
-                spacing: spacing.mul_f64(by(learned.growth())),
+                spacing: spacing.div_f64(by),
             });
         }
     }
@@ -256,6 +260,7 @@ impl Learner {
             budget,
             quota,
             doubtful,
+            grown: 1.0,
         });
         self.silence = None;
         (self.began, self.accepted) = (None, 0);

@@ -35,6 +35,22 @@ fn three_hundred_a_minute_are_paced_at_four_and_three_quarters_a_second() {
 }
 
 #[test]
+fn a_claim_of_any_size_has_a_rule() {
+    let most = NonZeroU32::MAX;
+    let every = Duration::from_secs(1);
+    let (burst, fill) = (most, most);
+    let stepped = Law::SteppedBucket { burst, fill, every };
+    let rule = Rule::fast(stepped, Wall::default());
+    assert_eq!(
+        rule,
+        Rule::Log {
+            quota: most.get() as usize,
+            span: every + budget::MARGIN
+        }
+    );
+}
+
+#[test]
 fn a_cap_lets_the_next_one_in_when_a_place_is_free() {
     let mut admission = Admission {
         cap: Some(1),
@@ -267,4 +283,41 @@ fn a_long_line_is_left_as_fast_as_it_was_joined() {
     admission.freed(At::ZERO, ConnId(0));
     assert_eq!(admission.poll_grant(), None);
     assert_eq!(admission.ask(At::ZERO, &asker(200_000)), Some(At::ZERO));
+}
+
+/// A pace that was learnt is slowed down by no more than it was quickened by those that did not stay: many may have come in
+/// before anything was learnt.
+#[test]
+fn a_crash_of_all_that_came_in_before_a_limit_was_learnt_does_not_stop_the_fleet() {
+    let mut admission = Admission {
+        on_refusal: OnRefusal::Retry(Retry::default()),
+        ..Admission::new(Pace::Limits, [])
+    };
+    let refusal = Answer {
+        status: 429,
+        headers: vec![("retry-after".to_owned(), "0".to_owned())],
+        body: String::new(),
+    };
+    let now = At::from_millis(10);
+    let mut conns = 0..;
+    let mut come = |admission: &mut Admission, let_in: bool| {
+        let asker = asker(conns.next().unwrap());
+        assert_eq!(admission.ask(now, &asker), Some(now));
+        match let_in {
+            true => admission.opened(now, asker.conn),
+            false => _ = admission.refused(now, &asker, Some(&refusal)),
+        }
+    };
+    for _ in 0..2_000 {
+        come(&mut admission, true);
+    }
+    for let_in in [false, true, false, true] {
+        come(&mut admission, let_in);
+    }
+    let learnt = admission.rate().expect("a pace was learnt");
+    for conn in 0..2_000 {
+        admission.died(At::from_millis(20), ConnId(conn), 1006);
+    }
+    let rate = admission.rate().expect("a pace was learnt");
+    assert!(rate > learnt / 2.0 && rate < learnt, "{rate} of {learnt}");
 }

@@ -164,6 +164,11 @@ impl Allowance {
         !self.waiting.is_empty()
     }
 
+    /// Do so many wait that one more would only come too late?
+    pub(super) fn is_flooded(&self) -> bool {
+        self.waiting.len() >= MOST_WAITING
+    }
+
     /// A message comes last in the line.
     pub(super) fn push(&mut self, message: Waiting, pacing: &Pacing) {
         self.waiting.push_back(message);
@@ -267,5 +272,7 @@ fn count(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
+/// Far more than any protocol owes at once, and little memory.
+const MOST_WAITING: usize = 64;
 /// Rounds in which several laws look for a moment that suits all.
 const MOST_ROUNDS: usize = 64;

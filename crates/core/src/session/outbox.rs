@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::allowance::{Allowance, Waiting};
-use super::trace::text_of;
+use super::trace::bytes_in;
 use super::{Context, Session, Shared};
 use crate::fleet::{Order, TraceEvent};
 use crate::limit::Refusal;
@@ -18,6 +18,14 @@ impl Session {
         for frame in frames {
             let (says, due) = (None, now);
             self.post(now, Waiting { frame, says, due }, cx);
+        }
+    }
+
+    /// Sends what the protocol owes the platform for a frame. Whoever asks faster than its limits let us answer gets no
+    /// answer: they would take the place of what the user says, without end.
+    pub(super) fn acknowledge(&mut self, now: At, frame: Outgoing, cx: &mut Context<'_>) {
+        if self.allowance.as_ref().is_none_or(|it| !it.is_flooded()) {
+            self.send(now, vec![frame], cx);
         }
     }
 
@@ -47,8 +55,12 @@ impl Session {
             self.begin_turn(op, due, released, now, cx);
         }
         self.pulse.sent(now, frame.len());
+        let shared = cx.shared;
         cx.trace(now, self.conn, || TraceEvent::Sent {
-            text: text_of(&frame),
+            text: match &frame {
+                Outgoing::Text(text) => self.without_secrets(text, shared).into_owned(),
+                Outgoing::Binary(bytes) => bytes_in(bytes),
+            },
         });
         cx.out.orders.push_back((self.conn, Order::Send(frame)));
     }

@@ -458,6 +458,17 @@ fn limited(mut plan: Arc<Plan>, on: On, quota: u32, window: u64) -> Arc<Plan> {
     plan
 }
 
+/// Its pongs take turns with what the user says, and those that could not be sent in time are worth nothing.
+#[test]
+fn a_flood_of_pings_does_not_push_the_user_s_messages_out_of_the_line() {
+    let plan = limited(plan("say hi; think 100; say bye"), On::Message, 1, 1);
+    let pings = "2 < ping\n".repeat(1_000);
+    let pongs = (1..=64).map(|n| format!("{:.1} wake\n", 2.0 + f64::from(n) * 1.1));
+    let wakes: String = pongs.chain(["101 wake".to_owned()]).collect();
+    let log = log_of(plan, &format!("0 open\n1 < reply hello\n{pings}{wakes}"));
+    assert!(log.contains("101.0 > bye"), "{log}");
+}
+
 /// A tenth of a second stands between each message and its law: what the way to the platform may differ by.
 #[test]
 fn a_message_waits_until_the_law_allows_it_and_its_answer_counts_from_the_plan() {
@@ -755,7 +766,13 @@ fn check(plan: Arc<Plan>, moves: &str, expected: &str) {
 }
 
 fn log_of(plan: Arc<Plan>, moves: &str) -> String {
+    played(plan, moves).1
+}
+
+/// The fleet as the moves leave it, which was watched, and what it did.
+fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
     let mut fleet = Fleet::new(plan, Stripe { index: 0, of: 1 }, "test");
+    fleet.trace();
     let mut gate = Gate::new(Pace::Off, std::iter::empty::<&Limit>());
     let mut log = String::new();
     let conn = ConnId(0);
@@ -807,7 +824,7 @@ fn log_of(plan: Arc<Plan>, moves: &str) -> String {
         }
         write_log(&mut fleet, now, &mut log);
     }
-    log
+    (fleet, log)
 }
 
 /// Samples before orders: what came to an end, then what is done next.

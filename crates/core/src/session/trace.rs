@@ -7,7 +7,7 @@ use crate::dialect::Heard;
 use crate::fleet::{Trace, TraceEvent};
 use crate::sample::TurnOutcome;
 use crate::time::{At, span_text};
-use crate::wire::{ConnId, Incoming, Outgoing};
+use crate::wire::ConnId;
 
 impl Session {
     /// What a frame is taken for, in the words of `try`, and the latency that it closes.
@@ -64,24 +64,23 @@ impl Context<'_> {
         self.trace(at, conn, || TraceEvent::Missed { what: what() });
     }
 
+    /// Does anybody want to see what happens?
+    pub(super) const fn is_watched(&self) -> bool {
+        self.out.traces.is_some()
+    }
+
     pub(super) fn received(
         &mut self,
         at: At,
         conn: ConnId,
-        frame: Incoming<'_>,
+        text: &str,
         meaning: &str,
         span: Option<Duration>,
     ) {
-        self.trace(at, conn, || {
-            let text = match frame {
-                Incoming::Text(text) => text.to_owned(),
-                Incoming::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
-            };
-            TraceEvent::Received {
-                text,
-                meaning: meaning.to_owned(),
-                span,
-            }
+        self.trace(at, conn, || TraceEvent::Received {
+            text: text.to_owned(),
+            meaning: meaning.to_owned(),
+            span,
         });
     }
 }
@@ -99,9 +98,6 @@ impl TurnOutcome {
     }
 }
 
-pub(super) fn text_of(frame: &Outgoing) -> String {
-    match frame {
-        Outgoing::Text(text) => text.to_string(),
-        Outgoing::Binary(bytes) => format!("{} bytes of binary", bytes.len()),
-    }
+pub(super) fn bytes_in(binary: &[u8]) -> String {
+    format!("{} bytes of binary", binary.len())
 }

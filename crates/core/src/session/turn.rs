@@ -239,16 +239,6 @@ impl Turn {
         }
     }
 
-    /// The answer's first bytes, to the end of a character.
-    pub(super) fn beginning(&self, most: usize) -> String {
-        let mut text = self.text();
-        let end = (0..=most.min(text.len()))
-            .rev()
-            .find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        text
-    }
-
     /// What the answer gives to variables, by their numbers.
     pub(super) fn captured(&self, rules: &Rules<'_>) -> Vec<(usize, String)> {
         let text = self.text();
@@ -260,7 +250,7 @@ impl Turn {
     }
 
     /// The answer's messages in the platform's own order where it gives one, a line each.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut parts: Vec<_> = self.parts.iter().collect();
         if parts.iter().all(|part| part.order.is_some()) {
             parts.sort_by_key(|part| part.order);
@@ -271,6 +261,12 @@ impl Turn {
             .collect::<Vec<_>>()
             .join("\n")
     }
+}
+
+/// The text's first bytes, to the end of a character.
+pub(super) fn beginning(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text
 }
 
 impl Rules<'_> {

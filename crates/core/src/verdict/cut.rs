@@ -89,13 +89,17 @@ impl<'a> Span<'a> {
     }
 }
 
-/// Conversations ended as they should in these stretches, in which upgrades came to no answer: whoever serves them was well.
+/// Conversations ended as they should in these stretches, one behind the other, in which upgrades came to no answer:
+/// whoever serves them was well.
 fn went_on(moments: &[Moment], trail: &Trail, stretches: &[(At, At)]) -> bool {
+    let within = |at: At| {
+        let begun = stretches.partition_point(|(from, _)| at > *from + trail.slack);
+        begun
+            .checked_sub(1)
+            .is_some_and(|last| at < stretches[last].1)
+    };
     let well = |moment: &&Moment| {
-        matches!(moment.event, Event::Closed(Close::Wanted))
-            && stretches
-                .iter()
-                .any(|(from, to)| moment.at > *from + trail.slack && moment.at < *to)
+        matches!(moment.event, Event::Closed(Close::Wanted)) && within(moment.at)
     };
     moments.iter().filter(well).count() >= FEWEST
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Words, check, limited};
+use crate::fleet::TraceEvent;
 use crate::limit::On;
 use crate::plan::Plan;
 use crate::plan::file::{self, Overrides, Sources};
@@ -223,6 +224,74 @@ fn a_choice_is_drawn_by_weight_and_the_same_for_the_same_seed() {
     assert!((270..=330).contains(&a), "{a} of 400");
     assert_eq!(said_once.len(), 400);
     assert_eq!(said_once, said());
+}
+
+#[test]
+fn a_captured_secret_is_in_nothing_that_is_shown() {
+    let plan = conversation(
+        "[{say: log in, capture: {short: {regex: 'short (\\S+)', secret: true}, long: {regex: 'long (\\S+)', secret: true}}},
+          say: 'I am {{ long }}', {say: again, expect: {contains: tomatoes}}]",
+    );
+    let (mut fleet, _) = super::played(
+        plan,
+        "0.0 open
+         1.0 < reply short ab\"c long ab\"cd
+         2.0 < typing ab\"cd
+         3.0 < reply you are ab\"cd or {ab\\\"c}
+         4.0 < reply not ab\"cd",
+    );
+    let mut shown = Vec::new();
+    while let Some(trace) = fleet.poll_trace() {
+        shown.extend(match trace.event {
+            TraceEvent::Sent { text } => Some(format!("> {text}")),
+            TraceEvent::Received { text, meaning, .. } => Some(format!("< {text}: {meaning}")),
+            _ => None,
+        });
+    }
+    assert_eq!(
+        shown,
+        [
+            "> log in",
+            "< [redacted: an answer with a secret]: reply, first frame",
+            "> I am [redacted]",
+            "< typing [redacted]: typing",
+            "< reply you are [redacted] or {[redacted]}: reply, first frame",
+            "> again",
+            "< reply not [redacted]: reply, first frame",
+        ]
+    );
+    let wrong = fleet.poll_wrong_answer().map(|wrong| wrong.text);
+    assert_eq!(wrong.as_deref(), Some("not [redacted]"));
+}
+
+/// Neither does the end of what is kept cut a secret, nor what comes behind a long one.
+#[test]
+fn a_wrong_answer_is_cut_where_its_secrets_are_out() {
+    let plan = conversation(
+        "[{say: log in, capture: {ticket: {regex: '\\S+', secret: true}}}, {say: again, expect: {contains: tomatoes}}]",
+    );
+    let token = "x".repeat(4_000);
+    let moves = format!("0.0 open\n1.0 < reply {token}\n2.0 < reply {token} {token} {token}");
+    let (mut fleet, _) = super::played(plan, &moves);
+    let wrong = fleet.poll_wrong_answer().map(|wrong| wrong.text);
+    let expected = "[redacted] [redacted] [redacted]";
+    assert_eq!(wrong.as_deref(), Some(expected));
+}
+
+#[test]
+fn turns_beyond_counting_are_no_overflow() {
+    check(
+        conversation(
+            "[{if: user == 1, do: [{if: user == 1, do: [{repeat: 4000000000, do: [say: a]}]},
+                                    {repeat: 4000000000, do: [say: b]}]}]",
+        ),
+        "0.0 open
+         1.0 reset",
+        "0.0 > a
+         1.0 turn cut
+         1.0 closure 1006 abnormal
+         1.0 session Failed(Closed), 4294967294 never reached",
+    );
 }
 
 /// The plan with these steps.

@@ -1,0 +1,62 @@
+//! What a conversation took from answers as secret, kept out of all that is shown of it. Secrets of the plan itself are left
+//! out: whoever prints knows them.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+
+use super::{Session, Shared};
+use crate::dialect::Heard;
+use crate::plan::Capture;
+
+impl Session {
+    /// The text without what this conversation has taken as secret, whether as it is or as JSON writes it.
+    pub(super) fn without_secrets<'t>(&self, text: &'t str, shared: &Shared) -> Cow<'t, str> {
+        let taken = self.captured().iter().zip(&shared.plan.captured);
+        let secrets = taken.filter_map(|(value, variable)| {
+            let value = value.as_deref().filter(|_| variable.secret)?;
+            (!value.is_empty()).then_some(value)
+        });
+        let mut known = Vec::new();
+        for value in secrets {
+            let written = serde_json::Value::from(value).to_string();
+            let escaped = written[1..written.len() - 1].to_owned();
+            known.extend([value.to_owned(), escaped]);
+        }
+        // Longest first, so that one inside another never leaves the rest of the longer one behind.
+        known.sort_by_key(|secret| Reverse(secret.len()));
+        let mut text = Cow::Borrowed(text);
+        for secret in &known {
+            if text.contains(secret.as_str()) {
+                text = Cow::Owned(text.replace(secret.as_str(), REDACTED));
+            }
+        }
+        text
+    }
+
+    /// Does the turn under way take a secret from its answer? Then nobody knows yet which part of it that is.
+    pub(super) fn takes_secret(&self, shared: &Shared) -> bool {
+        let is_secret = |capture: &Capture| {
+            let variable = shared.plan.captured.get(capture.variable);
+            variable.is_some_and(|variable| variable.secret)
+        };
+        let op = self.turn.as_ref().map(|turn| turn.op);
+        op.is_some_and(|op| shared.say(self.who, op).captures.iter().any(is_secret))
+    }
+
+    /// A frame as it may be shown, by what it was taken for.
+    pub(super) fn shown<'t>(&self, raw: &'t str, heard: &[Heard], shared: &Shared) -> Cow<'t, str> {
+        let answers = |heard: &Heard| {
+            matches!(
+                heard,
+                Heard::Reply { .. } | Heard::Chunk { .. } | Heard::Done { .. }
+            )
+        };
+        match heard.iter().any(answers) && self.takes_secret(shared) {
+            true => AN_ANSWER_WITH_ONE.into(),
+            false => self.without_secrets(raw, shared),
+        }
+    }
+}
+
+pub(super) const AN_ANSWER_WITH_ONE: &str = "[redacted: an answer with a secret]";
+const REDACTED: &str = "[redacted]";
