@@ -89,6 +89,10 @@ impl Expected {
                 Until::Duration(duration) => Some(duration),
                 Until::Loops(_) => None,
             },
+            Load::Staged(staged) => {
+                let stages = staged.stages.iter().map(|stage| stage.lasts);
+                Some(staged.start_delay + stages.sum::<Duration>())
+            }
             Load::Open(open) => {
                 let stages = open.stages.iter().map(|stage| stage.lasts);
                 Some(open.start_delay + stages.sum::<Duration>())

@@ -488,6 +488,7 @@ impl Fleet {
         };
         if muster.loops.is_some_and(|loops| round < loops)
             && now + pause < muster.ends
+            && now + pause < muster.schedule.leaves(session.who.user.into())
             && !self.out.abort
         {
             self.again.push(Reverse((
@@ -550,6 +551,10 @@ impl Muster {
                 Until::Loops(loops) => (Some(loops.get()), At::NEVER, u32::MAX),
                 Until::Duration(span) => (Some(u32::MAX), At::ZERO + span, u32::MAX),
             },
+            Load::Staged(_) => {
+                let last = At::ZERO + schedule.delay() + schedule.span();
+                (Some(u32::MAX), last, u32::MAX)
+            }
             Load::Open(open) => (
                 None,
                 At::NEVER,

@@ -68,7 +68,7 @@ impl Plan {
     pub fn smallest_cap(&self) -> usize {
         let caps = self.groups.iter().filter_map(|group| match &group.load {
             Load::Open(open) => Some(open.max_open?.get() as usize),
-            Load::Closed(_) => None,
+            Load::Closed(_) | Load::Staged(_) => None,
         });
         caps.min().unwrap_or(usize::MAX)
     }
@@ -118,6 +118,7 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Load {
     Closed(Closed),
+    Staged(Staged),
     Open(Open),
 }
 
@@ -138,6 +139,26 @@ pub enum Until {
     Loops(NonZeroU32),
     /// No new conversation begins at or after this moment, counted from the run's begin; open ones have 30 s more.
     Duration(Duration),
+}
+
+/// The closed model in stages: the number of virtual users rises and falls. One who is taken away (the last who came)
+/// finishes the conversation, then begins no other; one who comes later is another user. After the last stage nobody
+/// begins a conversation, and open ones have 30 s more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Staged {
+    /// Never empty, and not all without users.
+    pub stages: Vec<Level>,
+    pub start_delay: Duration,
+}
+
+/// A stretch of users: their number goes in a straight line from `from` to `to`. Where the stage before it ended with
+/// another number than `from`, the difference comes or goes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    pub from: u32,
+    pub to: u32,
+    /// Not zero.
+    pub lasts: Duration,
 }
 
 /// The open model: conversations arrive whether or not earlier ones have ended.

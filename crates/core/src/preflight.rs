@@ -308,6 +308,8 @@ fn changes(plan: &Arc<Plan>, whole: &Whole) -> Vec<Change> {
                 changes.extend(fewer_users(plan, whole, closed.users));
             }
             Load::Open(_) => changes.extend(lower_rate(plan, whole)),
+            // Which of the stages should change is not for a machine to say.
+            Load::Staged(_) => {}
         }
     }
     if !matches!(plan.admission.pace, Pace::Limits | Pace::FastLimits) {

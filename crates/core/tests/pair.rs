@@ -1,6 +1,6 @@
 //! Client and platform paired in virtual time: simulated hours, no socket, no waiting.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Interruption, Network, play, play_until, play_watched};
 use plimsoll_core::profile::{self, Profile};
 use plimsoll_core::sample::{SessionOutcome, What};
-use plimsoll_core::schedule::asked;
+use plimsoll_core::schedule::{Schedule, asked};
 use plimsoll_core::summary::Summary;
 use plimsoll_core::time::At;
 use proptest::prelude::*;
@@ -324,6 +324,48 @@ conversation: [{say: hi}, {think: 5m}, {say: bye}]
     let played = play(&plan, &plan.platform, &Network::default());
     assert!((At::from_secs(40)..At::from_millis(40_100)).contains(&played.elapsed));
     assert_eq!(played.summary(&plan).sessions.aborted, 4);
+}
+
+#[test]
+fn users_of_stages_come_and_go_and_finish_what_they_began() {
+    let plan = read(
+        "version: 1
+platform: generic
+target: emulator
+load: {stages: [{users: 10, over: 10s}, {users: 10, for: 20s}, {users: 0, over: 10s}]}
+conversation: [{say: hi}, {think: 4s}, {say: bye}]
+",
+        &[],
+    );
+    let (mut last, mut open, mut peak) = (BTreeMap::new(), 0, 0);
+    let played = play_watched(&plan, &plan.platform, &Network::default(), &mut |sample| {
+        match sample.what {
+            What::Due => {
+                last.insert(sample.who.user, sample.at);
+                open += 1;
+            }
+            What::Session(_) => open -= 1,
+            _ => {}
+        }
+        peak = peak.max(open);
+    });
+    let schedule = Schedule::new(&plan.groups[0].load);
+    assert_eq!((last.len(), peak), (10, 10));
+    for (user, at) in last {
+        let leaves = schedule.leaves(user.into());
+        assert_eq!(leaves, At::from_secs(40 - u64::from(user)));
+        assert!(at < leaves && leaves.since(at) < Duration::from_secs(5));
+    }
+    // The first user leaves last, at 40 s, in the middle of a conversation of a little over 4 s.
+    assert!((At::from_secs(40)..At::from_secs(45)).contains(&played.elapsed));
+    let summary = played.summary(&plan);
+    let s = &summary.sessions;
+    assert_eq!(
+        (s.planned, s.completed, s.aborted),
+        (None, s.due, 0),
+        "{s:?}"
+    );
+    identities(&summary);
 }
 
 #[test]

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use super::{
     Admission, Arm, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
-    Exhausted, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission,
-    Plan, Proxy, ProxyChoice, Route, Say, Source, Stage, Step, Target, Until,
+    Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace,
+    Permission, Plan, Proxy, ProxyChoice, Route, Say, Source, Stage, Staged, Step, Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
@@ -474,16 +474,16 @@ impl Reader<'_> {
             conversations.steps(raw, here)
         });
         let ((load, here), conversation) = load.zip(steps)?;
-        if let Load::Closed(Closed {
-            until: Until::Duration(_),
-            ..
-        }) = load
-            && !takes_time(&conversation)
-        {
+        let without_end = match &load {
+            Load::Closed(closed) => matches!(closed.until, Until::Duration(_)),
+            Load::Staged(_) => true,
+            Load::Open(_) => false,
+        };
+        if without_end && !takes_time(&conversation) {
             self.document.complain_that(
                 here,
                 "conversations that take no time would be begun again without end",
-                "let them say or think something, or write 'loops' instead of 'duration'",
+                "let them say or think something, or write 'loops' instead of 'duration' or 'stages'",
             );
         }
         Some(Group {

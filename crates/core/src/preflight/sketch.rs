@@ -202,13 +202,15 @@ impl<'a> Sketch<'a> {
             self.release(at, granted);
         }
         let who = self.conns[conn.0 as usize].who;
-        let Load::Closed(closed) = &self.plan.groups[usize::from(who.group)].load else {
-            return;
-        };
         let round = who.round + 1;
-        let again = match closed.until {
-            Until::Loops(loops) => round < loops.get(),
-            Until::Duration(span) => now < At::ZERO + span,
+        let load = &self.plan.groups[usize::from(who.group)].load;
+        let again = match load {
+            Load::Closed(closed) => match closed.until {
+                Until::Loops(loops) => round < loops.get(),
+                Until::Duration(span) => now < At::ZERO + span,
+            },
+            Load::Staged(_) => now < Schedule::new(load).leaves(who.user.into()),
+            Load::Open(_) => false,
         };
         if again {
             self.push(now, Event::Due(Who { round, ..who }));

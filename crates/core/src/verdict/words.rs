@@ -132,7 +132,7 @@ impl Findings<'_> {
             .iter()
             .filter_map(|group| match &group.load {
                 Load::Open(open) => open.max_open,
-                Load::Closed(_) => None,
+                Load::Closed(_) | Load::Staged(_) => None,
             });
         let mut reasons: Vec<_> = caps.map(|cap| format!("max_open is {cap}")).collect();
         if let Some(data) = &self.plan.data

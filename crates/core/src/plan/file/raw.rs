@@ -135,7 +135,7 @@ impl Short for Target {
 /// How much load, and when: `users` for the closed model, `arrivals` for the open one.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{"required": ["users"]}, {"required": ["arrivals"]}]))]
+#[schemars(extend("oneOf" = [{"required": ["users"]}, {"required": ["stages"]}, {"required": ["arrivals"]}]))]
 pub(super) struct Load {
     /// So many virtual users, each with one conversation at a time.
     pub(super) users: Maybe<Count>,
@@ -145,12 +145,26 @@ pub(super) struct Load {
     pub(super) loops: Maybe<Count>,
     /// Users converse again and again until this long after the run began.
     pub(super) duration: Maybe<Span>,
+    /// Stages of a number of users that rises and falls. One who is taken away finishes the conversation, then begins no
+    /// other; after the last stage open conversations have 30 s more.
+    pub(super) stages: Maybe<Vec<Field<Level>>>,
     /// Stages of conversations that arrive whether or not earlier ones have ended.
     pub(super) arrivals: Maybe<Vec<Field<Stage>>>,
     /// An arrival that would be one more than this many at once is dropped, and counted.
     pub(super) max_open: Maybe<Count>,
     /// The first start is so long after the run began.
     pub(super) start_delay: Maybe<Span>,
+}
+
+/// `{users: 50, over: 1m}` goes to a number of users in a straight line, `{users: 50, for: 5m}` holds it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["users", "over"]}, {"required": ["users", "for"]}]))]
+pub(super) struct Level {
+    /// 0 takes all away.
+    pub(super) users: Field<u32>,
+    pub(super) over: Maybe<Span>,
+    pub(super) r#for: Maybe<Span>,
 }
 
 /// `{rate: 5/s, for: 2m}` holds a rate, `{ramp_to: 20/s, over: 5m}` goes to one in a straight line.
@@ -637,11 +651,6 @@ pub(super) const LATER: &[Later] = &[
         "Plan",
         "environments",
         "leave it out; use ${NAME}, -e NAME=value or --set path=value",
-    ),
-    (
-        "Load",
-        "stages",
-        "write several groups, or 'arrivals' for a rate that changes",
     ),
     ("Load", "warm_up", "leave it out"),
 ];
