@@ -125,10 +125,13 @@ fn a_retry_after_that_lies_is_named_and_holds_nobody() {
     let check = |headers: &str, body: &str, words: &str| {
         let target = refuser(headers, body);
         run(["try", &target]).ends_with(4).says(words);
+        let lie = words.strip_suffix(" and was ignored");
         let files = folder(&[("plan.yaml", &retrying(&target))]);
-        run(["run", &path(&files, "plan.yaml")])
+        let ran = run(["run", &path(&files, "plan.yaml")])
             .ends_with(4)
             .says("Upgrades 1 to 2 were refused (429)");
+        let unwrapped = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(unwrapped.contains(lie.unwrap_or_default()), "{}", ran.out);
     };
     let lies = |value: &str, flaw: &str| {
         check(

@@ -35,7 +35,7 @@ fn main() {
     let names: Vec<_> = NAIVE.iter().map(|(name, ..)| *name).collect();
     println!("| law | quota | window | charged | {} |", names.join(" | "));
     println!("|---|---|---|---|{}", "---|".repeat(NAIVE.len()));
-    for (shape, quota, window, charged) in grid(&[10, 60], &[2, 10]) {
+    for (shape, quota, window, charged) in grid(&[10, 60, 300], &[2, 10, 60]) {
         let cells: Vec<_> = NAIVE
             .iter()
             .map(|(_, retry, refusal)| {

@@ -2,23 +2,28 @@
 //! a client can observe; how a platform really enforces a limit is not its business, and it shares no code with that.
 //!
 //! `budget` has the rules by which upgrades are spaced, `learn` what refusals teach, `backoff` the waits of those who are
-//! on their own. Caps on concurrency are kept by waiting for a place.
+//! on their own, `line` those who wait. Caps on concurrency are kept by waiting for a place.
 //!
 //! Who asks gets a moment, and asks again when it has come: whatever was refused meanwhile changes it. Retries are
 //! admission's too. Paced, who was refused stands in line again, and the fleet waits as one; with `pace: off` each waits
 //! alone, which is what clients do that do not know of one another, and shows what that costs.
+//!
+//! An upgrade that was accepted counts as a success on probation: gateways there are that accept, and close at once what
+//! they refuse. Who dies within [`STAYED`] is struck out of what was learnt, and waits go on growing where they were.
 
 mod backoff;
 pub(crate) mod budget;
 mod learn;
+mod line;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use self::budget::{Budget, Rule};
 use self::learn::Learner;
+use self::line::Line;
 use crate::draw::Draw;
-use crate::evidence::Clues;
+use crate::evidence::{Clues, Ground};
 use crate::fleet::{Asker, Gatekeeper, Next};
 use crate::limit::{Law, Limit};
 use crate::plan::{OnRefusal, Pace, Plan, Retry, RetryAfter};
@@ -38,13 +43,18 @@ pub struct Admission {
     /// At most so many places.
     cap: Option<usize>,
     places: BTreeMap<ConnId, Place>,
-    waiting: VecDeque<ConnId>,
+    line: Line,
+    /// Nobody in line has room before this moment, at which that one asks.
+    alarm: Option<(At, ConnId)>,
     granted: VecDeque<(ConnId, At)>,
     /// Of `places`: those that take one under a cap, and those of them that are not through yet.
     inside: usize,
     under_way: usize,
     /// Refused, and on their way to another attempt.
     backlog: u32,
+    /// Those that opened lately, oldest first, and how many have died young since one stayed.
+    fresh: VecDeque<(At, ConnId)>,
+    died: u32,
     /// The longest countdown that was not obeyed to its end, and how many were not.
     cut: Option<(Duration, u32)>,
 }
@@ -61,7 +71,8 @@ enum Stage {
     /// It may go at that moment.
     Ticket(At),
     Sent(At),
-    Open,
+    /// Since then.
+    Open(At),
 }
 
 impl Admission {
@@ -116,11 +127,14 @@ impl Admission {
             learner: Learner::default(),
             cap,
             places: BTreeMap::new(),
-            waiting: VecDeque::new(),
+            line: Line::default(),
+            alarm: None,
             granted: VecDeque::new(),
             inside: 0,
             under_way: 0,
             backlog: 0,
+            fresh: VecDeque::new(),
+            died: 0,
             cut: None,
         }
     }
@@ -154,30 +168,77 @@ impl Admission {
 
     /// Lets as many of the line go as may.
     fn fill(&mut self, now: At) {
-        while let Some(&conn) = self.waiting.front() {
+        while let Some((opens, conn)) = self.front() {
             if self.cap.is_some_and(|cap| self.inside >= cap) || self.under_way >= self.slots() {
                 return;
             }
             let at = match &mut self.learner.silence {
+                None if opens > now => return self.set_alarm(opens, conn),
                 None => self.reserve(now, conn),
                 Some(silence) if silence.first.is_none() => {
                     silence.first = Some(conn);
-                    silence.until.max(now)
+                    silence.until.max(now).max(opens)
                 }
                 Some(_) => return,
             };
-            self.waiting.pop_front();
             self.set_stage(conn, Stage::Ticket(at));
+            self.granted.push_back((conn, at));
+            let opens = self.opens(self.identity(conn), now);
+            self.line.advance(opens);
+        }
+    }
+
+    fn front(&mut self) -> Option<(At, ConnId)> {
+        let places = &self.places;
+        self.line.front(|conn| {
+            places
+                .get(&conn)
+                .is_some_and(|place| place.stage == Stage::Waiting)
+        })
+    }
+
+    fn set_alarm(&mut self, at: At, conn: ConnId) {
+        let is_set = self.alarm.is_some_and(|(earlier, who)| {
+            earlier <= at
+                && self
+                    .places
+                    .get(&who)
+                    .is_some_and(|place| place.stage == Stage::Waiting)
+        });
+        if !is_set {
+            self.alarm = Some((at, conn));
             self.granted.push_back((conn, at));
         }
     }
 
+    fn identity(&self, conn: ConnId) -> u64 {
+        self.places
+            .get(&conn)
+            .map_or(0, |place| place.asker.identity)
+    }
+
+    /// Which line to stand in: one for all, unless some budget counts tokens apart.
+    fn lane(&self, conn: ConnId) -> u64 {
+        if self.budgets.iter().any(Budget::is_per_token) {
+            self.identity(conn)
+        } else {
+            0
+        }
+    }
+
+    /// When the budgets that are a token's own have room for it.
+    fn opens(&self, identity: u64, now: At) -> At {
+        self.budgets
+            .iter()
+            .filter(|budget| budget.is_per_token())
+            .map(|budget| budget.earliest(identity, now))
+            .max()
+            .unwrap_or(At::ZERO)
+    }
+
     /// The first moment at which every budget has room, which is taken.
     fn reserve(&mut self, now: At, conn: ConnId) -> At {
-        let identity = self
-            .places
-            .get(&conn)
-            .map_or(0, |place| place.asker.identity);
+        let identity = self.identity(conn);
         let learned = self
             .learner
             .learned
@@ -202,13 +263,12 @@ impl Admission {
         at
     }
 
-    /// How many may be under way at once. While a limit is still to be found out, few: all that are under way when it is
-    /// met are refused.
+    /// How many may be under way at once: few, while a limit is still to be found out.
     fn slots(&self) -> usize {
         let is_unknown = !self.claimed || self.learner.learned.is_some();
         match (self.on_refusal, self.pace) {
             (OnRefusal::GiveUp, _) | (_, Pace::Off) => usize::MAX,
-            _ if is_unknown => FIRST_SLOTS.max(self.learner.total as usize / 4),
+            _ if is_unknown => self.learner.slots(),
             _ => usize::MAX,
         }
     }
@@ -227,9 +287,6 @@ impl Admission {
         let place = self.places.remove(&conn)?;
         self.inside -= usize::from(place.stage.is_inside());
         self.under_way -= usize::from(place.stage.is_under_way());
-        if place.stage == Stage::Waiting {
-            self.waiting.retain(|waiting| *waiting != conn);
-        }
         Some(place)
     }
 
@@ -247,10 +304,17 @@ impl Admission {
             })
             .collect();
         tickets.sort_unstable();
-        for (_, conn) in tickets.into_iter().rev() {
-            self.set_stage(conn, Stage::Waiting);
-            self.waiting.push_front(conn);
+        let again: Vec<_> = tickets
+            .into_iter()
+            .map(|(_, conn)| (self.lane(conn), conn))
+            .collect();
+        for (_, conn) in &again {
+            self.set_stage(*conn, Stage::Waiting);
         }
+        let mut line = std::mem::take(&mut self.line);
+        line.rejoin(&again, |lane| self.opens(lane, now));
+        self.line = line;
+        self.alarm = None;
         self.granted.clear();
     }
 
@@ -278,25 +342,82 @@ impl Admission {
         let silence = self.learner.silence;
         let is_first = silence.is_some_and(|silence| silence.first == Some(conn));
         let count = silence.map_or(1, |silence| silence.count + u16::from(is_first));
-        let until = countdown.unwrap_or_else(|| now + backoff::exponential(retry.backoff, count));
+        let until = countdown.unwrap_or_else(|| match silence {
+            Some(silence) if !is_first => silence.until,
+            _ => now + backoff::exponential(retry.backoff, count),
+        });
         if is_first {
             return self.learner.still_silent(until);
         }
-        let Stage::Sent(_) = place.stage else {
-            return;
-        };
-        if silence.is_some() && countdown.is_none() {
+        if matches!(place.stage, Stage::Waiting | Stage::Ticket(_)) {
             return;
         }
+        let closed = match (&clues.countdown, countdown) {
+            (Some(said), Some(_)) => said.after().max(now),
+            _ => now,
+        };
         let told = clues.policies.iter().find_map(|policy| {
             let quota = u32::try_from(policy.quota?)
                 .ok()
                 .filter(|quota| *quota > 0)?;
             Some((quota, policy.window?))
         });
-        if self.learner.refused(now, until, told) {
+        if self.learner.refused(now, until, closed, told) {
             self.revoke(now);
         }
+    }
+
+    /// Whoever was to see whether a silence is over came to no answer: somebody else will.
+    fn pass_on(&mut self, now: At, conn: ConnId) {
+        if let Some(silence) = &mut self.learner.silence
+            && silence.first == Some(conn)
+        {
+            silence.first = None;
+            silence.until = silence.until.max(now);
+        }
+    }
+
+    /// Ends the probation of those who stayed.
+    fn settle(&mut self, now: At) {
+        while let Some((opened, conn)) = self.fresh.front().copied()
+            && now.since(opened) >= STAYED
+        {
+            self.fresh.pop_front();
+            if self.places.contains_key(&conn) {
+                self.stayed(conn);
+            }
+        }
+    }
+
+    fn stayed(&mut self, conn: ConnId) {
+        self.died = 0;
+        self.learner.stayed(conn);
+    }
+
+    fn retry(
+        &mut self,
+        now: At,
+        retry: &Retry,
+        clues: &Clues,
+        place: Place,
+        asker: &Asker,
+    ) -> Next {
+        // What no limit says, such as 401 or 404, would only be said again.
+        if clues.ground.is_none() {
+            self.pass_on(now, asker.conn);
+            return Next::GiveUp;
+        }
+        let at = if self.pace == Pace::Off {
+            self.back_off(now, retry, clues, asker)
+        } else {
+            self.hush(now, retry, clues, place, asker.conn);
+            now
+        };
+        if asker.attempt > retry.retries {
+            return Next::GiveUp;
+        }
+        self.backlog += 1;
+        Next::RetryAt(at)
     }
 
     /// Each on its own.
@@ -339,32 +460,28 @@ impl Stage {
 impl Gatekeeper for Admission {
     fn ask(&mut self, now: At, asker: &Asker) -> Option<At> {
         let conn = asker.conn;
-        let at = match self.places.get(&conn).map(|place| place.stage) {
-            Some(Stage::Ticket(at)) => at,
-            Some(_) => return None,
+        match self.places.get(&conn).map(|place| place.stage) {
             None => {
                 let stage = Stage::Waiting;
-                self.places.insert(
-                    conn,
-                    Place {
-                        asker: *asker,
-                        stage,
-                    },
-                );
-                self.waiting.push_back(conn);
+                let asker = *asker;
+                self.places.insert(conn, Place { asker, stage });
+                let (lane, opens) = (self.lane(conn), self.opens(asker.identity, now));
+                self.line.join(lane, conn, || opens);
                 if asker.attempt > 1 {
                     self.backlog = self.backlog.saturating_sub(1);
                 }
                 self.fill(now);
-                match self.places.get(&conn).map(|place| place.stage) {
-                    Some(Stage::Ticket(at)) => {
-                        self.granted.retain(|(granted, _)| *granted != conn);
-                        at
-                    }
-                    _ => return None,
-                }
             }
+            Some(Stage::Waiting) => {
+                self.alarm.take_if(|(_, who)| *who == conn);
+                self.fill(now);
+            }
+            Some(_) => {}
+        }
+        let Some(Stage::Ticket(at)) = self.places.get(&conn).map(|place| place.stage) else {
+            return None;
         };
+        self.granted.retain(|(granted, _)| *granted != conn);
         if at <= now {
             self.set_stage(conn, Stage::Sent(at));
         }
@@ -375,31 +492,25 @@ impl Gatekeeper for Admission {
         let Some(Stage::Sent(sent)) = self.places.get(&conn).map(|place| place.stage) else {
             return;
         };
-        self.set_stage(conn, Stage::Open);
-        let silence = self.learner.silence;
-        let is_first = silence.is_some_and(|silence| silence.first == Some(conn));
-        self.learner.accepted(sent, is_first);
+        self.set_stage(conn, Stage::Open(now));
+        self.settle(now);
+        self.fresh.push_back((now, conn));
+        self.learner.accepted(sent, conn);
         self.fill(now);
     }
 
-    fn refused(&mut self, now: At, asker: &Asker, answer: &Answer) -> Next {
+    fn refused(&mut self, now: At, asker: &Asker, answer: Option<&Answer>) -> Next {
         let place = self.leave(asker.conn);
         let next = match (self.on_refusal, place) {
             (OnRefusal::Retry(retry), Some(place)) => {
-                let clues = Clues::of_answer(answer, now, self.wall);
-                let at = if self.pace == Pace::Off {
-                    self.back_off(now, &retry, &clues, asker)
-                } else {
-                    self.hush(now, &retry, &clues, place, asker.conn);
-                    now
+                let clues = match answer {
+                    Some(answer) => Clues::of_answer(answer, now, self.wall),
+                    None => Clues {
+                        ground: Some(Ground::Overload),
+                        ..Clues::default()
+                    },
                 };
-                // What no limit says, such as 401 or 404, would only be said again.
-                if clues.ground.is_some() && asker.attempt <= retry.retries {
-                    self.backlog += 1;
-                    Next::RetryAt(at)
-                } else {
-                    Next::GiveUp
-                }
+                self.retry(now, &retry, &clues, place, asker)
             }
             _ => Next::GiveUp,
         };
@@ -407,24 +518,57 @@ impl Gatekeeper for Admission {
         next
     }
 
+    fn died(&mut self, now: At, conn: ConnId, code: u16) {
+        let Some(place) = self.places.get(&conn).copied() else {
+            return;
+        };
+        self.settle(now);
+        let Stage::Open(opened) = place.stage else {
+            return;
+        };
+        if now.since(opened) >= STAYED {
+            return;
+        }
+        self.leave(conn);
+        self.died += 1;
+        self.learner.struck_out();
+        // Where nobody stays, it is the bot that is broken, and waiting would not mend it.
+        let is_meant = code == TRY_AGAIN_LATER || self.inside > self.under_way;
+        if let OnRefusal::Retry(retry) = self.on_refusal
+            && self.pace != Pace::Off
+            && is_meant
+        {
+            let count = self.learner.relapsing(conn);
+            if count > 0 {
+                let wait = backoff::exponential(retry.backoff, count);
+                self.learner.relapse(now + wait);
+                self.revoke(now);
+            } else if code == TRY_AGAIN_LATER || self.died >= NO_ACCIDENT {
+                self.hush(now, &retry, &Clues::default(), place, conn);
+            }
+        }
+        self.fill(now);
+    }
+
     fn freed(&mut self, now: At, conn: ConnId) {
         let Some(place) = self.leave(conn) else {
             return;
         };
-        // Whoever was to see whether the silence is over came to no answer: somebody else will.
-        if place.stage != Stage::Open
-            && let Some(silence) = &mut self.learner.silence
-            && silence.first == Some(conn)
-        {
-            silence.first = None;
-            silence.until = silence.until.max(now);
+        match place.stage {
+            Stage::Open(_) => self.stayed(conn),
+            _ => self.pass_on(now, conn),
         }
         self.fill(now);
     }
 }
 
-/// While a limit is still to be found out, so many are under way at first.
-const FIRST_SLOTS: usize = 4;
+/// Who is open for so long was let in. A gateway that says no after the handshake does so as soon as its own backend has
+/// answered; a second is ten times a slow answer, and half of the shortest windows.
+const STAYED: Duration = Duration::from_secs(1);
+/// So many in a row that die young are no accident, whatever they died of.
+const NO_ACCIDENT: u32 = 3;
+/// The one close code that says outright that there are too many (RFC 6455's registry).
+const TRY_AGAIN_LATER: u16 = 1013;
 /// Rounds in which several budgets look for a moment that suits all.
 const MOST_ROUNDS: usize = 64;
 /// No backlog is spread over more than a day.

@@ -21,8 +21,11 @@ pub trait Gatekeeper {
     fn ask(&mut self, now: At, asker: &Asker) -> Option<At>;
     /// Its upgrade was accepted.
     fn opened(&mut self, now: At, conn: ConnId);
-    /// Its upgrade was refused: it is through, whatever comes next. Another attempt is another connection.
-    fn refused(&mut self, now: At, asker: &Asker, answer: &Answer) -> Next;
+    /// Its upgrade was refused, without an answer where its request was met by a reset, a FIN or silence: it is through,
+    /// whatever comes next. Another attempt is another connection.
+    fn refused(&mut self, now: At, asker: &Asker, answer: Option<&Answer>) -> Next;
+    /// It was open, and the other side ended it with this code, unasked and not in order. `freed` follows.
+    fn died(&mut self, now: At, conn: ConnId, code: u16);
     /// It is through (refused, failed, ended) or no longer wants to go: its place is free. Connections that waited for
     /// one are granted by the gatekeeper through `Fleet::granted`, on whichever shard they are.
     fn freed(&mut self, now: At, conn: ConnId);
@@ -259,20 +262,11 @@ impl Fleet {
         let Some(afloat) = self.sessions.get(&conn) else {
             return;
         };
-        let next = gate.refused(now, &afloat.session.asker(), &answer);
+        let next = gate.refused(now, &afloat.session.asker(), Some(&answer));
         self.on(now, conn, gate, |session, cx| {
             session.refused(now, times, answer, next, cx);
         });
-        if let Next::RetryAt(_) = next
-            && let Some(mut afloat) = self.sessions.remove(&conn)
-        {
-            // No connection's id is used twice.
-            let conn = self.next_conn();
-            afloat.session.reconnect(conn);
-            afloat.armed = At::NEVER;
-            self.sessions.insert(conn, afloat);
-            self.arm(conn);
-        }
+        self.reconnect(conn, next);
     }
 
     pub fn failed(
@@ -283,9 +277,19 @@ impl Fleet {
         error: ConnectError,
         gate: &mut dyn Gatekeeper,
     ) {
+        let Some(afloat) = self.sessions.get(&conn) else {
+            return;
+        };
+        // What ended before a request could be sent was no limit's doing: another attempt would say the same.
+        let next = if times.ready > times.connect && error.may_refuse() {
+            gate.refused(now, &afloat.session.asker(), None)
+        } else {
+            Next::GiveUp
+        };
         self.on(now, conn, gate, |session, cx| {
-            session.failed(now, times, error, cx)
+            session.failed(now, times, error, next, cx);
         });
+        self.reconnect(conn, next);
     }
 
     pub fn frame(&mut self, now: At, conn: ConnId, frame: Incoming<'_>, gate: &mut dyn Gatekeeper) {
@@ -300,6 +304,14 @@ impl Fleet {
         gate: &mut dyn Gatekeeper,
     ) {
         let end = end.into();
+        let is_unasked = self.sessions.get(&conn).is_some_and(|afloat| {
+            let session = &afloat.session;
+            // Whom a limit on messages kicks was let in.
+            !session.is_leaving() && !session.was_kicked(&end, &self.shared)
+        });
+        if is_unasked && !matches!(end.how, Ended::Local) && end.how.code() != NORMAL {
+            gate.died(now, conn, end.how.code());
+        }
         self.on(now, conn, gate, |session, cx| session.ended(now, end, cx));
     }
 
@@ -427,6 +439,20 @@ impl Fleet {
             },
         );
         self.seek(now, planned, conn, gate);
+    }
+
+    /// The next attempt of a session is another connection.
+    fn reconnect(&mut self, conn: ConnId, next: Next) {
+        if let Next::RetryAt(_) = next
+            && let Some(mut afloat) = self.sessions.remove(&conn)
+        {
+            // No connection's id is used twice.
+            let conn = self.next_conn();
+            afloat.session.reconnect(conn);
+            afloat.armed = At::NEVER;
+            self.sessions.insert(conn, afloat);
+            self.arm(conn);
+        }
     }
 
     const fn next_conn(&mut self) -> ConnId {
@@ -598,6 +624,8 @@ const fn share(whole: u32, stripe: Stripe) -> u32 {
 /// How long conversations that are open at the end of a duration may go on, as k6 does by default: cutting them would
 /// count as aborted what the bot did well.
 const GRACEFUL_STOP: Duration = Duration::from_secs(30);
+/// The code of a close in order.
+const NORMAL: u16 = 1000;
 /// A user whose conversation never opened waits this long before its next one: a platform that refuses at once must
 /// not be hammered by a closed load.
 const PAUSE_UNOPENED: Duration = Duration::from_secs(1);

@@ -28,6 +28,7 @@ use self::turn::{Rules, Standing, Turn};
 use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
 use crate::draw::{Draw, Purpose};
+use crate::evidence::Clues;
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
 use crate::plan::{Capture, Each, Exhausted, Group, Load, Message, OnHandoff, OnMiss, Plan, Until};
 use crate::sample::{
@@ -37,7 +38,7 @@ use crate::sample::{
 use crate::schedule::Schedule;
 use crate::script::{self, Op, Say, Script};
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
+use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes, Wall};
 
 /// What all sessions of a fleet share.
 pub(crate) struct Shared {
@@ -360,6 +361,11 @@ impl Session {
         self.opened != At::NEVER
     }
 
+    /// Did it ask for its connection's end, or was it told of it?
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.phase == Phase::Leaving || self.over
+    }
+
     pub(crate) const fn asker(&self) -> Asker {
         Asker {
             conn: self.conn,
@@ -434,13 +440,7 @@ impl Session {
             who: self.who,
             answer,
         });
-        match next {
-            Next::GiveUp => self.finish(now, SessionOutcome::Refused, cx),
-            Next::RetryAt(at) => {
-                self.wait();
-                self.released = at;
-            }
-        }
+        self.go_on(now, next, SessionOutcome::Refused, cx);
     }
 
     pub(crate) fn failed(
@@ -448,11 +448,23 @@ impl Session {
         now: At,
         times: UpgradeTimes,
         error: ConnectError,
+        next: Next,
         cx: &mut Context<'_>,
     ) {
         self.upgrade_ended(now, times, Upgraded::Errored(error), cx);
         cx.trace(now, self.conn, || TraceEvent::Failed(error));
-        self.finish(now, SessionOutcome::Failed(Failure::Connect), cx);
+        self.go_on(now, next, SessionOutcome::Failed(Failure::Connect), cx);
+    }
+
+    /// To the next attempt, or to this end.
+    fn go_on(&mut self, now: At, next: Next, end: SessionOutcome, cx: &mut Context<'_>) {
+        match next {
+            Next::GiveUp => self.finish(now, end, cx),
+            Next::RetryAt(at) => {
+                self.wait();
+                self.released = at;
+            }
+        }
     }
 
     pub(crate) fn frame(&mut self, now: At, frame: Incoming<'_>, cx: &mut Context<'_>) {
@@ -469,6 +481,9 @@ impl Session {
             Incoming::Text(text) => text,
             Incoming::Binary(_) => "",
         };
+        if let Some(refused) = refusal_in(now, raw, &heard) {
+            heard = vec![refused];
+        }
         if heard.is_empty() {
             cx.received(now, self.conn, frame, "ignored", None);
         }
@@ -484,7 +499,7 @@ impl Session {
 
     pub(crate) fn ended(&mut self, now: At, end: Ending, cx: &mut Context<'_>) {
         cx.trace(now, self.conn, || TraceEvent::Ended(end.how));
-        let expected = self.phase == Phase::Leaving || self.over;
+        let expected = self.is_leaving();
         if !expected && self.was_kicked(&end, cx.shared) {
             cx.sample(now, self.who, What::Throttled(Throttle::default()));
             let _ = self.close_turn(now, TurnOutcome::Throttled, cx);
@@ -1064,6 +1079,26 @@ impl Context<'_> {
     fn sample(&mut self, at: At, who: Who, what: What) {
         self.out.samples.push_back(Sample { at, who, what });
     }
+}
+
+/// A refusal in a shape that the dialect does not know: a frame that it makes nothing of, or takes for speech as a whole,
+/// and that calls itself a limit's by a code or a class.
+fn refusal_in(now: At, raw: &str, heard: &[Heard]) -> Option<Heard> {
+    let meant = |heard: &Heard| match heard {
+        Heard::Reply { text, .. } | Heard::Greeting { text } => text != raw,
+        Heard::Unknown { .. } | Heard::Error { .. } => false,
+        _ => true,
+    };
+    if !raw.trim_start().starts_with('{') || heard.iter().any(meant) {
+        return None;
+    }
+    let clues = Clues::of_frame(raw, now, Wall::default());
+    clues.ground?;
+    Some(Heard::Refused {
+        turn: None,
+        retry_after: clues.retry_at().map(|at| at.since(now)),
+        text: raw.to_owned(),
+    })
 }
 
 /// How long a platform may take between 101 and being ready: far above any sane handshake, so that only a platform

@@ -13,6 +13,7 @@ pub mod contract;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::evidence::{Clues, Flaw, Problem};
 use crate::sample::{
     self, Closure, Evidence, Failure, Millis, Sample, Session, SessionOutcome, Throttle, Turn,
     TurnOutcome, Upgrade, Upgraded, What, Who,
@@ -288,6 +289,7 @@ impl Recorder {
             autopsy: self.morgue.finish(),
             moments,
             countdowns,
+            lie: evidence.iter().find_map(|kept| lie_in(kept, self.wall)),
             evidence,
             evidence_left_out,
             facts: facts.clone(),
@@ -667,6 +669,8 @@ pub struct Summary {
     pub countdowns: Vec<Countdown>,
     /// The first refusals, with all that they said.
     pub evidence: Vec<Evidence>,
+    /// The first thing that a refusal said of itself and that cannot be, in a sentence.
+    pub lie: Option<String>,
     pub evidence_left_out: u64,
 }
 
@@ -721,6 +725,18 @@ fn peak_open(moments: &[Moment]) -> u64 {
 
 fn seconds(span: Millis) -> f64 {
     Duration::from(span).as_secs_f64()
+}
+
+/// What a refusal says and nobody can act on. A reset that is just over, or two that differ by a second, are no lies.
+fn lie_in(refusal: &Evidence, wall: Wall) -> Option<String> {
+    let clues = Clues::of_answer(&refusal.answer, refusal.at, wall);
+    let lies = |problem: &&Problem| match problem.flaw {
+        Flaw::Past => problem.field.eq_ignore_ascii_case("retry-after"),
+        Flaw::Contradicts { .. } => false,
+        _ => true,
+    };
+    let lie = clues.problems.iter().find(lies)?;
+    Some(lie.to_string())
 }
 
 fn per_second(count: u64, span: Duration) -> Option<f64> {

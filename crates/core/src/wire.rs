@@ -161,6 +161,11 @@ impl ConnectError {
             Self::Proxy => "no tunnel through the proxy",
         }
     }
+
+    /// A limit may refuse a request so, instead of answering it.
+    pub const fn may_refuse(self) -> bool {
+        matches!(self, Self::Fin | Self::Reset | Self::TimedOut)
+    }
 }
 
 /// Who sent the first Close frame.

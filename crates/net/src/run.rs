@@ -16,7 +16,7 @@ use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::script;
 use plimsoll_core::summary::{Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
-use plimsoll_core::wire::{ConnId, ConnectError};
+use plimsoll_core::wire::{ConnId, ConnectError, Wall};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -232,7 +232,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     let elapsed = clock.now();
     let _ = control.0.last.set(control.progress());
     Ok(Finished {
-        recorder: together(recorders, labels),
+        recorder: together(recorders, labels, clock.wall()),
         elapsed,
         interrupted: control.0.interrupted.get().is_some(),
         exhausted: report.exhausted,
@@ -278,9 +278,9 @@ fn join(threads: Vec<Shard>) -> io::Result<Report> {
     })
 }
 
-fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: script::Labels) -> Recorder {
+fn together(recorders: Vec<Arc<Mutex<Recorder>>>, labels: script::Labels, wall: Wall) -> Recorder {
     // `Control` may still hold the old ones; each is emptied into the one that is returned.
-    let mut whole = Recorder::new(labels.clone());
+    let mut whole = Recorder::new(labels.clone()).with_wall(wall);
     for recorder in recorders {
         let empty = Recorder::new(labels.clone());
         whole.merge(std::mem::replace(&mut *locked(&recorder), empty));

@@ -78,8 +78,12 @@ impl Gatekeeper for Gate {
         self.tell(|admission| admission.opened(now, conn));
     }
 
-    fn refused(&mut self, now: At, asker: &Asker, answer: &Answer) -> Next {
+    fn refused(&mut self, now: At, asker: &Asker, answer: Option<&Answer>) -> Next {
         self.tell(|admission| admission.refused(now, asker, answer))
+    }
+
+    fn died(&mut self, now: At, conn: ConnId, code: u16) {
+        self.tell(|admission| admission.died(now, conn, code));
     }
 
     fn freed(&mut self, now: At, conn: ConnId) {

@@ -10,6 +10,7 @@ pub(crate) fn admission() -> Result<(), String> {
     let run = cargo()
         .args([
             "run",
+            "--release",
             "--package",
             "plimsoll-core",
             "--example",

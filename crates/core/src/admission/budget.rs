@@ -4,7 +4,7 @@
 //!
 //! Evenly: spacing at `alpha * q / W`, without an initial burst, with `alpha = min(0.95, 1 - 1/q)`, was refused by no law
 //! of fixed windows, logs, counters and buckets for q from 3 to 60 and W from 1 to 60 s when it was simulated: it is safe
-//! also where a law is not known.
+//! also where a law is not known. On a path that varies, [`SWAY`] of each window is left free as well.
 //!
 //! Fast, law by law:
 //! - a token bucket is full at first: its burst, less what could flow in during the margin, then 97 % of its rate;
@@ -71,8 +71,9 @@ pub(crate) struct Spent {
     next: At,
     /// A log: the last `quota` moments.
     log: VecDeque<At>,
-    /// A window: where it began, and what was taken of it.
+    /// A window that the first request opened: where it began. One on the clock: where it ends. And what was taken of it.
     began: Option<At>,
+    ends: Option<At>,
     taken: u32,
 }
 
@@ -96,6 +97,10 @@ impl Budget {
             per_token: false,
             spent: BTreeMap::new(),
         }
+    }
+
+    pub(super) const fn is_per_token(&self) -> bool {
+        self.per_token
     }
 
     pub(super) const fn rule(&self) -> Rule {
@@ -140,10 +145,13 @@ impl Budget {
                 Rule::Even { spacing } => spent.next = now + spacing,
                 // What it held at this moment is not known any more: nothing, to be safe.
                 Rule::Bucket { spacing, burst } => spent.next = now + spacing * burst,
-                Rule::Opened { .. } | Rule::OnClock { .. }
-                    if spent.began.is_some_and(|began| began > now) =>
-                {
+                Rule::Opened { .. } if spent.began.is_some_and(|began| began > now) => {
                     spent.began = None;
+                }
+                Rule::OnClock { window, .. }
+                    if spent.ends.is_some_and(|ends| ends > now + window) =>
+                {
+                    spent.ends = None;
                 }
                 Rule::Log { .. } | Rule::Opened { .. } | Rule::OnClock { .. } => {}
             }
@@ -158,15 +166,11 @@ impl Budget {
 impl Rule {
     /// The spacing that no law with this quota and window refuses.
     pub(super) fn even(quota: u32, window: Duration) -> Self {
-        let quota = f64::from(quota);
+        let (quota, window) = (f64::from(quota), window.as_secs_f64());
         // 1 - 1/q is nothing for q = 1: half the rate keeps that one clear of both edges of its window.
-        let alpha = if quota > 1.0 {
-            (1.0 - 1.0 / quota).min(0.95)
-        } else {
-            0.5
-        };
+        let alpha = (1.0 - 1.0 / quota - SWAY / window).clamp(0.5, 0.95);
         Self::Even {
-            spacing: Duration::from_secs_f64(window.as_secs_f64() / (alpha * quota)),
+            spacing: Duration::from_secs_f64(window / (alpha * quota)),
         }
     }
 
@@ -256,13 +260,14 @@ impl Spent {
                 guard,
                 wall,
             } => {
-                let begins = begin_on_clock(now, window, wall);
-                let first = now.max(begins + guard);
-                let is_full = self.taken >= quota && self.began == Some(begins);
-                if !is_full && first + guard < begins + window {
+                let ends = end_on_clock(now, window, wall);
+                let into = window.saturating_sub(ends.since(now));
+                let first = now + guard.saturating_sub(into);
+                let is_full = self.taken >= quota && self.ends == Some(ends);
+                if !is_full && first + guard < ends {
                     first
                 } else {
-                    begins + window + guard
+                    ends + guard
                 }
             }
         }
@@ -287,9 +292,9 @@ impl Spent {
                 self.taken += 1;
             }
             Rule::OnClock { window, wall, .. } => {
-                let begins = begin_on_clock(at, window, wall);
-                if self.began != Some(begins) {
-                    (self.began, self.taken) = (Some(begins), 0);
+                let ends = end_on_clock(at, window, wall);
+                if self.ends != Some(ends) {
+                    (self.ends, self.taken) = (Some(ends), 0);
                 }
                 self.taken += 1;
             }
@@ -297,15 +302,18 @@ impl Spent {
     }
 }
 
-/// The begin of the window on the wall clock in which a moment lies; the run's own begin for one that began before it.
-fn begin_on_clock(at: At, window: Duration, wall: Wall) -> At {
+/// The end of the window on the wall clock in which a moment lies. Its begin may lie before the run's.
+fn end_on_clock(at: At, window: Duration, wall: Wall) -> At {
     let epoch = i128::from(wall.epoch_millis_at_zero) * 1_000_000 + i128::from(at.as_nanos());
     let into = epoch.rem_euclid(window.as_nanos().max(1) as i128);
-    at - Duration::from_nanos(u64::try_from(into).unwrap_or(0))
+    at + window - Duration::from_nanos(u64::try_from(into).unwrap_or(0))
 }
 
 /// How much later than another a request may be decided upon, compared with when the two were sent: a slow first
 /// connection, or a path that varies.
 pub(crate) const MARGIN: Duration = Duration::from_millis(100);
+/// In seconds: what a path may vary by without costing an even pace a refusal. In short windows every millisecond of it
+/// costs time; rather a refusal now and then beyond this.
+const SWAY: f64 = 0.04;
 /// Of a bucket's rate: what two clocks, and figures that are rounded, may differ by.
 const BELOW: f64 = 0.97;

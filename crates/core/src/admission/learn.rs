@@ -25,6 +25,18 @@ pub(super) struct Learner {
     pub(super) total: u32,
     /// Quota and window in the words of the other side.
     told: Option<(u32, Duration)>,
+    /// The silence that is over if whoever went first stays.
+    trial: Option<Box<Trial>>,
+}
+
+/// What was known before a silence ended.
+#[derive(Clone, Debug)]
+struct Trial {
+    first: ConnId,
+    silence: Silence,
+    learned: Option<Learned>,
+    began: Option<At>,
+    accepted: u32,
 }
 
 /// Nobody goes, but one who sees whether it is over.
@@ -35,6 +47,12 @@ pub(super) struct Silence {
     /// Silences in a row.
     pub(super) count: u16,
     pub(super) first: Option<ConnId>,
+    /// The shortest wait that one of its refusals asked for.
+    promised: Duration,
+    /// There was no room before this moment: a countdown in whole seconds ends up to one of them late.
+    closed: At,
+    /// All that were refused in it: each may have been charged.
+    refused: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -42,34 +60,117 @@ pub(super) struct Learned {
     pub(super) budget: Budget,
     /// How many go into one growth of an even rate.
     quota: u32,
+    /// Below this many a second an even rate grows fast: what was seen leaves that much room.
+    doubtful: f64,
+}
+
+impl Learned {
+    /// By how much its rate grows with each that comes in.
+    fn growth(&self) -> f64 {
+        if self.budget.per_second() < self.doubtful {
+            FAST
+        } else {
+            1.0 + GROWTH / f64::from(self.quota.max(FEW))
+        }
+    }
+
+    const fn is_even(&self) -> bool {
+        matches!(self.budget.rule(), Rule::Even { .. })
+    }
 }
 
 impl Learner {
-    /// An upgrade sent at that moment came in; `is_first` after a silence.
-    pub(super) fn accepted(&mut self, sent: At, is_first: bool) {
+    /// An upgrade sent at that moment came in.
+    pub(super) fn accepted(&mut self, sent: At, conn: ConnId) {
         self.total += 1;
-        if is_first {
+        if let Some(silence) = self.silence
+            && silence.first == Some(conn)
+        {
+            self.trial = Some(Box::new(Trial {
+                first: conn,
+                silence,
+                learned: self.learned.clone(),
+                began: self.began,
+                accepted: self.accepted,
+            }));
             self.recovered(sent);
         }
         self.began.get_or_insert(sent);
         self.accepted += 1;
-        // What the other side told is not outdone.
+        self.scale(|growth| 1.0 / growth);
+    }
+
+    /// One that came in did not stay: as if it had not come in.
+    pub(super) fn struck_out(&mut self) {
+        self.total = self.total.saturating_sub(1);
+        self.accepted = self.accepted.saturating_sub(1);
+        self.scale(|growth| growth);
+    }
+
+    /// It stayed.
+    pub(super) fn stayed(&mut self, conn: ConnId) {
+        self.trial.take_if(|trial| trial.first == conn);
+    }
+
+    /// Did the last silence end with this one? Then how many silences in a row there are if it starts anew; otherwise 0.
+    pub(super) fn relapsing(&self, conn: ConnId) -> u16 {
+        match &self.trial {
+            Some(trial) if trial.first == conn => trial.silence.count.saturating_add(1),
+            _ => 0,
+        }
+    }
+
+    /// The silence was not over.
+    pub(super) fn relapse(&mut self, until: At) {
+        if let Some(trial) = self.trial.take() {
+            (self.learned, self.began) = (trial.learned, trial.began);
+            self.accepted = trial.accepted;
+            self.silence = Some(trial.silence);
+            self.still_silent(until);
+        }
+    }
+
+    /// Changes an even rate's spacing. What the other side told is not outdone.
+    fn scale(&mut self, by: impl FnOnce(f64) -> f64) {
         if self.told.is_none()
             && let Some(learned) = &mut self.learned
             && let Rule::Even { spacing } = learned.budget.rule()
         {
-            let growth = 1.0 + GROWTH / f64::from(learned.quota.max(FEW));
             learned.budget.set_rule(Rule::Even {
-                spacing: spacing.div_f64(growth),
+                spacing: spacing.mul_f64(by(learned.growth())),
             });
         }
     }
 
+    /// How many may be under way at once: all that are under way when the limit is met are refused, and where refused
+    /// attempts are charged, the silence that follows pays for each of them.
+    pub(super) fn slots(&self) -> usize {
+        let whole = FIRST_SLOTS.max(self.total as usize / 4);
+        let Some(learned) = &self.learned else {
+            return whole;
+        };
+        match self.told {
+            // The spacing that fits every law, by the other side's own words.
+            Some((quota, _)) if learned.is_even() => whole.max(quota as usize),
+            _ if self.accepted < learned.quota => (self.accepted as usize / 2).max(1),
+            Some((quota, _)) => whole.max(quota as usize),
+            None => whole,
+        }
+    }
+
     /// One was refused: silence until then. Is it the first of its stretch?
-    pub(super) fn refused(&mut self, now: At, until: At, told: Option<(u32, Duration)>) -> bool {
+    pub(super) fn refused(
+        &mut self,
+        now: At,
+        until: At,
+        closed: At,
+        told: Option<(u32, Duration)>,
+    ) -> bool {
         self.told = told.or(self.told);
         if let Some(silence) = &mut self.silence {
             silence.until = silence.until.max(until);
+            silence.promised = silence.promised.min(until.since(now));
+            silence.refused += 1;
             return false;
         }
         self.silence = Some(Silence {
@@ -77,6 +178,9 @@ impl Learner {
             until,
             count: 1,
             first: None,
+            promised: until.since(now),
+            closed,
+            refused: 1,
         });
         true
     }
@@ -85,10 +189,11 @@ impl Learner {
     pub(super) fn still_silent(&mut self, until: At) {
         if let Some(silence) = &mut self.silence {
             *silence = Silence {
-                since: silence.since,
                 until,
                 count: silence.count.saturating_add(1),
                 first: None,
+                refused: silence.refused + 1,
+                ..*silence
             };
         }
     }
@@ -100,9 +205,20 @@ impl Learner {
             return false;
         };
         let share = (window / quota).max(SECOND);
-        let from_refusal = silence.until.since(silence.since);
-        let from_first = silence.until.since(began);
-        (from_refusal <= share + SHORTEST && share * 2 <= window) || from_first > window + SHORTEST
+        let from_first = silence.closed.since(began);
+        (silence.promised <= share && share * 2 <= window) || from_first > window + SHORTEST
+    }
+
+    /// The highest rate that a trickle may have, by the silence that is over: it may have let in each that was refused,
+    /// too, and may have been over as soon as it was not known to last.
+    fn doubtful(&self, accepted: u32, began: At) -> f64 {
+        match (&self.learned, self.silence) {
+            (Some(learned), Some(silence)) if silence.count == 1 && !learned.is_even() => {
+                let lasted = silence.closed.since(began).as_secs_f64();
+                f64::from(accepted + silence.refused) / lasted.max(SHORT)
+            }
+            _ => 0.0,
+        }
     }
 
     fn recovered(&mut self, sent: At) {
@@ -132,21 +248,32 @@ impl Learner {
                 },
             },
         };
+        let doubtful = self.doubtful(quota, began);
         let quota = self.learned.as_ref().map_or(quota, |learned| learned.quota);
         let mut budget = Budget::new(rule);
         budget.take(0, sent);
-        self.learned = Some(Learned { budget, quota });
+        self.learned = Some(Learned {
+            budget,
+            quota,
+            doubtful,
+        });
         self.silence = None;
         (self.began, self.accepted) = (None, 0);
     }
 }
 
+/// While a limit is still to be found out, so many are under way at first.
+const FIRST_SLOTS: usize = 4;
 /// Countdowns are in whole seconds.
 const SECOND: Duration = Duration::from_secs(1);
 /// No window is shorter.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// No rate is above a thousand of a stretch's upgrades a second.
+const SHORT: f64 = 0.001;
 /// So much an even rate grows while as many came in as the limit's quota was taken for.
 const GROWTH: f64 = 0.6;
+/// So much with each that comes in, while what was seen leaves room for it.
+const FAST: f64 = 1.25;
 /// So much of it is left after a refusal.
 const FALL: f64 = 0.8;
 /// A quota below this says little.

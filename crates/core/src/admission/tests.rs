@@ -49,15 +49,14 @@ fn a_cap_lets_the_next_one_in_when_a_place_is_free() {
     assert_eq!(admission.poll_grant(), Some((ConnId(3), At::from_secs(2))));
 }
 
-#[test]
-fn each_token_has_a_budget_of_its_own() {
-    let limit = |key: Vec<Key>| Limit {
+fn limit(quota: u32, window_s: u64, key: Vec<Key>) -> Limit {
+    Limit {
         name: "l".to_owned(),
         endpoints: vec![],
         on: On::Upgrade,
         law: Law::FixedWindow {
-            quota: NonZeroU32::new(2).unwrap(),
-            window: Duration::from_secs(10),
+            quota: NonZeroU32::new(quota).unwrap(),
+            window: Duration::from_secs(window_s),
             anchor: Anchor::FirstRequest,
         },
         key,
@@ -74,9 +73,13 @@ fn each_token_has_a_budget_of_its_own() {
             label: Label::Fiction,
             from: "this test".to_owned(),
         },
-    };
+    }
+}
+
+#[test]
+fn each_token_has_a_budget_of_its_own() {
     let check = |key: Vec<Key>, expected: [u64; 6]| {
-        let limit = limit(key);
+        let limit = limit(2, 10, key);
         let mut admission = Admission::new(Pace::FastLimits, [&limit]);
         // Three tokens take turns.
         let at = [0, 1, 2, 3, 4, 5].map(|n| {
@@ -110,7 +113,7 @@ fn a_refusal_takes_back_the_moments_that_were_given() {
         .map(|n| admission.ask(At::ZERO, &asker(n)).unwrap())
         .collect();
     assert_eq!(given, [0, 1, 2].map(At::from_secs));
-    let next = admission.refused(At::from_millis(100), &asker(0), &refusal);
+    let next = admission.refused(At::from_millis(100), &asker(0), Some(&refusal));
     assert_eq!(next, Next::RetryAt(At::from_millis(100)));
     // The next in line goes first when the silence is over, and nobody before that.
     assert_eq!(
@@ -147,7 +150,7 @@ fn whoever_was_to_go_first_may_fall_out() {
         body: String::new(),
     };
     assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
-    let _ = admission.refused(At::ZERO, &asker(0), &refusal);
+    let _ = admission.refused(At::ZERO, &asker(0), Some(&refusal));
     let second = At::from_secs(1);
     assert_eq!(admission.ask(At::ZERO, &asker(1)), Some(second));
     assert_eq!(admission.ask(At::ZERO, &asker(2)), None);
@@ -155,7 +158,7 @@ fn whoever_was_to_go_first_may_fall_out() {
     assert_eq!(admission.poll_grant(), Some((ConnId(2), second)));
     assert_eq!(admission.ask(second, &asker(2)), Some(second));
     // Refused as well: the next silence is twice as long.
-    let _ = admission.refused(second, &asker(2), &refusal);
+    let _ = admission.refused(second, &asker(2), Some(&refusal));
     assert_eq!(admission.ask(second, &asker(3)), Some(At::from_secs(3)));
 }
 
@@ -172,7 +175,7 @@ fn a_countdown_that_is_cut_short_is_remarked_upon() {
     };
     assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
     assert_eq!(admission.remark(), None);
-    let next = admission.refused(At::ZERO, &asker(0), &refusal);
+    let next = admission.refused(At::ZERO, &asker(0), Some(&refusal));
     let Next::RetryAt(at) = next else {
         panic!("{next:?}");
     };
@@ -181,4 +184,87 @@ fn a_countdown_that_is_cut_short_is_remarked_upon() {
         admission.remark().unwrap(),
         "1 refusals asked to wait up to 2h; nobody waited longer than 5m for one (admission.on_refusal.longest)"
     );
+}
+
+#[test]
+fn a_silence_is_over_when_whoever_went_first_stays() {
+    let refusal = Answer {
+        status: 429,
+        headers: vec![],
+        body: String::new(),
+    };
+    let check = |dies: &[u64], expected: u64| {
+        let mut admission = Admission {
+            on_refusal: OnRefusal::Retry(Retry::default()),
+            ..Admission::new(Pace::Limits, [])
+        };
+        // One is open throughout, another is refused.
+        assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
+        admission.opened(At::ZERO, ConnId(0));
+        assert_eq!(admission.ask(At::ZERO, &asker(1)), Some(At::ZERO));
+        let _ = admission.refused(At::ZERO, &asker(1), Some(&refusal));
+        let mut now = At::ZERO;
+        for (n, after_ms) in (2..).zip(dies) {
+            let at = admission.ask(now, &asker(n)).unwrap();
+            assert_eq!(admission.ask(at, &asker(n)), Some(at));
+            admission.opened(at, ConnId(n));
+            now = at + Duration::from_millis(*after_ms);
+            admission.died(now, ConnId(n), 1006);
+            admission.freed(now, ConnId(n));
+        }
+        let next = admission.ask(now, &asker(9));
+        assert_eq!(next, Some(At::from_millis(expected)), "{dies:?}");
+    };
+    check(&[], 1_000);
+    // The next waits are 2 s, 4 s, and so on, until one stayed.
+    check(&[10], 1_010 + 2_000);
+    check(&[10, 20], 1_010 + 2_020 + 4_000);
+    // It stayed for more than a second: the silence is over, and the limit taken for one in a second.
+    check(&[1_500], 2_500);
+}
+
+#[test]
+fn a_token_whose_budget_is_used_up_holds_no_other_back() {
+    let check = |limits: &[Limit], expected: [Option<u64>; 5]| {
+        let mut admission = Admission {
+            cap: Some(3),
+            ..Admission::new(Pace::FastLimits, limits)
+        };
+        // Three of one token, then two of another.
+        let of_token = |n: u64| Asker {
+            identity: u64::from(n >= 3),
+            ..asker(n)
+        };
+        let at = [0, 1, 2, 3, 4].map(|n| admission.ask(At::ZERO, &of_token(n)));
+        assert_eq!(at, expected.map(|at| at.map(At::from_millis)));
+        // The second of each waits for its own budget; the first in line is told when that has room, and asks again.
+        let again = At::from_millis(10_100);
+        assert_eq!(admission.poll_grant(), Some((ConnId(1), again)));
+        assert_eq!(admission.poll_grant(), None);
+        assert_eq!(admission.ask(again, &of_token(1)), Some(again));
+    };
+    let own = limit(1, 10, vec![Key::Token]);
+    let shared = limit(1_000, 10, vec![]);
+    let first = [Some(0), None, None, Some(0), None];
+    check(std::slice::from_ref(&own), first);
+    check(&[own.clone(), shared.clone()], first);
+    check(&[shared, own], first);
+}
+
+#[test]
+fn a_long_line_is_left_as_fast_as_it_was_joined() {
+    let mut admission = Admission {
+        cap: Some(1),
+        ..Admission::new(Pace::Off, [])
+    };
+    assert_eq!(admission.ask(At::ZERO, &asker(0)), Some(At::ZERO));
+    for n in 1..200_000 {
+        assert_eq!(admission.ask(At::ZERO, &asker(n)), None);
+    }
+    for n in (1..200_000).rev() {
+        admission.freed(At::ZERO, ConnId(n));
+    }
+    admission.freed(At::ZERO, ConnId(0));
+    assert_eq!(admission.poll_grant(), None);
+    assert_eq!(admission.ask(At::ZERO, &asker(200_000)), Some(At::ZERO));
 }

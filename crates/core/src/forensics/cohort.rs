@@ -373,8 +373,8 @@ const RESOLUTION: f64 = 0.05;
 /// Timers tick, and networks differ.
 const TIMER_SHARE: f64 = 0.02;
 const TIMER_SLACK_S: f64 = 0.1;
-/// Nobody sets a shorter one.
-const SHORTEST_TIMER_S: f64 = 1.0;
+/// Nobody sets one shorter than a second, which clocks of whole milliseconds may show as 999 of them.
+const SHORTEST_TIMER_S: f64 = 1.0 - RESOLUTION;
 const SUREST: f64 = 0.98;
 /// A process that dies takes more of the connections with it.
 const SMALL_SHARE: f64 = 0.2;

@@ -264,6 +264,22 @@ fn the_same_silence_at_different_ages_and_moments_is_a_timer() {
 }
 
 #[test]
+fn a_timer_of_a_second_that_clocks_show_as_999_ms_is_no_restart() {
+    let deaths: String = (0..20)
+        .map(|n| {
+            let at = 1.1 + f64::from(n) * 0.028;
+            let heard = if n % 3 == 0 { 1.001 } else { 0.998 };
+            let age = heard + 0.01 + f64::from(n % 4) * 0.07;
+            format!(
+                "{at} fin age {age} heard {heard} said {} messages 1\n",
+                heard + 0.001
+            )
+        })
+        .collect();
+    check(&deaths, "20 idle-timeout 85%");
+}
+
+#[test]
 fn the_same_place_of_the_script_makes_a_timer_less_sure() {
     check(
         "

@@ -71,14 +71,14 @@ struct Sketch<'a> {
     draw: Draw,
     path: String,
     events: BinaryHeap<Reverse<(At, u64, Event)>>,
-    /// By connection: who it is, and what it holds at the gate.
+    /// By connection: who asks, and what it holds at the gate.
     conns: Vec<Conn>,
     open: usize,
     sequence: u64,
 }
 
 struct Conn {
-    who: Who,
+    asker: Asker,
     row: Option<u32>,
     held: Box<[Charge]>,
 }
@@ -86,6 +86,7 @@ struct Conn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Due(Who),
+    Ask(ConnId),
     Arrive(ConnId),
     Leave(ConnId),
 }
@@ -136,17 +137,19 @@ impl<'a> Sketch<'a> {
                     return Verdict::Fine;
                 };
                 let conn = ConnId(self.conns.len() as u64);
-                let held = Box::default();
-                self.conns.push(Conn { who, row, held });
                 let asker = Asker {
                     conn,
                     who,
                     attempt: 1,
                     identity: identity_of(&self.shared.headers(who, row, 1)),
                 };
-                if let Some(at) = self.admission.ask(now, &asker) {
-                    self.release(at, conn);
-                }
+                let held = Box::default();
+                self.conns.push(Conn { asker, row, held });
+                self.ask(now, conn);
+                Verdict::Fine
+            }
+            Event::Ask(conn) => {
+                self.ask(now, conn);
                 Verdict::Fine
             }
             Event::Arrive(conn) => self.arrive(now, conn),
@@ -154,6 +157,22 @@ impl<'a> Sketch<'a> {
                 self.leave(now, conn);
                 Verdict::Fine
             }
+        }
+    }
+
+    fn ask(&mut self, now: At, conn: ConnId) {
+        let asker = self.conns[conn.0 as usize].asker;
+        match self.admission.ask(now, &asker) {
+            Some(at) if at <= now => self.release(now, conn),
+            Some(at) => self.push(at, Event::Ask(conn)),
+            None => {}
+        }
+        self.grant();
+    }
+
+    fn grant(&mut self) {
+        while let Some((conn, at)) = self.admission.poll_grant() {
+            self.push(at, Event::Ask(conn));
         }
     }
 
@@ -171,10 +190,10 @@ impl<'a> Sketch<'a> {
     }
 
     fn arrive(&mut self, now: At, conn: ConnId) -> Verdict {
-        let Conn { who, row, .. } = self.conns[conn.0 as usize];
+        let Conn { asker, row, .. } = self.conns[conn.0 as usize];
         let request = Request {
-            path: extended(&self.path, &self.shared.query(who, row)),
-            headers: self.shared.headers(who, row, 1),
+            path: extended(&self.path, &self.shared.query(asker.who, row)),
+            headers: self.shared.headers(asker.who, row, 1),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
         let Entry::Admitted { at, held, .. } =
@@ -198,10 +217,8 @@ impl<'a> Sketch<'a> {
         let held = std::mem::take(&mut self.conns[conn.0 as usize].held);
         self.gate.release(&held);
         self.admission.freed(now, conn);
-        while let Some((granted, at)) = self.admission.poll_grant() {
-            self.release(at, granted);
-        }
-        let who = self.conns[conn.0 as usize].who;
+        self.grant();
+        let who = self.conns[conn.0 as usize].asker.who;
         let round = who.round + 1;
         let load = &self.plan.groups[usize::from(who.group)].load;
         let again = match load {

@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// Did the platform close it because of what was sent?
-    pub(super) fn was_kicked(&self, end: &Ending, shared: &Shared) -> bool {
+    pub(crate) fn was_kicked(&self, end: &Ending, shared: &Shared) -> bool {
         let Ended::Closed {
             code: Some(code),
             first: Side::Them,

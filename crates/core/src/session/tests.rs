@@ -712,6 +712,20 @@ fn a_close_code_by_which_the_profile_refuses_messages_refused_the_message() {
 }
 
 #[test]
+fn a_limit_that_speaks_in_a_shape_of_its_own_is_still_a_refusal() {
+    check(
+        plan("say hi; say bye"),
+        r#"0 open
+         1 < {"code": 429, "message": "Too Many Requests", "retry_after": 3}
+         2 < {"code": 200, "message": "the limit is 429 boxes"}"#,
+        "0.0 > hi
+         1.0 throttled
+         1.0 turn throttled
+         1.0 > bye",
+    );
+}
+
+#[test]
 fn a_session_without_a_limit_on_messages_is_no_larger_than_before() {
     assert_eq!(super::Pacing::of(&plan("say hi")).open().map(|_| ()), None);
     let size = size_of::<super::Session>();

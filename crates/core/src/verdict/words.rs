@@ -60,6 +60,9 @@ impl Findings<'_> {
                 statuses.join(", ")
             ));
         }
+        if let Some(lie) = &self.summary.lie {
+            why.push(format!("A refusal cannot be taken at its word: {lie}."));
+        }
         // What a limit or the platform answered is told above.
         let answered = |group: &&Explained| {
             matches!(

@@ -1,5 +1,7 @@
 //! A storm: users that all want to come in at once, against one limit, in virtual time.
 
+mod laws;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use plimsoll_core::play::{Network, play_watched};
 use plimsoll_core::profile::{self, Profile};
 use plimsoll_core::sample::{SessionOutcome, Upgrade, Upgraded, What};
 use plimsoll_core::summary::Summary;
+
+pub(crate) use self::laws::{LAWS, SILENT, TOLD, TOLD_ALL, law, optimum};
 
 /// What came of users that all come at once against one limit.
 pub(crate) struct Storm {
@@ -49,10 +53,20 @@ impl Storm {
         until: &str,
         network: &Network,
     ) -> Self {
-        let limit = format!(
-            "{{name: l, on: upgrade, law: {{{law}}}, {more} source: {{label: fiction, from: a test}}}}"
-        );
-        let enforced = platform(&limit);
+        let limit = limit("l", law, more);
+        Self::against(&limit, users, admission, known, until, network)
+    }
+
+    /// Against these limits, made by [`limit`].
+    pub(crate) fn against(
+        limits: &str,
+        users: u32,
+        admission: &str,
+        known: Known,
+        until: &str,
+        network: &Network,
+    ) -> Self {
+        let enforced = platform(limits);
         let yaml = format!(
             "{{version: 1, target: emulator, load: {{users: {users}, ramp_up: 0s, {until}}}, conversation: [{{think: 2h}}],
              admission: {admission}}}"
@@ -101,6 +115,12 @@ impl Storm {
     }
 }
 
+pub(crate) fn limit(name: &str, law: &str, more: &str) -> String {
+    format!(
+        "{{name: {name}, on: upgrade, law: {{{law}}}, {more} source: {{label: fiction, from: a test}}}}"
+    )
+}
+
 fn platform(limits: &str) -> Arc<Profile> {
     let yaml = format!(
         "{{version: 1, name: made, about: Made by a test., endpoints: [{{name: bot, path: /bot, dialect: {{json: {{}}}}}}],
@@ -109,40 +129,6 @@ fn platform(limits: &str) -> Arc<Profile> {
     match profile::file::read("made.yaml", &yaml) {
         Ok(profile) => Arc::new(profile),
         Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-pub(crate) const SILENT: &str = "refusal: {http: {status: 429}},";
-pub(crate) const TOLD: &str =
-    "refusal: {http: {status: 429, headers: {retry-after: '{{ retry_after }}'}}},";
-
-/// Quota and window, too.
-pub(crate) const TOLD_ALL: &str = "refusal: {http: {status: 429, headers: {retry-after: '{{ retry_after }}', ratelimit-policy: '\"l\";q={{ quota }};w={{ window }}'}}},";
-
-/// The laws, with QQ for the quota and WW for the window.
-pub(crate) const LAWS: [&str; 6] = [
-    "token-bucket: {quota: QQ, window: WWs, burst: QQ}",
-    "stepped-bucket: {burst: QQ, fill: QQ, every: WWs}",
-    "fixed-window: {quota: QQ, window: WWs, anchor: clock}",
-    "fixed-window: {quota: QQ, window: WWs, anchor: first-request}",
-    "sliding-log: {quota: QQ, window: WWs}",
-    "sliding-counter: {quota: QQ, window: WWs, anchor: first-request}",
-];
-
-pub(crate) fn law(shape: &str, quota: u32, window: u32) -> String {
-    shape
-        .replace("QQ", &quota.to_string())
-        .replace("WW", &window.to_string())
-}
-
-/// The least time in which five quotas can be let in, beginning with a full bucket or an empty window.
-pub(crate) fn optimum(shape: &str, quota: u32, window: u32) -> f64 {
-    let window = f64::from(window);
-    if shape.starts_with("sliding-counter") {
-        // After its first window it lets in what flows evenly, and no more.
-        5.0 * window - window / f64::from(quota)
-    } else {
-        4.0 * window
     }
 }
 
