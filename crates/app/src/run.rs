@@ -142,6 +142,7 @@ impl Started {
             elapsed: finished.elapsed,
             target: self.aim.name.clone(),
             interrupted: finished.interrupted,
+            aborted: finished.aborted,
             cpu_s: machine::cpu_seconds(),
             rss_peak_bytes: machine::rss_peak_bytes(),
             asked: asked.conversations,

@@ -22,6 +22,7 @@ use crate::predicate::Predicate;
 use crate::profile::Profile;
 use crate::text::{Condition, Text};
 use crate::time::Rate;
+use crate::watch::Rule;
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -48,6 +49,8 @@ pub struct Plan {
     pub admission: Admission,
     /// Empty means the default goals: no conversation failed or was refused.
     pub goals: Vec<Goal>,
+    /// Each ends the run as soon as it holds.
+    pub abort: Vec<Rule>,
     pub permission: Option<Permission>,
     /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
     pub max_lateness: Option<Duration>,

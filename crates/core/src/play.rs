@@ -23,6 +23,7 @@ use crate::script;
 use crate::session::extended;
 use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
+use crate::watch::{Aborted, Watch};
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
     UpgradeTimes, Wall,
@@ -62,6 +63,8 @@ pub struct Played {
     pub elapsed: At,
     /// What each of the platform's limits did, in the profile's order.
     pub usage: Vec<Usage>,
+    /// The plan's rule that ended it.
+    pub aborted: Option<Aborted>,
 }
 
 impl Played {
@@ -83,6 +86,7 @@ impl Played {
             asked: asked.conversations,
             asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_else(|| self.elapsed.since(At::ZERO)),
+            aborted: self.aborted.clone(),
             ..Facts::default()
         }
     }
@@ -165,6 +169,7 @@ struct Game {
     admission: Admission,
     platform: Platform,
     recorder: Recorder,
+    watch: Option<Watch>,
     cables: BTreeMap<ConnId, Cable>,
     under_way: BinaryHeap<Reverse<(At, ConnId, u64)>>,
     parcels: BTreeMap<u64, Parcel>,
@@ -235,6 +240,7 @@ impl Game {
             admission: Admission::of(plan, network.wall),
             platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),
             recorder: Recorder::new(labels).with_wall(network.wall),
+            watch: Watch::of(plan),
             cables: BTreeMap::new(),
             under_way: BinaryHeap::new(),
             parcels: BTreeMap::new(),
@@ -249,6 +255,7 @@ impl Game {
             recorder: self.recorder,
             elapsed: self.ended_at,
             usage: self.platform.usage().to_vec(),
+            aborted: self.watch.and_then(Watch::into_aborted),
         }
     }
 
@@ -258,11 +265,17 @@ impl Game {
             return None;
         }
         let arrival = self.under_way.peek().map(|Reverse((at, ..))| *at);
-        [arrival, self.fleet.next_wake(), self.platform.next_wake()]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|at| at.max(self.now))
+        let look = self.watch.as_ref().and_then(Watch::next);
+        [
+            arrival,
+            self.fleet.next_wake(),
+            self.platform.next_wake(),
+            look,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| at.max(self.now))
     }
 
     fn interrupt(&mut self, now: At, abandon: bool, watch: &mut dyn FnMut(&Sample)) {
@@ -294,6 +307,9 @@ impl Game {
         if self.fleet.next_wake().is_some_and(|at| at <= self.now) {
             self.fleet.wake(self.now, &mut self.admission);
         }
+        if self.watch.as_mut().is_some_and(|watch| watch.look(now)) {
+            self.fleet.stop(now, &mut self.admission);
+        }
         self.settle(watch);
     }
 
@@ -317,6 +333,9 @@ impl Game {
         while let Some(sample) = self.fleet.poll_sample() {
             self.ended_at = self.ended_at.max(sample.at);
             self.recorder.record(&sample);
+            if let Some(rules) = &mut self.watch {
+                rules.record(&sample);
+            }
             watch(&sample);
         }
         while let Some(evidence) = self.fleet.poll_evidence() {

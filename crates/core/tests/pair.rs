@@ -13,6 +13,7 @@ use plimsoll_core::sample::{SessionOutcome, What};
 use plimsoll_core::schedule::{Schedule, asked};
 use plimsoll_core::summary::Summary;
 use plimsoll_core::time::At;
+use plimsoll_core::verdict::judge;
 use proptest::prelude::*;
 
 #[test]
@@ -324,6 +325,48 @@ conversation: [{say: hi}, {think: 5m}, {say: bye}]
     let played = play(&plan, &plan.platform, &Network::default());
     assert!((At::from_secs(40)..At::from_millis(40_100)).contains(&played.elapsed));
     assert_eq!(played.summary(&plan).sessions.aborted, 4);
+}
+
+#[test]
+fn a_rule_that_holds_for_the_last_minute_ends_the_run_politely() {
+    let plan = read(
+        "version: 1
+platform: generic
+target: emulator
+admission: {pace: off}
+groups:
+  - name: good
+    load: {arrivals: [{rate: 10/s, for: 10m}]}
+    conversation: [{say: hi}, {think: 3s}]
+  - name: bad
+    load: {arrivals: [{rate: 10/s, for: 10m}], start_delay: 3m}
+    conversation: [{say: hi, expect: {contains: nothing like it}}]
+goals: [sessions.failed == 0]
+abort: [turns.failed > 90% for 10s, turns.failed > 20% for 1m]
+",
+        &[],
+    );
+    let played = play(&plan, &plan.platform, &Network::default());
+    let aborted = played.aborted.clone().unwrap();
+    assert_eq!(aborted.rule.to_string(), "turns.failed > 20% for 1m");
+    // 150 of the last 750 are a fifth; of the whole run a fifth would be bad only after 3m 45s.
+    assert!((At::from_secs(195)..=At::from_secs(200)).contains(&aborted.at));
+    assert!(aborted.observed.value.unwrap() > 20.0);
+    assert!(played.elapsed < aborted.at + Duration::from_secs(1));
+    let summary = played.summary(&plan);
+    let s = &summary.sessions;
+    assert!((30..=32).contains(&s.aborted), "{s:?}");
+    assert_eq!((s.failed, s.open_at_end), (0, 0));
+    identities(&summary);
+    let verdict = judge(&summary, &plan);
+    assert_eq!(verdict.exit_code(), 3);
+    let missed: Vec<_> = verdict.goals.iter().filter(|goal| !goal.passed).collect();
+    assert_eq!(missed[0].goal, "abort: turns.failed > 20% for 1m");
+    assert!(
+        verdict.why[0].contains("held 3m 20s into the run"),
+        "{:?}",
+        verdict.why
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::script;
 use plimsoll_core::summary::{Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
+use plimsoll_core::watch::{Aborted, Watch};
 use plimsoll_core::wire::{ConnId, ConnectError, Wall};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
@@ -146,6 +147,8 @@ pub struct Finished {
     pub elapsed: At,
     /// `Control` was used.
     pub interrupted: bool,
+    /// The plan's rule that ended it.
+    pub aborted: Option<Aborted>,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
     /// What the first failed attempt to connect said, in a sentence.
@@ -199,6 +202,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         .collect();
     locked(&control.0.recorders).clone_from(&recorders);
 
+    let watch = Watch::of(&plan).map(|watch| Arc::new(Mutex::new(watch)));
     let mut threads = Vec::with_capacity(shards);
     for (index, inbox) in receivers.into_iter().enumerate() {
         let stripe = Stripe {
@@ -217,6 +221,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             grace: options.grace,
             last_call,
             trace: options.trace.clone(),
+            watch: watch.clone(),
         };
         threads.push(spawn(parts, inbox));
     }
@@ -235,6 +240,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         recorder: together(recorders, labels, clock.wall()),
         elapsed,
         interrupted: control.0.interrupted.get().is_some(),
+        aborted: watch.and_then(|watch| locked(&watch).aborted()),
         exhausted: report.exhausted,
         first_error: report.first_error,
         remark: match (locked(&gate.admission).remark(), over) {

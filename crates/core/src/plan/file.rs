@@ -29,6 +29,7 @@ use crate::goal::Goal;
 use crate::plan::Identities;
 use crate::profile::{self, Profile};
 use crate::text::{Slot, Text};
+use crate::watch::Rule;
 use conversation::{Conversation, Turns, takes_time};
 use names::{Names, own};
 
@@ -152,7 +153,9 @@ impl Reader<'_> {
             });
         let mut turns = Turns::default();
         let groups = self.groups(raw.load, raw.conversation, raw.groups, &names, &mut turns);
-        let goals = self.goals(raw.goals, &turns.names(), groups.is_some());
+        let (turn_names, known) = (turns.names(), groups.is_some());
+        let goals = self.conditions(raw.goals, known, |source| Goal::parse(source, &turn_names));
+        let abort = self.conditions(raw.abort, known, |source| Rule::parse(source, &turn_names));
         let permission = raw.permission.and_then(Field::placed);
         let permission =
             permission.and_then(|(raw, here)| permission::permission(raw, here, self.document));
@@ -190,6 +193,7 @@ impl Reader<'_> {
             on_handoff,
             admission,
             goals,
+            abort,
             permission,
             max_lateness: raw.max_lateness.and_then(Field::ok).map(|span| span.0),
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
@@ -493,16 +497,16 @@ impl Reader<'_> {
         })
     }
 
-    fn goals(
+    fn conditions<T>(
         &self,
         field: raw::Maybe<Vec<Field<String>>>,
-        turn_names: &[String],
         names_known: bool,
-    ) -> Vec<Goal> {
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
         let fields = field.and_then(Field::ok).unwrap_or_default();
         let mut goals = Vec::new();
         for (source, place) in fields.into_iter().filter_map(Field::placed) {
-            match Goal::parse(&source, turn_names) {
+            match parse(&source) {
                 Ok(goal) => goals.push(goal),
                 // Its turn may be among those that were not understood.
                 Err(_) if !names_known && source.contains("by_name") => {}

@@ -905,6 +905,7 @@ fn plan(script: &str) -> Arc<Plan> {
             on_refusal: OnRefusal::GiveUp,
         },
         goals: vec![],
+        abort: vec![],
         permission: None,
         max_lateness: None,
         seed: 1,

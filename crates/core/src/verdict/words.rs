@@ -10,10 +10,22 @@ use crate::limit::Limit;
 use crate::plan::{Each, Exhausted, Load, Pace, Target};
 use crate::summary::Event;
 use crate::text::Text;
+use crate::time::{At, span_text};
+use crate::watch::Aborted;
+
+/// Which rule ended the run, and when.
+fn aborted(aborted: &Aborted) -> String {
+    format!(
+        "The plan's rule '{}' held {} into the run and ended it: nothing more was started, and open conversations \
+         were ended.",
+        aborted.rule,
+        span_text(Duration::from_secs(aborted.at.since(At::ZERO).as_secs()))
+    )
+}
 
 impl Findings<'_> {
     pub(super) fn why(&self, limits: &[LimitSeen]) -> Vec<String> {
-        let mut why = Vec::new();
+        let mut why: Vec<_> = self.summary.facts.aborted.iter().map(aborted).collect();
         for limit in limits {
             let Some(seen) = &limit.seen else { continue };
             let mut evidence = seen.evidence.clone();

@@ -48,6 +48,9 @@ pub(super) struct Plan {
     pub(super) admission: Maybe<Admission>,
     /// Conditions on the summary, like `turns.latency.p95 < 2s`.
     pub(super) goals: Maybe<Vec<Field<String>>>,
+    /// Conditions on the figures of the last while, like `turns.failed > 20% for 1m`: the run ends, politely, when one
+    /// holds.
+    pub(super) abort: Maybe<Vec<Field<String>>>,
     pub(super) permission: Maybe<Permission>,
     /// How late this generator may be itself (99th percentile) before its figures are not to be trusted; 5 % of the
     /// tightest latency goal when left out, or 100ms where there is none.
@@ -627,11 +630,6 @@ short! {
 
 /// What the design has and this version does not.
 pub(super) const LATER: &[Later] = &[
-    (
-        "Plan",
-        "abort",
-        "leave it out; a turn can end the run with 'on_miss: abort'",
-    ),
     (
         "Plan",
         "before",

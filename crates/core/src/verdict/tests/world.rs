@@ -103,6 +103,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             pace,
             on_refusal: OnRefusal::GiveUp,
         },
+        abort: Vec::new(),
         goals: goals
             .iter()
             .map(|goal| Goal::parse(goal, &[]).unwrap_or_else(|error| panic!("{error}")))

@@ -305,26 +305,29 @@ plan.yaml:1:10: version 2 of the format is not known
 plan.yaml:1:1: unknown key 'vresion'
   1 | vresion: 1
     | ^^^^^^^
-  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, permission, max_lateness, seed
+  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, abort, permission, max_lateness, seed
 
 plan.yaml:2:1: unknown key 'plattform'
   2 | plattform: generic
     | ^^^^^^^^^
-  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, permission, max_lateness, seed
+  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, abort, permission, max_lateness, seed
 ",
     );
     check(
-        "abort: [turns.failed > 20% for 1m]\nbudget: {conversations: 5}\nload: {users: 5, warm_up: 30s}",
+        "budget: {conversations: 5}\nabort: [turns.failed > 20%, turns.failed > 1% for 2d]\nload: {users: 5, warm_up: 30s}",
         r"
-plan.yaml:1:1: 'abort' is not supported yet
-  1 | abort: [turns.failed > 20% for 1m]
-    | ^^^^^
-  help: leave it out; a turn can end the run with 'on_miss: abort'
-
-plan.yaml:2:1: 'budget' is not supported yet
-  2 | budget: {conversations: 5}
+plan.yaml:1:1: 'budget' is not supported yet
+  1 | budget: {conversations: 5}
     | ^^^^^^
   help: leave it out; 'loops', 'duration' and 'for' bound a run
+
+plan.yaml:2:9: 'turns.failed > 20%' does not say for how long; write a condition and a time, like 'turns.failed > 20% for 1m'
+  2 | abort: [turns.failed > 20%, turns.failed > 1% for 2d]
+    |         ^^^^^^^^^^^^^^^^^^
+
+plan.yaml:2:29: '2d' is not a span of time; write a number with its unit: 500ms, 5s, 1m 30s, 2h
+  2 | abort: [turns.failed > 20%, turns.failed > 1% for 2d]
+    |                             ^^^^^^^^^^^^^^^^^^^^^^^^
 
 plan.yaml:3:18: 'warm_up' in 'load' is not supported yet
   3 | load: {users: 5, warm_up: 30s}
