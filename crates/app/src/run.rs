@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::Term;
-use plimsoll_core::plan::{Certificate, Plan, Route};
+use plimsoll_core::plan::{Budget, Certificate, GRACE, Plan, Route};
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Facts;
 use plimsoll_net::{ClientTls, Control, Finished, RunOptions};
@@ -47,6 +47,11 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let display = Display::start(&control, &input.plan, args.quiet, console);
     interrupt::watch(&control, display.messages())?;
     let aim = aim::take(&input, say)?;
+    let (budget, handoffs) = (input.plan.budget, input.plan.handoffs_allowed());
+    let budget = Budget { handoffs, ..budget };
+    if budget != Budget::default() {
+        say(&format!("Budget: at most {budget}"));
+    }
     let mut started = Started::new(input.plan, aim, quoted(&args.subject) + &args.over.typed());
     started.load_flags = [args.load.typed(), args.words.typed()].concat();
     let options = started.options(&args.over)?;
@@ -118,6 +123,7 @@ impl Started {
             connect_timeout: CONNECT_TIMEOUT,
             grace: GRACE,
             begins: None,
+            stop_by: None,
             trace: None,
         })
     }
@@ -303,5 +309,3 @@ const NO_TICKET: &str = "No limit refused this run's upgrades: there is nothing 
 const NARROWEST: usize = 60;
 /// As long as browsers and proxies wait for a connection; an upgrade that takes longer is a failure to users too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long open conversations have for a polite end after a stop.
-const GRACE: Duration = Duration::from_secs(10);

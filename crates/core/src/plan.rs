@@ -5,6 +5,7 @@ pub mod file;
 pub mod permission;
 pub mod route;
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::goal::Goal;
 use crate::predicate::Predicate;
 use crate::profile::Profile;
 use crate::text::{Condition, Text};
-use crate::time::Rate;
+use crate::time::{Rate, span_text};
 use crate::watch::Rule;
 
 #[derive(Clone, Debug)]
@@ -51,6 +52,7 @@ pub struct Plan {
     pub goals: Vec<Goal>,
     /// Each ends the run as soon as it holds.
     pub abort: Vec<Rule>,
+    pub budget: Budget,
     pub permission: Option<Permission>,
     /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
     pub max_lateness: Option<Duration>,
@@ -67,13 +69,25 @@ impl Plan {
             .map(|(_, id)| id.into_owned())
     }
 
-    /// The least `max_open` of the groups, at least 1: a run in more parts would leave a part without a place.
+    /// How many conversations people may take over; `None` for any number. On a real target nobody's queue is filled
+    /// unless the plan says so.
+    pub fn handoffs_allowed(&self) -> Option<u32> {
+        let is_real = matches!(self.target, Target::Url(_)) && self.permission.is_some();
+        self.budget.handoffs.or(is_real.then_some(0))
+    }
+
+    /// The least `max_open` of the groups and of the budget's counts, at least 1: a run in more parts would leave a part
+    /// without a place.
     pub fn smallest_cap(&self) -> usize {
         let caps = self.groups.iter().filter_map(|group| match &group.load {
             Load::Open(open) => Some(open.max_open?.get() as usize),
             Load::Closed(_) | Load::Staged(_) => None,
         });
-        caps.min().unwrap_or(usize::MAX)
+        let budget = [self.budget.conversations, self.budget.messages];
+        let budget = budget.into_iter().flatten();
+        caps.chain(budget.map(|most| most.get() as usize))
+            .min()
+            .unwrap_or(usize::MAX)
     }
 
     /// Path and query of every upgrade. The emulator is given what its endpoint requires.
@@ -98,6 +112,37 @@ impl Plan {
             true => endpoint.path_to_dial().to_owned(),
             false => format!("{}?{}", endpoint.path_to_dial(), query.join("&")),
         }
+    }
+}
+
+/// What a run uses at most, whatever its load wants; `None` for as much as it wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// No more are begun.
+    pub conversations: Option<NonZeroU32>,
+    /// Of users, not of the dialect; a conversation that would send one more ends politely.
+    pub messages: Option<NonZeroU32>,
+    /// The run ends when so many conversations were taken over by people, and at the first one where none may be.
+    pub handoffs: Option<u32>,
+    /// The run has ended by then. Longer than [`GRACE`].
+    pub time: Option<Duration>,
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |n: u32, one: &str| match n {
+            1 => format!("1 {one}"),
+            n => format!("{n} {one}s"),
+        };
+        let parts = [
+            self.conversations
+                .map(|most| count(most.get(), "conversation")),
+            self.messages.map(|most| count(most.get(), "message")),
+            self.handoffs.map(|most| count(most, "hand-off")),
+            self.time.map(span_text),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
     }
 }
 
@@ -435,3 +480,6 @@ pub enum RetryAfter {
     /// Nothing.
     Ignore,
 }
+
+/// How long open conversations have to end in before a run must have ended.
+pub const GRACE: Duration = Duration::from_secs(10);

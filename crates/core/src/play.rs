@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::admission::Admission;
 use crate::draw::{Draw, Purpose, Spread};
 use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
-use crate::plan::Plan;
+use crate::plan::{GRACE, Plan};
 use crate::platform::usage::Usage;
 use crate::platform::{By, Order as PlatformOrder, Platform};
 use crate::profile::{Cut, Profile};
@@ -129,6 +129,14 @@ pub fn play_until(
     watch: &mut dyn FnMut(&Sample),
 ) -> Played {
     let mut game = Game::new(plan, platform, *network);
+    let budget = plan.budget.time.map(|time| Interruption {
+        at: At::ZERO + time.saturating_sub(GRACE),
+        grace: GRACE,
+    });
+    let interruption = match budget {
+        Some(budget) if budget.at < interruption.at => budget,
+        _ => interruption,
+    };
     let mut stops = [interruption.at, interruption.at + interruption.grace]
         .into_iter()
         .peekable();

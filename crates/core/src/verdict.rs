@@ -285,6 +285,11 @@ impl<'a> Findings<'a> {
         if self.summary.turns.counts.throttled > 0 && !speak(is_about_throttling) {
             goals.push(default_goal("turns.throttled == 0"));
         }
+        if let Some(most) = self.plan.handoffs_allowed()
+            && self.summary.sessions.handoffs > u64::from(most)
+        {
+            goals.push(default_goal(&format!("sessions.handoffs <= {most}")));
+        }
         let aborted = self.summary.facts.aborted.iter().map(|aborted| {
             let result = GoalResult {
                 goal: format!("abort: {}", aborted.rule),

@@ -1,5 +1,5 @@
 //! What may end a run before its load does: rules like `turns.failed > 20% for 1m`, judged on the figures of the last
-//! minute while the run is on. One watch has the samples of all shards; that the run then ends politely is the driver's.
+//! minute while the run is on, and the budget of hand-offs. One watch has the samples of all shards; that the run then ends politely is the driver's.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::document::values::Span;
 use crate::goal::{Goal, Observed};
 use crate::plan::Plan;
-use crate::sample::Sample;
+use crate::sample::{Sample, What};
 use crate::script::{self, Labels};
 use crate::summary::{Facts, Recorder};
 use crate::time::At;
@@ -34,6 +34,10 @@ pub struct Aborted {
 pub struct Watch {
     tracks: Vec<Track>,
     aborted: Option<Aborted>,
+    /// So many conversations people may still take over.
+    handoffs: Option<u32>,
+    /// The driver knows that the run is to end.
+    told: bool,
 }
 
 /// A rule with the figures of its last while, in slices.
@@ -93,7 +97,9 @@ impl fmt::Display for Rule {
 impl Watch {
     /// `None` where the plan has nothing to watch for.
     pub fn of(plan: &Plan) -> Option<Self> {
-        if plan.abort.is_empty() {
+        // Where none is allowed the first ends the run, for only then it is noticed.
+        let handoffs = plan.handoffs_allowed().map(|most| most.max(1));
+        if plan.abort.is_empty() && handoffs.is_none() {
             return None;
         }
         let (_, labels) = script::compile(&plan.groups);
@@ -106,11 +112,16 @@ impl Watch {
         Some(Self {
             tracks: plan.abort.iter().map(track).collect(),
             aborted: None,
+            handoffs,
+            told: false,
         })
     }
 
     /// Takes in a sample as it happens.
     pub fn record(&mut self, sample: &Sample) {
+        if let (What::Handoff, Some(left)) = (sample.what, &mut self.handoffs) {
+            *left = left.saturating_sub(1);
+        }
         for track in &mut self.tracks {
             if let Some(slice) = track.slices.back_mut() {
                 slice.record(sample);
@@ -120,17 +131,28 @@ impl Watch {
 
     /// When `look` is due.
     pub fn next(&self) -> Option<At> {
-        let until = self.tracks.iter().map(|track| track.until).min();
-        until.filter(|_| self.aborted.is_none())
+        if self.told {
+            return None;
+        }
+        if self.is_out_of_handoffs() {
+            return Some(At::ZERO);
+        }
+        self.tracks.iter().map(|track| track.until).min()
     }
 
     /// Judges the rules whose slice has ended. Says whether the run is to end.
     pub fn look(&mut self, now: At) -> bool {
-        if self.aborted.is_none() {
+        if !self.told {
             let held = self.tracks.iter_mut().filter_map(|track| track.look(now));
             self.aborted = held.min_by_key(|aborted| aborted.at);
         }
-        self.aborted.is_some()
+        self.told = self.aborted.is_some() || self.is_out_of_handoffs();
+        self.told
+    }
+
+    /// People took over as many conversations as they may.
+    pub fn is_out_of_handoffs(&self) -> bool {
+        self.handoffs == Some(0)
     }
 
     /// The rule that held, where one did.

@@ -370,6 +370,82 @@ abort: [turns.failed > 90% for 10s, turns.failed > 20% for 1m]
 }
 
 #[test]
+fn a_budget_is_never_exceeded() {
+    let check = |budget: &str, due: u64, sent: u64, aborted: u64| {
+        let plan = read(
+            &format!(
+                "version: 1
+platform: generic
+target: emulator
+admission: {{pace: off}}
+budget: {{{budget}}}
+load: {{users: 10, ramp_up: 100s, loops: 3}}
+conversation: [{{say: hi}}, {{think: 25s}}, {{send: x}}, {{think: 1s}}, {{say: bye}}]
+"
+            ),
+            &[],
+        );
+        let played = play(&plan, &plan.platform, &Network::default());
+        let elapsed = played.elapsed;
+        let summary = played.summary(&plan);
+        let s = &summary.sessions;
+        assert_eq!(
+            (s.due, summary.turns.counts.sent, s.aborted),
+            (due, sent, aborted),
+            "{budget}: {s:?}"
+        );
+        assert_eq!((s.open_at_end, summary.closures.abnormal), (0, 0));
+        identities(&summary);
+        elapsed
+    };
+    check("conversations: 1000, messages: 1000", 30, 60, 0);
+    check("conversations: 7", 7, 14, 0);
+    // At 0, 10 and 20 s somebody says hi. At 25 and 26 s the first sends and says; then nobody has a word left.
+    let ended = check("messages: 5", 3, 4, 2);
+    assert!(
+        (At::from_secs(45)..At::from_secs(46)).contains(&ended),
+        "{ended}"
+    );
+    // The last 10 s are for those who are open to end in.
+    let ended = check("time: 40s", 4, 5, 3);
+    assert!(
+        (At::from_secs(30)..At::from_secs(31)).contains(&ended),
+        "{ended}"
+    );
+}
+
+#[test]
+fn the_first_hand_off_too_many_ends_the_run() {
+    let check = |allowed: u32, handoffs: u64, exit_code: u8| {
+        let plan = read(
+            &format!(
+                "version: 1
+platform: rehearsal-singapore
+target: emulator
+budget: {{handoffs: {allowed}}}
+goals: [sessions.failed == 0]
+load: {{users: 30, ramp_up: 30s}}
+conversation:
+  - choose: [{{weight: 4, do: [say: hello]}}, {{do: [say: I want an agent]}}]
+  - think: 40s
+"
+            ),
+            &[],
+        );
+        let played = play(&plan, &plan.platform, &Network::default());
+        let summary = played.summary(&plan);
+        assert_eq!(summary.sessions.handoffs, handoffs, "{allowed}");
+        assert_eq!(summary.sessions.open_at_end, 0);
+        identities(&summary);
+        let verdict = judge(&summary, &plan);
+        assert_eq!(verdict.exit_code(), exit_code, "{:?}", verdict.goals);
+    };
+    check(0, 1, 3);
+    check(1, 1, 0);
+    check(2, 2, 0);
+}
+
+#[test]
 fn users_of_stages_come_and_go_and_finish_what_they_began() {
     let plan = read(
         "version: 1

@@ -46,7 +46,7 @@ pub(crate) struct Parts {
     pub(crate) target: Target,
     pub(crate) masks: Masks,
     pub(crate) grace: Duration,
-    /// When the permission ends, less the grace.
+    /// When the run must end, less the grace.
     pub(crate) last_call: Option<At>,
     pub(crate) trace: Option<mpsc::SyncSender<Trace>>,
     /// The one of the run, where its plan has something to watch for.
@@ -59,7 +59,9 @@ pub(crate) struct Report {
     /// Files, ports or memory ran out.
     pub(crate) exhausted: bool,
     /// The last call came while there was something to do.
-    pub(crate) permission_over: bool,
+    pub(crate) called: bool,
+    /// Counts of its part of the budget that were used up: conversations, messages.
+    pub(crate) spent: [bool; 2],
     /// Of an attempt to connect.
     pub(crate) first_error: Option<String>,
 }
@@ -152,6 +154,7 @@ pub(crate) async fn run(
             }
         }
     }
+    shard.report.borrow_mut().spent = shard.fleet.borrow().spent();
     Ok(shard.report.take())
 }
 
@@ -208,7 +211,7 @@ impl Shard {
         {
             // Once: an alarm for the past would ring without end.
             self.last_call.set(None);
-            self.report.borrow_mut().permission_over = true;
+            self.report.borrow_mut().called = true;
             self.stop();
         }
         if let Some(watch) = &self.watch

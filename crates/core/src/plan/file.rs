@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Admission, Arm, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
+    Admission, Arm, Budget, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
     Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace,
     Permission, Plan, Proxy, ProxyChoice, Route, Say, Source, Stage, Staged, Step, Target, Until,
 };
@@ -167,6 +167,8 @@ impl Reader<'_> {
             admission.pace = at_most(admission.pace, most);
         }
         let fallback = self.fallback(raw.fallback);
+        let budget = raw.budget.and_then(Field::ok);
+        let budget = budget.map_or_else(Budget::default, |raw| load::budget(raw, self.document));
         let on_handoff = match raw.on_handoff.and_then(Field::ok) {
             None | Some(raw::OnHandoff::Leave) => OnHandoff::Leave,
             Some(raw::OnHandoff::Wait) => OnHandoff::Wait,
@@ -194,6 +196,7 @@ impl Reader<'_> {
             admission,
             goals,
             abort,
+            budget,
             permission,
             max_lateness: raw.max_lateness.and_then(Field::ok).map(|span| span.0),
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),

@@ -7,7 +7,7 @@ use super::attribution::{Seen, SeenLaw};
 use super::{Attribution, Findings, Kind, LimitSeen, Step, window};
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
-use crate::plan::{Each, Exhausted, Load, Pace, Target};
+use crate::plan::{Budget, Each, Exhausted, Load, Pace, Target};
 use crate::summary::Event;
 use crate::text::Text;
 use crate::time::{At, span_text};
@@ -150,6 +150,9 @@ impl Findings<'_> {
                 Load::Closed(_) | Load::Staged(_) => None,
             });
         let mut reasons: Vec<_> = caps.map(|cap| format!("max_open is {cap}")).collect();
+        if self.plan.budget != Budget::default() {
+            reasons.push(format!("the budget is {}", self.plan.budget));
+        }
         if let Some(data) = &self.plan.data
             && data.each == Each::Once
             && data.when_exhausted == Exhausted::Stop

@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::raw;
-use super::{Closed, Level, Load, Open, Stage, Staged, Until};
-use crate::document::values::Span;
+use super::{Budget, Closed, Level, Load, Open, Stage, Staged, Until};
+use crate::document::values::{Count, Span};
 use crate::document::{Document, Field, Place};
+use crate::plan::GRACE;
 use crate::schedule::Schedule;
 use crate::time::{Rate, span_text};
 
@@ -63,6 +64,26 @@ fn closed(raw: raw::Load, here: Place, document: &Document) -> Option<Closed> {
         start_delay,
         until: until?.0,
     })
+}
+
+pub(super) fn budget(raw: raw::Budget, document: &Document) -> Budget {
+    let count = |field: raw::Maybe<Count>| field.and_then(Field::ok).map(|count| count.0);
+    let time = raw.time.and_then(Field::placed).map(|(Span(time), place)| {
+        if time <= GRACE {
+            document.complain_that(
+                place,
+                format!("a run cannot begin and end within {}", span_text(time)),
+                "write more than 10s: that long open conversations have to end in",
+            );
+        }
+        time
+    });
+    Budget {
+        conversations: count(raw.conversations),
+        messages: count(raw.messages),
+        handoffs: raw.handoffs.and_then(Field::ok),
+        time,
+    }
 }
 
 fn staged(raw: raw::Load, document: &Document) -> Option<Staged> {
@@ -186,7 +207,7 @@ fn lasting(field: Field<Span>, name: &str, document: &Document) -> Option<Durati
 }
 
 fn until(
-    loops: raw::Maybe<crate::document::values::Count>,
+    loops: raw::Maybe<Count>,
     duration: raw::Maybe<Span>,
     document: &Document,
 ) -> Option<(Until, Place)> {

@@ -51,6 +51,8 @@ pub(super) struct Plan {
     /// Conditions on the figures of the last while, like `turns.failed > 20% for 1m`: the run ends, politely, when one
     /// holds.
     pub(super) abort: Maybe<Vec<Field<String>>>,
+    /// What the run uses at most, whatever the load wants.
+    pub(super) budget: Maybe<Budget>,
     pub(super) permission: Maybe<Permission>,
     /// How late this generator may be itself (99th percentile) before its figures are not to be trusted; 5 % of the
     /// tightest latency goal when left out, or 100ms where there is none.
@@ -562,6 +564,21 @@ impl Short for OnRefusal {
     }
 }
 
+/// `{conversations: 500, messages: 5000, handoffs: 0, time: 30m}`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Budget {
+    /// No more are begun.
+    pub(super) conversations: Maybe<Count>,
+    /// What users say and send; a conversation that would send one more ends politely.
+    pub(super) messages: Maybe<Count>,
+    /// The run ends once people took over so many conversations, at the first with 0. 0 when left out with a permission
+    /// and a target's address, else any number.
+    pub(super) handoffs: Maybe<u32>,
+    /// The run has ended by then; the last 10 s are for open conversations to end in.
+    pub(super) time: Maybe<Span>,
+}
+
 /// Leave to load a host that is not this machine's or a private one.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -639,11 +656,6 @@ pub(super) const LATER: &[Later] = &[
         "Plan",
         "after",
         "leave it out; every conversation runs the steps of 'conversation'",
-    ),
-    (
-        "Plan",
-        "budget",
-        "leave it out; 'loops', 'duration' and 'for' bound a run",
     ),
     (
         "Plan",

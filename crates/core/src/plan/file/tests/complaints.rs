@@ -305,21 +305,31 @@ plan.yaml:1:10: version 2 of the format is not known
 plan.yaml:1:1: unknown key 'vresion'
   1 | vresion: 1
     | ^^^^^^^
-  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, abort, permission, max_lateness, seed
+  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, abort, budget, permission, max_lateness, seed
 
 plan.yaml:2:1: unknown key 'plattform'
   2 | plattform: generic
     | ^^^^^^^^^
-  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, abort, permission, max_lateness, seed
+  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, admission, goals, abort, budget, permission, max_lateness, seed
 ",
     );
     check(
-        "budget: {conversations: 5}\nabort: [turns.failed > 20%, turns.failed > 1% for 2d]\nload: {users: 5, warm_up: 30s}",
+        "budget: {conversations: 0, time: 10s, chats: 1}\nabort: [turns.failed > 20%, turns.failed > 1% for 2d]\nload: {users: 5, warm_up: 30s}",
         r"
-plan.yaml:1:1: 'budget' is not supported yet
-  1 | budget: {conversations: 5}
-    | ^^^^^^
-  help: leave it out; 'loops', 'duration' and 'for' bound a run
+plan.yaml:1:25: '0' is too few
+  1 | budget: {conversations: 0, time: 10s, chats: 1}
+    |                         ^
+  help: write a whole number from 1 up
+
+plan.yaml:1:34: a run cannot begin and end within 10s
+  1 | budget: {conversations: 0, time: 10s, chats: 1}
+    |                                  ^^^
+  help: write more than 10s: that long open conversations have to end in
+
+plan.yaml:1:39: unknown key 'chats' in 'budget'
+  1 | budget: {conversations: 0, time: 10s, chats: 1}
+    |                                       ^^^^^
+  help: allowed here: conversations, messages, handoffs, time
 
 plan.yaml:2:9: 'turns.failed > 20%' does not say for how long; write a condition and a time, like 'turns.failed > 20% for 1m'
   2 | abort: [turns.failed > 20%, turns.failed > 1% for 2d]
