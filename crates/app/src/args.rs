@@ -66,6 +66,14 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) over: Over,
 
+    /// Begin then, and count down until: 22:00 or 22:00 Asia/Singapore (the next time it is that late), or
+    /// 2026-12-31T22:00:00+08:00
+    #[arg(long, value_name = "TIME", help_heading = "When")]
+    pub(crate) start_at: Option<String>,
+    /// Have ended by then, written as for --start-at: opening stops 10 s before, for open conversations to end in
+    #[arg(long, value_name = "TIME", help_heading = "When")]
+    pub(crate) stop_by: Option<String>,
+
     /// Write the summary as JSON to this file; `-` is standard output, and the screen then goes to standard error
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 mod aim;
 mod app;
+mod appointment;
 mod args;
 mod books;
 mod check;

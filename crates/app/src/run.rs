@@ -13,6 +13,7 @@ use plimsoll_core::summary::Facts;
 use plimsoll_net::{ClientTls, Control, Finished, RunOptions};
 
 use crate::aim::{self, Aim};
+use crate::appointment::{self, Times};
 use crate::args::{Over, Run, quoted};
 use crate::books::Books;
 use crate::console::Console;
@@ -46,15 +47,23 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let control = Control::new();
     let display = Display::start(&control, &input.plan, args.quiet, console);
     interrupt::watch(&control, display.messages())?;
+    let times = Times::of(args.start_at.as_deref(), args.stop_by.as_deref())?;
     let aim = aim::take(&input, say)?;
     let (budget, handoffs) = (input.plan.budget, input.plan.handoffs_allowed());
     let budget = Budget { handoffs, ..budget };
     if budget != Budget::default() {
         say(&format!("Budget: at most {budget}"));
     }
+    times.lines().iter().for_each(|line| say(line));
+    if let Some(starts) = &times.starts {
+        appointment::wait(&control, starts, args.quiet, console)?;
+    }
     let mut started = Started::new(input.plan, aim, quoted(&args.subject) + &args.over.typed());
     started.load_flags = [args.load.typed(), args.words.typed()].concat();
-    let options = started.options(&args.over)?;
+    let options = RunOptions {
+        stop_by: times.stops.as_ref().map(jiff::Zoned::timestamp),
+        ..started.options(&args.over)?
+    };
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
     display.end();
     let mut books = started.close(finished?)?;

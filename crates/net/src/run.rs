@@ -93,6 +93,30 @@ impl Control {
         self.reach(Stage::Abandoned);
     }
 
+    /// Waits for a date, as the machine's clock has it, and shows once a second how long that still is. `false` when the
+    /// run was stopped meanwhile.
+    pub fn wait_until(&self, date: Timestamp, mut show: impl FnMut(Duration)) -> io::Result<bool> {
+        let mut stage = self.0.stage.subscribe();
+        block_on(async {
+            loop {
+                // Looked at anew each time: a clock may be set, and a machine sleep.
+                let left = Duration::try_from(date.duration_since(Timestamp::now()));
+                let left = left.unwrap_or_default();
+                if left.is_zero() {
+                    return Ok(true);
+                }
+                show(left);
+                let stopped = stage.wait_for(|stage| *stage > Stage::Running);
+                if tokio::time::timeout(left.min(SECOND), stopped)
+                    .await
+                    .is_ok()
+                {
+                    return Ok(false);
+                }
+            }
+        })
+    }
+
     /// What all shards have recorded so far.
     pub fn progress(&self) -> Progress {
         if let Some(last) = self.0.last.get() {
@@ -528,6 +552,7 @@ pub fn open_files_limit() -> u64 {
     u64::MAX
 }
 
+const SECOND: Duration = Duration::from_secs(1);
 const OUT_OF_HANDOFFS: &str =
     "The budget of hand-offs was used up: the run was ended, so that no more people were called";
 /// Only the resolver blocks, and its answers are kept: more threads would only ask the same again.
