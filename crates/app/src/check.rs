@@ -1,9 +1,13 @@
 //! `plimsoll check`: will the plan fit, before one packet is sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use plimsoll_core::plan::Plan;
-use plimsoll_core::preflight::{self, Change, FirstRefusal, Knob, LimitUse, Preflight};
+use plimsoll_core::plan::{Each, Exhausted, Group, Load, Plan};
+use plimsoll_core::preflight::{
+    self, Change, End, FirstRefusal, Knob, LimitUse, Outcome, Preflight, Retries,
+};
+use plimsoll_core::time::span_text;
 use plimsoll_core::verdict::run_again;
 
 use crate::args::{Check, Words, quoted};
@@ -29,32 +33,127 @@ pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
             .iter()
             .for_each(|line| console.print(line));
     }
-    Ok(if preflight.fits {
-        Ending::Passed
-    } else {
-        Ending::PlatformLimited
+    Ok(match preflight.outcome {
+        Outcome::Fits | Outcome::NothingClaimed => Ending::Passed,
+        Outcome::FitsOnlyJust | Outcome::DoesNotFit => Ending::PlatformLimited,
+        Outcome::NotKnown => Ending::BadInput,
     })
 }
 
 fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
-    let mut lines = vec![headline(preflight, plan)];
+    let mut lines = vec![headline(preflight)];
+    lines.extend(extent(preflight));
     if let Some(first) = &preflight.first_refusal {
         lines.extend(refusals(preflight, first));
     }
     if preflight.throttled > 0 {
         lines.extend(throttled(preflight));
     }
-    lines.extend(changes(preflight, args));
+    lines.extend(changes(preflight, plan, args));
     lines.push(String::new());
-    lines.extend(preflight.limits.iter().map(limit));
+    lines.extend(preflight.limits.iter().flat_map(limit));
     if preflight.limits.is_empty() {
-        lines.push(format!(
-            "  limits         {} claims none for this endpoint",
-            clean(&preflight.platform)
+        let name = clean(&preflight.platform);
+        lines.extend(row(
+            "limits",
+            &format!("{name} claims none for this endpoint"),
         ));
     }
-    lines.extend(figures(preflight));
+    lines.extend(elsewhere(preflight));
+    lines.extend(figures(preflight, plan));
+    lines.extend(
+        preflight
+            .retries
+            .iter()
+            .flat_map(|retries| self::retries(retries, preflight)),
+    );
     lines
+}
+
+fn headline(preflight: &Preflight) -> String {
+    let name = clean(&preflight.platform);
+    let (confirmed, all) = (preflight.confirmed, preflight.figures);
+    let trust = match (all, confirmed) {
+        (0, _) => "it has no figures".to_owned(),
+        (_, 0) => "assumed figures; none confirmed for your organization".to_owned(),
+        (all, confirmed) => format!("{confirmed} of {all} figures confirmed for your organization"),
+    };
+    match preflight.outcome {
+        Outcome::Fits => format!("{} {name} ({trust})", paint(GOOD, "FITS")),
+        Outcome::FitsOnlyJust => format!(
+            "{} {name}: {} of {} plays with network jitter pass ({trust})",
+            paint(WARN, "FITS ONLY JUST"),
+            preflight.fits_in_plays,
+            preflight.plays
+        ),
+        Outcome::DoesNotFit => format!("{} {name} ({trust})", paint(BAD, "DOES NOT FIT")),
+        Outcome::NothingClaimed => format!(
+            "{} {name} claims no limit for this endpoint, so whether the plan fits is not known",
+            paint(WARN, "NOTHING TO FORETELL:")
+        ),
+        Outcome::NotKnown => format!(
+            "{} {name}: nothing is refused as far as the plan was played ({trust})",
+            paint(WARN, "NOT KNOWN")
+        ),
+    }
+}
+
+/// What of a plan that is too long was played, and what was not.
+fn extent(preflight: &Preflight) -> Vec<String> {
+    let played = &preflight.played;
+    if played.to_the_end {
+        return Vec::new();
+    }
+    let of = preflight
+        .conversations
+        .map_or_else(String::new, |all| format!(" of {}", count(all)));
+    let how_far = format!(
+        "too long to be played whole: the first {} of it, with {}{of} conversations, are {} events",
+        span(played.until_s),
+        count(played.conversations),
+        count(played.events)
+    );
+    let rest = match (preflight.outcome, played.upgrades_to_the_end) {
+        (Outcome::DoesNotFit, _) => "no change is looked for",
+        (_, true) => "of the rest, only the upgrades were played, to the end",
+        (_, false) => "of the rest nothing is known",
+    };
+    let way_out = "fewer --users, --loops or a shorter --duration are played whole";
+    wrap(
+        &format!("{how_far}; {rest}; {way_out}"),
+        WIDTH,
+        "  ",
+        "    ",
+    )
+}
+
+fn refusals(preflight: &Preflight, first: &FirstRefusal) -> Vec<String> {
+    let limit = preflight
+        .limits
+        .iter()
+        .find(|limit| Some(&limit.name) == first.limit.as_ref());
+    let law = match (limit, first.status) {
+        (Some(limit), _) => limit.text.clone(),
+        (None, Some(status)) => format!("status {status}"),
+        (None, None) => "no answer".to_owned(),
+    };
+    let mut text = format!("user {} at {:.1} s: {law}", count(first.user), first.at_s);
+    if preflight.refused > 0 {
+        let so_far = if preflight.played.to_the_end {
+            ""
+        } else {
+            " or more"
+        };
+        text.push_str(&format!(" · {} refused{so_far}", count(preflight.refused)));
+    }
+    text.push_str(&format!(" · {} open at that moment", count(first.open)));
+    if preflight.abnormal_closures > 0 {
+        text.push_str(&format!(
+            " · {} open sockets die without anybody wanting it",
+            count(preflight.abnormal_closures)
+        ));
+    }
+    wrap(&clean(&text), WIDTH, "  ", "    ")
 }
 
 /// Messages that a limit refuses.
@@ -64,15 +163,10 @@ fn throttled(preflight: &Preflight) -> Vec<String> {
         count(preflight.throttled)
     );
     if let Some(first) = &preflight.first_throttled {
-        text.push_str(&format!(
-            " · the first at {:.1} s, of user {}",
-            first.at_s,
-            count(first.user)
-        ));
-        let limit = preflight
-            .limits
-            .iter()
-            .find(|limit| Some(&limit.name) == first.limit.as_ref());
+        let (at, user) = (first.at_s, count(first.user));
+        text.push_str(&format!(" · the first at {at:.1} s, of user {user}"));
+        let mut limits = preflight.limits.iter();
+        let limit = limits.find(|limit| Some(&limit.name) == first.limit.as_ref());
         if let Some(limit) = limit {
             text.push_str(&format!(", by {}: {}", limit.name, limit.text));
         }
@@ -80,57 +174,7 @@ fn throttled(preflight: &Preflight) -> Vec<String> {
     wrap(&clean(&text), WIDTH, "  ", "    ")
 }
 
-fn headline(preflight: &Preflight, plan: &Plan) -> String {
-    let word = if preflight.fits {
-        paint(GOOD, "FITS")
-    } else if preflight.refused + preflight.throttled == 0 {
-        paint(WARN, "FITS ONLY JUST")
-    } else {
-        paint(BAD, "DOES NOT FIT")
-    };
-    let (confirmed, all) = (preflight.confirmed, plan.platform.limits.len());
-    let trust = match (all, confirmed) {
-        (0, _) => "it claims no limits, so nothing can be predicted".to_owned(),
-        (_, 0) => "assumed figures; none confirmed for your organization".to_owned(),
-        (all, confirmed) => format!("{confirmed} of {all} figures confirmed for your organization"),
-    };
-    let just = if preflight.fits || preflight.refused + preflight.throttled > 0 {
-        String::new()
-    } else {
-        format!(
-            ": {} of {} plays with network jitter pass",
-            preflight.fits_in_plays, preflight.plays
-        )
-    };
-    format!("{word} {}{just} ({trust})", clean(&preflight.platform))
-}
-
-fn refusals(preflight: &Preflight, first: &FirstRefusal) -> Vec<String> {
-    let limit = preflight
-        .limits
-        .iter()
-        .find(|limit| Some(&limit.name) == first.limit.as_ref());
-    let law = limit.map_or_else(
-        || format!("status {}", first.status),
-        |limit| limit.text.clone(),
-    );
-    let mut text = format!(
-        "user {} at {:.1} s: {law} · {} refused · {} open at that moment",
-        count(first.user),
-        first.at_s,
-        count(preflight.refused),
-        count(first.open)
-    );
-    if preflight.abnormal_closures > 0 {
-        text.push_str(&format!(
-            " · {} open sockets die without a Close frame",
-            count(preflight.abnormal_closures)
-        ));
-    }
-    wrap(&clean(&text), WIDTH, "  ", "    ")
-}
-
-fn changes(preflight: &Preflight, args: &Check) -> Vec<String> {
+fn changes(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
     let mut lines = Vec::new();
     for (n, change) in preflight.changes.iter().enumerate() {
         let lead = if n == 0 {
@@ -149,21 +193,29 @@ fn changes(preflight: &Preflight, args: &Check) -> Vec<String> {
     if first.is_some_and(|first| first.key.contains(&"token")) {
         lines.push("             (more tokens only where production uses several too)".to_owned());
     }
-    if preflight.changes.is_empty() && preflight.refused + preflight.throttled > 0 {
-        lines.push(
-            "  no single change of ramp-up, users, rate or pace was found that fits".to_owned(),
-        );
+    let refuses = preflight.refused + preflight.throttled > 0;
+    if preflight.changes.is_empty() && preflight.played.to_the_end && refuses {
+        let looked = match (preflight.played.searched, plan.groups.len()) {
+            (false, _) => "the search for changes that fit was given up: it takes too long",
+            (_, 1) => "no single change of ramp-up, users, rate or pace was found that fits",
+            _ => "no pace was found that fits; the loads of several groups are not varied",
+        };
+        lines.push(format!("  {looked}"));
     }
     if let Some(change) = preflight
         .changes
         .iter()
         .find(|change| !change.flags.is_empty())
     {
-        let subject = quoted(&args.plan) + &args.over.typed();
-        let then = run_again(&subject, &args.load.typed(), &change.flags);
-        lines.push(format!("  then: {}", clean(&then)));
+        lines.push(format!("  then: {}", then(args, &change.flags)));
     }
     lines
+}
+
+/// The command that runs the plan with these flags.
+fn then(args: &Check, flags: &str) -> String {
+    let subject = quoted(&args.plan) + &args.over.typed();
+    clean(&run_again(&subject, &args.load.typed(), flags))
 }
 
 fn result(preflight: &Preflight, change: &Change) -> String {
@@ -178,49 +230,297 @@ fn result(preflight: &Preflight, change: &Change) -> String {
     }
 }
 
-fn limit(limit: &LimitUse) -> String {
+fn limit(limit: &LimitUse) -> Vec<String> {
+    let (peak, most) = (count(limit.peak.into()), count(limit.most.into()));
+    let used = match limit.law {
+        "token-bucket" | "stepped-bucket" => format!("at most {peak} of its {most} tokens taken"),
+        "fixed-window" => format!("at most {peak} of {most} used in a window"),
+        "sliding-counter" => format!("at most {peak} of {most} used by its own estimate"),
+        "concurrency" => format!("at most {peak} of {most} open at once"),
+        _ => format!("at most {peak} of {most} used"),
+    };
+    let first = if limit.peak > 0 {
+        format!(", first at {:.1} s", limit.peak_at_s)
+    } else {
+        String::new()
+    };
+    let each = match limit.on {
+        "frame" | "message" | "byte" if limit.key.is_empty() => " on each connection",
+        _ => "",
+    };
     let refused = if limit.refused > 0 {
         format!(" · {} refused", count(limit.refused))
     } else {
         String::new()
     };
-    clean(&format!(
-        "  {:<14} {} ({}): at most {} of {} used, first at {:.1} s{refused}",
-        "limit",
-        limit.text,
-        limit.source,
-        count(limit.peak.into()),
-        count(limit.quota.into()),
-        limit.peak_at_s
-    ))
+    let text = format!(
+        "{}{each} ({}): {used}{first}{refused}",
+        limit.text, limit.source
+    );
+    row("limit", &clean(&text))
 }
 
-fn figures(preflight: &Preflight) -> Vec<String> {
-    let all = preflight
-        .conversations
-        .map_or_else(|| "as many as the duration allows".to_owned(), count);
-    let plural = if all == "1" { "" } else { "s" };
-    let mut lines = vec![format!(
-        "  {:<14} {all} conversation{plural} · {} open at most · all open after {:.1} s · done after {:.1} s",
-        "load",
-        count(preflight.peak_open),
-        preflight.all_open_s,
-        preflight.finish_s
-    )];
+/// Figures that are not this endpoint's, and where one's own are.
+fn elsewhere(preflight: &Preflight) -> Vec<String> {
+    let mut lines = Vec::new();
+    for limit in &preflight.elsewhere {
+        let text = format!(
+            "{} ({}) at {}: no limit of this endpoint, but a wall at that figure may be that one",
+            limit.text,
+            limit.source,
+            limit.endpoints.join(", ")
+        );
+        lines.extend(row("elsewhere", &clean(&text)));
+    }
+    if preflight.published && preflight.confirmed == 0 {
+        let name = clean(&preflight.platform);
+        let text = format!(
+            "plimsoll limits --platform {} --region REGION --client-id ID -o mine.yaml reads what your organization has",
+            quoted(&name)
+        );
+        lines.extend(row("your own", &text));
+    }
+    lines
+}
+
+fn figures(preflight: &Preflight, plan: &Plan) -> Vec<String> {
+    let played = &preflight.played;
+    let all = match preflight.conversations {
+        Some(1) => "1 conversation".to_owned(),
+        Some(all) => format!("{} conversations", count(all)),
+        None => format!(
+            "{} conversations, as many as there is time for",
+            count(played.conversations - preflight.not_started)
+        ),
+    };
+    let open = match preflight.users {
+        Some(users) => format!(
+            "{} of {} users open at most",
+            count(preflight.peak_open),
+            count(users)
+        ),
+        None => format!("{} open at most", count(preflight.peak_open)),
+    };
+    let ends = match played.to_the_end {
+        true => format!("done after {:.1} s", preflight.finish_s),
+        false => format!("played for {:.1} s", played.until_s),
+    };
+    let load = format!(
+        "{all} · {open} · the last one in at {:.1} s · {ends}",
+        preflight.all_open_s
+    );
+    let mut lines = row("load", &load);
+    if preflight.not_started > 0 {
+        lines.extend(row("not started", &not_started(preflight, plan)));
+    }
     let latency = preflight.assumed_latency_ms;
     if let (Some(p50), Some(p95)) = (latency.p50, latency.p95) {
         let (p50, p95) = (millis(p50), millis(p95));
-        lines.push(format!(
-            "  {:<14} the bot answers as the profile's does: p50 {p50}, p95 {p95}",
-            "assumed"
-        ));
+        let text = format!("the bot answers as the profile's does: p50 {p50}, p95 {p95}");
+        lines.extend(row("assumed", &text));
     }
-    if let Some(span) = preflight.re_establish_s {
-        lines.push(format!(
-            "  {:<14} {span:.0} s to open all {} again, at a safe pace",
+    if preflight.missed_turns > 0 {
+        let text = format!(
+            "the profile's bot answers {} of {} messages otherwise than the plan expects, or not in time: \
+             conversations with yours may last longer or shorter than was played",
+            count(preflight.missed_turns),
+            count(preflight.turns)
+        );
+        lines.extend(row("but", &text));
+    }
+    let all = count(preflight.peak_open);
+    lines.extend(match preflight.re_establish_s {
+        _ if preflight.peak_open == 0 => Vec::new(),
+        Some(span) => row(
             "after a drop",
-            count(preflight.peak_open)
+            &format!("{span:.0} s to open all {all} again, at a safe pace"),
+        ),
+        None => row(
+            "after a drop",
+            &format!(
+                "no limit on the rate of upgrades is claimed: all {all} may come back at once"
+            ),
+        ),
+    });
+    lines
+}
+
+/// Conversations that never ask to come in, and why.
+fn not_started(preflight: &Preflight, plan: &Plan) -> String {
+    let all = count(preflight.not_started);
+    let rows = plan
+        .data
+        .as_ref()
+        .filter(|data| data.when_exhausted == Exhausted::Stop && data.each == Each::Once);
+    let is_capped =
+        |group: &Group| matches!(&group.load, Load::Open(open) if open.max_open.is_some());
+    match rows {
+        Some(data) => format!(
+            "{all} conversations: the data has {} rows, and stops when they are used up",
+            count(data.rows.len() as u64)
+        ),
+        None if plan.groups.iter().any(is_capped) => {
+            format!("{all} conversations, because max_open are open when they arrive")
+        }
+        None => format!(
+            "{all} conversations, which still wait for their turn when the load's time is over"
+        ),
+    }
+}
+
+/// Do those who are tried again come in at last?
+fn retries(retries: &Retries, preflight: &Preflight) -> Vec<String> {
+    let (all, inside) = (count(retries.conversations), count(retries.gets_in));
+    let came = format!(
+        "{inside} of {all} come in, with {} attempts",
+        count(retries.attempts)
+    );
+    let policy = &retries.policy;
+    let text = match retries.end {
+        End::AllIn if preflight.refused == 0 => {
+            format!("nobody is refused, so nobody is tried again ({policy})")
+        }
+        End::AllIn => format!(
+            "everybody comes in, with {} attempts ({policy})",
+            count(retries.attempts)
+        ),
+        End::GaveUp => format!("{came} ({policy}); with more retries the others would come in too"),
+        End::OutOfTime => format!("{came} ({policy}); the load's time is too short for the others"),
+        End::NotTried => {
+            format!("{came} ({policy}); refusals that do not speak of a limit are not tried again")
+        }
+        End::NotKnown => format!(
+            "not known: {came} in the {} that were played ({policy})",
+            span(retries.played_s)
+        ),
+        End::LockedOut => format!(
+            "{LOCKED_OUT} {came} ({policy}); with retries without end, too, {}",
+            retries.shut_s.map_or_else(String::new, |shut| format!(
+                "nobody came in for {} while they kept knocking",
+                span(shut)
+            ))
+        ),
+    };
+    let mut lines = row("retries", &text);
+    // Painted once the lines are broken: colours take no room.
+    if let Some(line) = lines.first_mut() {
+        *line = line.replace(LOCKED_OUT, &paint(BAD, LOCKED_OUT).to_string());
+    }
+    if let Some(instead) = &retries.change {
+        let text = format!(
+            "everybody comes in with {}: {} attempts, all open after {:.1} s",
+            instead.text,
+            count(instead.attempts),
+            instead.all_open_s
+        );
+        lines.extend(row("", &text));
+    } else if !matches!(retries.end, End::AllIn | End::NotKnown) {
+        lines.extend(row(
+            "",
+            "with the usual retries and pace, not everybody comes in either",
         ));
     }
     lines
+}
+
+/// `  limit          300 upgrades in 1m per token …`
+fn row(name: &str, text: &str) -> Vec<String> {
+    let first = format!("  {name:<14} ");
+    wrap(text, WIDTH, &first, &" ".repeat(first.len()))
+}
+
+/// A span in seconds; of a long one, whole seconds are enough.
+fn span(seconds: f64) -> String {
+    let millis = if seconds < 10.0 {
+        seconds * 1e3
+    } else {
+        seconds.round() * 1e3
+    };
+    span_text(Duration::from_millis(millis.round() as u64))
+}
+
+const LOCKED_OUT: &str = "LOCKED OUT:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_law_says_in_its_own_words_what_is_used() {
+        let check = |law, on, most, expect: &str| {
+            let limit = LimitUse {
+                name: "l".to_owned(),
+                text: "a limit".to_owned(),
+                source: "fiction",
+                on,
+                law,
+                key: Vec::new(),
+                quota: 5,
+                most,
+                peak: 4,
+                peak_at_s: 1.25,
+                refused: 1_200,
+            };
+            let text = super::limit(&limit).join(" ");
+            let words: Vec<_> = text.split_whitespace().collect();
+            assert_eq!(
+                words.join(" "),
+                format!("limit a limit{expect}, first at 1.2 s · 1,200 refused")
+            );
+        };
+        check(
+            "token-bucket",
+            "upgrade",
+            10,
+            " (fiction): at most 4 of its 10 tokens taken",
+        );
+        check(
+            "stepped-bucket",
+            "upgrade",
+            10,
+            " (fiction): at most 4 of its 10 tokens taken",
+        );
+        check(
+            "fixed-window",
+            "upgrade",
+            5,
+            " (fiction): at most 4 of 5 used in a window",
+        );
+        check(
+            "sliding-log",
+            "upgrade",
+            5,
+            " (fiction): at most 4 of 5 used",
+        );
+        check(
+            "sliding-counter",
+            "upgrade",
+            5,
+            " (fiction): at most 4 of 5 used by its own estimate",
+        );
+        check(
+            "concurrency",
+            "upgrade",
+            5,
+            " (fiction): at most 4 of 5 open at once",
+        );
+        check(
+            "sliding-log",
+            "message",
+            5,
+            " on each connection (fiction): at most 4 of 5 used",
+        );
+    }
+
+    #[test]
+    fn a_span_is_no_finer_than_it_is_worth() {
+        for (seconds, text) in [
+            (0.02, "20ms"),
+            (9.5, "9.5s"),
+            (120.024, "2m"),
+            (3_600.4, "1h"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
 }

@@ -149,7 +149,7 @@ Nothing is sent anywhere. The figures are those of the plan's platform profile: 
 
 Exit codes, the first that holds:
   1    a fault of Plimsoll or of this machine
-  2    bad usage, plan or input
+  2    bad usage, plan or input; or a plan so long that it cannot be told
   4    the platform would refuse something, if only when the network is a little late
   0    the plan fits the profile";
 

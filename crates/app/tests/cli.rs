@@ -558,11 +558,73 @@ fn check_names_the_first_refusal_and_what_fits() {
     assert_eq!(json["refused"], 200);
     assert_eq!(json["first_refusal"]["user"], 301);
     assert_eq!(json["changes"][0]["flags"], "--ramp-up 101s");
+    assert_eq!(json["outcome"], "does-not-fit");
+    assert_eq!(json["played"]["to_the_end"], true);
+    assert_eq!(json["retries"], Value::Null);
     // User 301 stands on the edge of the window: that fits in no weather but the best.
     run(["check", plan, "--pace", "off", "--ramp-up", "100s"]).ends_with(4);
     run(["check", "none.yaml"])
         .ends_with(2)
         .complains("cannot be read");
+}
+
+/// All that `check` prints of a plan whose refused attempts are charged, and which keeps knocking.
+#[test]
+fn check_tells_who_is_locked_out_by_his_own_retries() {
+    let plans = folder(&[("platform.yaml", CHARGED), ("storm.yaml", STORM)]);
+    let plan = path(&plans, "storm.yaml");
+    let ran = run(["check", &plan]).ends_with(4);
+    insta::assert_snapshot!("check_locked_out", ran.out.replace(&plan, "storm.yaml"));
+    let ran = run(["check", &plan, "--json"]).ends_with(4);
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json["retries"]["locked_out"], true);
+    assert_eq!(json["retries"]["gets_in"], 20);
+    assert_eq!(json["retries"]["change"]["flags"], "--pace limits");
+    run(["check", &plan, "--pace", "limits"])
+        .ends_with(0)
+        .says("nobody is refused");
+}
+
+const CHARGED: &str = "version: 1
+name: charged
+about: Made by a test.
+endpoints: [{name: bot, path: /bot, dialect: {json: {}}}]
+limits:
+  - name: upgrades
+    on: upgrade
+    law: {sliding-log: {quota: 20, window: 10s}}
+    charges_refused: true
+    refusal: {http: {status: 429}}
+    source: {label: fiction, from: a test}
+  - name: talk
+    on: message
+    law: {token-bucket: {quota: 10, window: 1s, burst: 5}}
+    refusal: in-band
+    source: {label: measured, from: a test}
+bot: {otherwise: {reply: ok}}
+";
+
+const STORM: &str = "version: 1
+platform: platform.yaml
+target: emulator
+load: {users: 100, ramp_up: 0s}
+conversation: [{say: hi}, {think: 10s}]
+admission: {pace: off, on_refusal: {retry: 50, backoff: {base: 1s, jitter: fixed}}}
+";
+
+#[test]
+fn check_says_when_nothing_can_be_foretold() {
+    let plan = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/open-arrivals.yaml"
+    );
+    run(["check", plan])
+        .ends_with(0)
+        .says("NOTHING TO FORETELL")
+        .says("generic claims no limit for this endpoint");
+    let ran = run(["check", plan, "--json"]).ends_with(0);
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json["outcome"], "nothing-claimed");
 }
 
 /// One message in a second, two at once: what a check foretells, and what a run shows.
@@ -575,7 +637,7 @@ fn messages_that_a_limit_would_refuse_are_foretold_and_held() {
     let foretold = run(["check", &plan])
         .ends_with(0)
         .says("FITS slow")
-        .says("at most 2 of 1 used");
+        .says("at most 2 of its 3 tokens");
     assert!(!foretold.out.contains("refused"), "{}", foretold.out);
     run(["run", &plan])
         .ends_with(0)

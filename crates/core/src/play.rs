@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,10 @@ pub struct Played {
     pub usage: Vec<Usage>,
     /// The plan's rule that ended it.
     pub aborted: Option<Aborted>,
+    /// Nothing was left to do.
+    pub to_the_end: bool,
+    /// Moments at which something happened.
+    pub events: u64,
 }
 
 impl Played {
@@ -129,14 +134,6 @@ pub fn play_until(
     watch: &mut dyn FnMut(&Sample),
 ) -> Played {
     let mut game = Game::new(plan, platform, *network);
-    let budget = plan.budget.time.map(|time| Interruption {
-        at: At::ZERO + time.saturating_sub(GRACE),
-        grace: GRACE,
-    });
-    let interruption = match budget {
-        Some(budget) if budget.at < interruption.at => budget,
-        _ => interruption,
-    };
     let mut stops = [interruption.at, interruption.at + interruption.grace]
         .into_iter()
         .peekable();
@@ -144,6 +141,50 @@ pub fn play_until(
         match stops.next_if(|stop| *stop <= now) {
             Some(stop) => game.interrupt(stop, stops.peek().is_none(), watch),
             None => game.step(now, watch),
+        }
+    }
+    game.played()
+}
+
+/// Something that a play shows while it goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown<'a> {
+    Sample(&'a Sample),
+    /// A limit of the platform, by its place, says no on an open connection.
+    Denied {
+        at: At,
+        who: Who,
+        limit: usize,
+    },
+}
+
+/// Plays the plan against the platform until its end, until so many events were played, or until the watcher has seen
+/// enough. What is open then is left as it is.
+pub fn play_within(
+    plan: &Arc<Plan>,
+    platform: &Arc<Profile>,
+    network: &Network,
+    most_events: u64,
+    watch: &mut dyn FnMut(Shown<'_>) -> ControlFlow<()>,
+) -> Played {
+    let mut game = Game::new(plan, platform, *network);
+    game.platform.note_blows();
+    let mut flow = ControlFlow::Continue(());
+    while flow.is_continue()
+        && game.events < most_events
+        && let Some(now) = game.next()
+    {
+        let mut show = |shown: Shown<'_>| {
+            if flow.is_continue() {
+                flow = watch(shown);
+            }
+        };
+        game.step(now, &mut |sample| show(Shown::Sample(sample)));
+        while let Some(blow) = game.platform.poll_blow() {
+            if let (By::Limit(limit), Some(who)) = (blow.by, game.fleet.who(blow.conn)) {
+                let at = blow.at;
+                show(Shown::Denied { at, who, limit });
+            }
         }
     }
     game.played()
@@ -178,10 +219,15 @@ struct Game {
     platform: Platform,
     recorder: Recorder,
     watch: Option<Watch>,
+    /// When the budget of time ends the run: politely, then at once. The next is the last.
+    ends: Vec<At>,
     cables: BTreeMap<ConnId, Cable>,
-    under_way: BinaryHeap<Reverse<(At, ConnId, u64)>>,
-    parcels: BTreeMap<u64, Parcel>,
+    under_way: BinaryHeap<Reverse<(At, ConnId, u64, usize)>>,
+    /// By the last number of their entries in `under_way`; taken places are used again.
+    parcels: Vec<Option<Parcel>>,
+    free: Vec<usize>,
     sequence: u64,
+    events: u64,
     now: At,
     ended_at: At,
 }
@@ -249,21 +295,30 @@ impl Game {
             platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),
             recorder: Recorder::new(labels).with_wall(network.wall),
             watch: Watch::of(plan),
+            ends: plan.budget.time.map_or_else(Vec::new, |time| {
+                let end = At::ZERO + time;
+                vec![end, At::ZERO + time.saturating_sub(GRACE)]
+            }),
             cables: BTreeMap::new(),
             under_way: BinaryHeap::new(),
-            parcels: BTreeMap::new(),
+            parcels: Vec::new(),
+            free: Vec::new(),
             sequence: 0,
+            events: 0,
             now: At::ZERO,
             ended_at: At::ZERO,
         }
     }
 
     fn played(self) -> Played {
+        let to_the_end = self.next().is_none();
         Played {
-            recorder: self.recorder,
-            elapsed: self.ended_at,
+            elapsed: if to_the_end { self.ended_at } else { self.now },
             usage: self.platform.usage().to_vec(),
             aborted: self.watch.and_then(Watch::into_aborted),
+            to_the_end,
+            events: self.events,
+            recorder: self.recorder,
         }
     }
 
@@ -279,6 +334,7 @@ impl Game {
             self.fleet.next_wake(),
             self.platform.next_wake(),
             look,
+            self.ends.last().copied(),
         ]
         .into_iter()
         .flatten()
@@ -298,14 +354,19 @@ impl Game {
 
     fn step(&mut self, now: At, watch: &mut dyn FnMut(&Sample)) {
         self.now = now;
-        if let Some(Reverse((_, conn, sequence))) = self
+        self.events += 1;
+        if self.ends.pop_if(|end| *end <= now).is_some() {
+            return self.interrupt(now, self.ends.is_empty(), watch);
+        }
+        if let Some(Reverse((_, conn, _, place))) = self
             .under_way
             .peek()
             .copied()
             .filter(|Reverse((at, ..))| *at <= self.now)
         {
             self.under_way.pop();
-            if let Some(parcel) = self.parcels.remove(&sequence) {
+            self.free.push(place);
+            if let Some(parcel) = self.parcels[place].take() {
                 self.arrive(conn, parcel);
             }
         }
@@ -650,8 +711,13 @@ impl Game {
     }
 
     fn queue(&mut self, at: At, conn: ConnId, parcel: Parcel) {
-        self.under_way.push(Reverse((at, conn, self.sequence)));
-        self.parcels.insert(self.sequence, parcel);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.parcels.push(None);
+            self.parcels.len() - 1
+        });
+        self.parcels[place] = Some(parcel);
+        self.under_way
+            .push(Reverse((at, conn, self.sequence, place)));
         self.sequence += 1;
     }
 }

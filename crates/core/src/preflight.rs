@@ -3,59 +3,104 @@
 //!
 //! A change is offered only if it passes in [`PLAYS`] plays with [`JITTER`] of network jitter and a first connection
 //! that is [`FIRST_LATE`] late, and once in a whole play with every message. The search itself plays upgrades alone
-//! (`sketch`).
+//! (`sketch`). All of it together is so much work at most ([`MOST_EVENTS`]); what was not played is said.
 
+mod change;
+mod retries;
 mod sketch;
+mod whole;
+mod work;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use self::sketch::Weather;
+pub use self::retries::{End, Instead, Retries};
+use self::sketch::{Sketched, Weather};
+use self::whole::Whole;
+use self::work::Work;
 use crate::admission::Admission;
-use crate::limit::{Key, Label, Limit};
-use crate::plan::{Load, Pace, Plan, Stage};
-use crate::platform::LIMIT_HEADER;
-use crate::platform::usage::Usage;
-use crate::play::{Network, play_watched};
-use crate::sample::{Upgraded, What};
+use crate::limit::Label;
+use crate::plan::{Group, Load, Pace, Plan};
 use crate::schedule;
-use crate::time::{At, Rate};
 
 /// What the preflight found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Preflight {
     pub plan: String,
     pub platform: String,
+    pub outcome: Outcome,
     /// No limit says no, also in bad weather.
     pub fits: bool,
-    /// In so many of [`PLAYS`] plays in bad weather no limit said no.
+    /// In so many of `plays` plays in bad weather no limit said no; none is played when the calm one is refused.
     pub fits_in_plays: u32,
     pub plays: u32,
     pub limits: Vec<LimitUse>,
-    /// How many of the profile's figures were measured for this organization.
+    /// Limits on upgrades and requests at the profile's other endpoints: a wall there is none of this endpoint's.
+    pub elsewhere: Vec<Elsewhere>,
+    /// The platform's own API tells an organization some of its figures.
+    pub published: bool,
+    /// How many limits the profile has, and how many of them were measured for this organization.
+    pub figures: usize,
     pub confirmed: usize,
     /// `None` when a duration ends the run.
     pub conversations: Option<u64>,
+    pub played: Extent,
+    /// `None` where conversations arrive.
+    pub users: Option<u64>,
     pub accepted: u64,
     pub refused: u64,
-    /// Messages that a limit refused.
+    /// Messages that a limit refused, and the first of them.
     pub throttled: u64,
-    pub first_throttled: Option<FirstThrottled>,
+    pub first_throttled: Option<FirstRefusal>,
+    /// Conversations that never ask to come in: no row of the data is left, too many are open, or the load's time is over.
+    pub not_started: u64,
     /// Open conversations that die without anybody wanting it.
     pub abnormal_closures: u64,
     pub first_refusal: Option<FirstRefusal>,
     pub peak_open: u64,
     /// The bot's delay that all this assumes: the latency of its turns without any hold, in milliseconds.
     pub assumed_latency_ms: Latency,
+    /// Messages sent, and those that the profile's bot answers otherwise than the plan expects, or not at all.
+    pub turns: u64,
+    pub missed_turns: u64,
     /// When the last upgrade was accepted.
     pub all_open_s: f64,
     pub finish_s: f64,
     /// How long it takes, paced, to open as many again as were open at the most: after a drop of all of them.
     pub re_establish_s: Option<f64>,
+    /// `None` where who is refused is not tried again.
+    pub retries: Option<Retries>,
     pub changes: Vec<Change>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Fits,
+    /// Only when the network is never late.
+    FitsOnlyJust,
+    DoesNotFit,
+    /// The profile claims no limit for the plan's endpoint.
+    NothingClaimed,
+    /// No limit says no as far as was played, which was not to the end.
+    NotKnown,
+}
+
+/// How far the plan was played.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Extent {
+    /// Every message of every conversation.
+    pub to_the_end: bool,
+    /// At least every upgrade.
+    pub upgrades_to_the_end: bool,
+    /// With every message: so many conversations came due, until then, and so many events it took.
+    pub conversations: u64,
+    pub until_s: f64,
+    pub events: u64,
+    /// Changes were looked for, and there was work left for all of them.
+    pub searched: bool,
 }
 
 /// A limit on the plan's way, and how much of it the plan uses.
@@ -64,11 +109,24 @@ pub struct LimitUse {
     pub name: String,
     pub text: String,
     pub source: &'static str,
+    /// What it counts, by which law, and on what.
+    pub on: &'static str,
+    pub law: &'static str,
+    pub key: Vec<&'static str>,
     pub quota: u32,
-    /// The most that was counted at once under one key, and when.
+    /// The most that its law lets anybody use at once: a bucket's size, else the quota.
+    pub most: u32,
+    /// The most that was used under one key, as the law counts it, and when.
     pub peak: u32,
     pub peak_at_s: f64,
     pub refused: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Elsewhere {
+    pub text: String,
+    pub source: &'static str,
+    pub endpoints: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,21 +135,14 @@ pub struct FirstRefusal {
     /// From 1.
     pub user: u64,
     pub limit: Option<String>,
+    /// What was refused: an `upgrade`, or a `message`, a `frame`, a `byte` on an open connection.
+    pub on: &'static str,
     /// What it is counted on.
     pub key: Vec<&'static str>,
-    pub status: u16,
+    /// Of an upgrade that was answered.
+    pub status: Option<u16>,
     /// Open conversations at that moment.
     pub open: u64,
-}
-
-/// A message that a limit refused.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FirstThrottled {
-    pub at_s: f64,
-    /// From 1.
-    pub user: u64,
-    /// `None` where several limits on messages refuse.
-    pub limit: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -126,328 +177,176 @@ pub enum Knob {
 
 /// Plays the plan, and looks for changes when it does not fit.
 pub fn check(plan: &Arc<Plan>) -> Preflight {
-    let whole = Whole::play(plan);
-    let fits_in_plays = whole.passes(plan);
-    let fits = whole.is_clean() && fits_in_plays == PLAYS;
-    let changes = if fits {
-        Vec::new()
-    } else {
-        changes(plan, &whole)
+    check_within(plan, MOST_EVENTS)
+}
+
+/// As [`check`], with so much work at most: see [`MOST_EVENTS`].
+pub fn check_within(plan: &Arc<Plan>, most_events: u64) -> Preflight {
+    let work = Work::new(most_events);
+    let (shorter, left_out) = work::cut(plan, most_events / EVENTS_EACH);
+    let mut whole = Whole::play(&shorter, &work);
+    let to_the_end = whole.to_the_end && left_out == 0;
+    let claims = whole.limits.len();
+    let mut upgrades_to_the_end = to_the_end;
+    if !to_the_end && whole.is_clean() {
+        upgrades_to_the_end = go_on(plan, &mut whole, &work);
+    }
+    let (fits_in_plays, plays) = match whole.is_clean() && upgrades_to_the_end {
+        true => in_bad_weather(plan, &whole.lengths, &work),
+        false => (0, 0),
     };
-    let limits = whole.limits;
-    let refused_by = whole.first.as_ref().and_then(|first| first.limit.clone());
+    let outcome = if !whole.is_clean() {
+        Outcome::DoesNotFit
+    } else if claims == 0 {
+        Outcome::NothingClaimed
+    } else if fits_in_plays < plays {
+        Outcome::FitsOnlyJust
+    } else if upgrades_to_the_end && plays == PLAYS {
+        Outcome::Fits
+    } else {
+        Outcome::NotKnown
+    };
+    let retries = retries::retries(&shorter, &whole, &work);
+    let searches = to_the_end && matches!(outcome, Outcome::DoesNotFit | Outcome::FitsOnlyJust);
+    let changes = match searches {
+        true => change::changes(plan, &whole, &work),
+        false => Vec::new(),
+    };
+    let figures = plan.platform.limits.iter();
     Preflight {
         plan: plan.name.clone(),
         platform: plan.platform.name.clone(),
-        fits,
+        outcome,
+        fits: matches!(outcome, Outcome::Fits | Outcome::NothingClaimed),
         fits_in_plays,
-        plays: PLAYS,
-        confirmed: plan
-            .platform
-            .limits
-            .iter()
+        plays,
+        elsewhere: elsewhere(plan),
+        published: figures
+            .clone()
+            .any(|limit| limit.published.is_some() && limit.source.label != Label::Fiction),
+        figures: figures.len(),
+        confirmed: figures
             .filter(|limit| limit.source.label == Label::Measured)
             .count(),
         conversations: schedule::asked(plan).conversations,
+        played: Extent {
+            to_the_end,
+            upgrades_to_the_end,
+            conversations: whole.due,
+            until_s: whole.finish.as_secs_f64(),
+            events: whole.events,
+            searched: searches && !work.is_done(),
+        },
+        users: users(plan),
         accepted: whole.accepted,
         refused: whole.refused,
         throttled: whole.throttled,
         first_throttled: whole.first_throttled,
+        not_started: whole.not_started,
         abnormal_closures: whole.abnormal,
-        first_refusal: whole.first.map(|first| FirstRefusal {
-            key: keys_of(plan, refused_by.as_deref()),
-            ..first
-        }),
+        first_refusal: whole.first,
         peak_open: whole.peak_open,
         assumed_latency_ms: whole.latency,
+        turns: whole.turns,
+        missed_turns: whole.missed,
         all_open_s: whole.last_accepted.as_secs_f64(),
         finish_s: whole.finish.as_secs_f64(),
         re_establish_s: paced_rate(plan).map(|rate| whole.peak_open as f64 / rate),
-        limits,
+        retries,
+        limits: whole.limits,
         changes,
     }
 }
 
-/// What a whole play showed.
-#[derive(Default)]
-struct Whole {
-    accepted: u64,
-    refused: u64,
-    throttled: u64,
-    abnormal: u64,
-    peak_open: u64,
-    open: u64,
-    last_accepted: At,
-    finish: At,
-    first: Option<FirstRefusal>,
-    first_throttled: Option<FirstThrottled>,
-    /// How long accepted conversations were open.
-    lengths: Vec<Duration>,
-    latency: Latency,
-    limits: Vec<LimitUse>,
-}
-
-impl Whole {
-    fn play(plan: &Arc<Plan>) -> Self {
-        let mut whole = Self::default();
-        let played =
-            play_watched(
-                plan,
-                &plan.platform,
-                &Network::default(),
-                &mut |sample| match sample.what {
-                    What::Upgrade(upgrade) => match upgrade.outcome {
-                        Upgraded::Accepted => {
-                            whole.open += 1;
-                            whole.last_accepted = whole.last_accepted.max(upgrade.ended);
-                        }
-                        Upgraded::Refused { status } if whole.first.is_none() => {
-                            let user = u64::from(sample.who.user) + 1;
-                            let (at_s, open) = (upgrade.ended.as_secs_f64(), whole.open);
-                            whole.first = Some(FirstRefusal {
-                                at_s,
-                                user,
-                                limit: None,
-                                key: Vec::new(),
-                                status,
-                                open,
-                            });
-                        }
-                        Upgraded::Refused { .. } | Upgraded::Errored(_) => {}
-                    },
-                    What::Closure(closure) => {
-                        whole.open -= 1;
-                        if whole.lengths.len() < MOST_LENGTHS && closure.expected {
-                            whole.lengths.push(sample.at.since(closure.opened));
-                        }
-                    }
-                    What::Throttled(_) => {
-                        whole.first_throttled.get_or_insert_with(|| FirstThrottled {
-                            at_s: sample.at.as_secs_f64(),
-                            user: u64::from(sample.who.user) + 1,
-                            limit: None,
-                        });
-                    }
-                    What::Due
-                    | What::Turn(_)
-                    | What::Transaction(_)
-                    | What::LateReply
-                    | What::Handoff
-                    | What::Session(_) => {}
-                },
-            );
-        whole.finish = played.elapsed;
-        whole.limits = uses(plan, &played.usage);
-        // Of a message that is not answered, no sample says that a limit refused it.
-        let refusing: Vec<_> = message_limits(plan)
-            .zip(&played.usage)
-            .filter_map(|(limit, usage)| Some((limit?, usage.refused)))
-            .filter(|(_, refused)| *refused > 0)
-            .collect();
-        whole.throttled = refusing.iter().map(|(_, refused)| refused).sum();
-        if let (Some(first), [(limit, _)]) = (&mut whole.first_throttled, &*refusing) {
-            first.limit = Some(limit.name.clone());
-        }
-        let summary = played.summary(plan);
-        whole.accepted = summary.upgrades.accepted;
-        whole.refused = summary.upgrades.refused + summary.upgrades.errored;
-        whole.abnormal = summary.closures.abnormal;
-        whole.peak_open = summary.sessions.peak_open;
-        whole.latency = Latency {
-            p50: summary.turns.counts.service.p50,
-            p95: summary.turns.counts.service.p95,
-        };
-        if let Some(first) = &mut whole.first {
-            let named = summary
-                .evidence
-                .first()
-                .and_then(|evidence| evidence.answer.header(LIMIT_HEADER));
-            first.limit = named.map(str::to_owned);
-        }
-        whole
+/// The plan is too long for every message of it: are its upgrades at least played to their end? Whoever is refused there
+/// is the first refusal.
+fn go_on(plan: &Arc<Plan>, whole: &mut Whole, work: &Work) -> bool {
+    if sketch::needs_lengths(plan) && whole.lengths.is_empty() {
+        return false;
     }
-
-    const fn is_clean(&self) -> bool {
-        self.refused == 0 && self.throttled == 0
-    }
-
-    /// In how many plays in bad weather no upgrade is refused.
-    fn passes(&self, plan: &Arc<Plan>) -> u32 {
-        (0..PLAYS)
-            .filter(|seed| sketch::is_clean(plan, &plan.platform, &self.lengths, rough(*seed)))
-            .count() as u32
-    }
-
-    /// Does no limit say no, in the calm play and in the first so many plays in bad weather?
-    fn stands(&self, plan: &Arc<Plan>, plays: u32) -> bool {
-        let weathers = [Weather::CALM].into_iter().chain((0..plays).map(rough));
-        weathers
-            .into_iter()
-            .all(|weather| sketch::is_clean(plan, &plan.platform, &self.lengths, weather))
-    }
-
-    /// The smallest of `from..=most` that stands in all plays. The search looks at few plays of each; the winner stands in
-    /// all of them, or the next ones are looked at.
-    fn smallest(&self, from: u64, most: u64, with: impl Fn(u64) -> Arc<Plan>) -> Option<u64> {
-        let found = smallest_from(from, most, |n| self.stands(&with(n), SEARCH_PLAYS))?;
-        let nudges = [0, 1, 2, 4, 8, found / 50, found / 20];
-        nudges
-            .iter()
-            .map(|nudge| (found + nudge).min(most))
-            .find(|n| self.stands(&with(*n), PLAYS))
-    }
-}
-
-/// The smallest change of each kind that fits.
-fn changes(plan: &Arc<Plan>, whole: &Whole) -> Vec<Change> {
-    let mut changes = Vec::new();
-    if let [group] = plan.groups.as_slice() {
-        match &group.load {
-            Load::Closed(closed) => {
-                changes.extend(longer_ramp_up(plan, whole, closed.ramp_up));
-                changes.extend(fewer_users(plan, whole, closed.users));
-            }
-            Load::Open(_) => changes.extend(lower_rate(plan, whole)),
-            // Which of the stages should change is not for a machine to say.
-            Load::Staged(_) => {}
+    match sketch::play(plan, &whole.lengths, Weather::CALM, work) {
+        Sketched::Clean => true,
+        Sketched::Unfinished => false,
+        Sketched::Refused {
+            at,
+            who,
+            limit,
+            open,
+        } => {
+            let limit = limit.map(|place| &plan.platform.limits[place]);
+            whole.refused = 1;
+            whole.first = Some(FirstRefusal {
+                at_s: at.as_secs_f64(),
+                user: u64::from(who.user) + 1,
+                limit: limit.map(|limit| limit.name.clone()),
+                on: "upgrade",
+                key: limit.map_or_else(Vec::new, whole::keys),
+                status: None,
+                open,
+            });
+            false
         }
     }
-    if !matches!(plan.admission.pace, Pace::Limits | Pace::FastLimits) {
-        changes.extend(paced(plan, whole));
-    }
-    changes
 }
 
-/// The shortest ramp-up in whole seconds (or of three digits, where that is coarser) that fits.
-fn longer_ramp_up(plan: &Arc<Plan>, whole: &Whole, now: Duration) -> Option<Change> {
-    let with = |secs: u64| {
-        with_load(plan, |load| {
-            if let Load::Closed(closed) = load {
-                closed.ramp_up = Duration::from_secs(secs);
-            }
-        })
-    };
-    let from = now.as_secs().max(1);
-    let shortest = whole.smallest(from, from.saturating_mul(MOST_STRETCH), with)?;
-    let or_more = [5, 6, 8, 12]
-        .iter()
-        .all(|quarters| whole.stands(&with(shortest * quarters / 4), SEARCH_PLAYS));
-    let text = format!(
-        "ramp-up {shortest} s{}",
-        if or_more {
-            " or more"
-        } else {
-            " exactly: longer ones meet the limit again"
-        }
-    );
-    confirm(
-        &with(shortest),
-        Knob::RampUp,
-        text,
-        format!("--ramp-up {shortest}s"),
-    )
-}
-
-/// The most users with the ramp-up as it is.
-fn fewer_users(plan: &Arc<Plan>, whole: &Whole, now: NonZeroU32) -> Option<Change> {
-    let with = |users: u64| {
-        with_load(plan, |load| {
-            if let (Load::Closed(closed), Some(users)) = (load, NonZeroU32::new(users as u32)) {
-                closed.users = users;
-            }
-        })
-    };
-    let now = u64::from(now.get());
-    // The fewest that may leave are the most that may stay.
-    let leave = whole.smallest(1, now - 1, |leave| with(now - leave))?;
-    let users = now - leave;
-    let text = format!("{users} users or fewer");
-    confirm(&with(users), Knob::Users, text, format!("--users {users}"))
-}
-
-/// The whole arrival schedule slowed down, in steps of one percent.
-fn lower_rate(plan: &Arc<Plan>, whole: &Whole) -> Option<Change> {
-    let with = |percent: u64| {
-        with_load(plan, |load| {
-            if let Load::Open(open) = load {
-                let slower = |rate: Rate| {
-                    Rate::per_second(rate.as_per_second() * percent as f64 / 100.0).unwrap_or(rate)
-                };
-                for Stage { from, to, .. } in &mut open.stages {
-                    (*from, *to) = (slower(*from), slower(*to));
-                }
-            }
-        })
-    };
-    let less = whole.smallest(1, 99, |less| with(100 - less))?;
-    let percent = 100 - less;
-    let text = format!("arrival rates at {percent} % of the plan's or less");
-    confirm(&with(percent), Knob::ArrivalRate, text, String::new())
-}
-
-fn paced(plan: &Arc<Plan>, whole: &Whole) -> Option<Change> {
-    let mut paced = Plan::clone(plan);
-    paced.admission.pace = Pace::Limits;
-    let paced = Arc::new(paced);
-    if !whole.stands(&paced, PLAYS) {
-        return None;
-    }
-    confirm(
-        &paced,
-        Knob::Pace,
-        "pace: limits".to_owned(),
-        "--pace limits".to_owned(),
-    )
-}
-
-/// One whole play of a winner, with every message.
-fn confirm(plan: &Arc<Plan>, what: Knob, text: String, flags: String) -> Option<Change> {
-    let played = Whole::play(plan);
-    played.is_clean().then(|| Change {
-        what,
-        text,
-        flags,
-        passed: PLAYS,
-        plays: PLAYS,
-        all_open_s: played.last_accepted.as_secs_f64(),
-        finish_s: played.finish.as_secs_f64(),
+/// In how many plays in bad weather no upgrade is refused, and how many were played.
+fn in_bad_weather(plan: &Arc<Plan>, lengths: &[Duration], work: &Work) -> (u32, u32) {
+    let plays = (0..PLAYS).map(|seed| sketched(plan, lengths, rough(seed), work));
+    plays.fold((0, 0), |(clean, plays), sketched| match sketched {
+        Sketched::Clean => (clean + 1, plays + 1),
+        Sketched::Refused { .. } => (clean, plays + 1),
+        Sketched::Unfinished => (clean, plays),
     })
 }
 
-/// The smallest number in `from..=most` that passes, where larger ones are taken to pass too: doubling steps away from
-/// `from`, then bisection.
-fn smallest_from(from: u64, most: u64, passes: impl Fn(u64) -> bool) -> Option<u64> {
-    let (mut fails, mut step) = (from.checked_sub(1)?, 1);
-    let mut works = loop {
-        let next = (from + step - 1).min(most);
-        if next < from {
-            return None;
-        }
-        if passes(next) {
-            break next;
-        }
-        if next == most {
-            return None;
-        }
-        (fails, step) = (next, step * 2);
-    };
-    while works - fails > 1 {
-        let middle = fails + (works - fails) / 2;
-        if passes(middle) {
-            works = middle
-        } else {
-            fails = middle
-        }
-    }
-    Some(works)
+/// Does no limit say no, in the calm play and in the first so many plays in bad weather?
+fn stands(plan: &Arc<Plan>, lengths: &[Duration], plays: u32, work: &Work) -> bool {
+    [Weather::CALM]
+        .into_iter()
+        .chain((0..plays).map(rough))
+        .all(|weather| sketched(plan, lengths, weather, work) == Sketched::Clean)
 }
 
-fn with_load(plan: &Arc<Plan>, change: impl FnOnce(&mut Load)) -> Arc<Plan> {
-    let mut changed = Plan::clone(plan);
-    if let Some(group) = changed.groups.first_mut() {
-        change(&mut group.load);
+/// Where nothing limits upgrades, none is refused in any weather.
+fn sketched(plan: &Arc<Plan>, lengths: &[Duration], weather: Weather, work: &Work) -> Sketched {
+    let mut limits = plan.platform.limits_of(&plan.endpoint);
+    if limits.any(|limit| limit.on.counts_upgrades()) {
+        sketch::play(plan, lengths, weather, work)
+    } else {
+        Sketched::Clean
     }
-    Arc::new(changed)
+}
+
+fn elsewhere(plan: &Plan) -> Vec<Elsewhere> {
+    let limits = plan.platform.limits.iter();
+    let mut elsewhere: Vec<_> = limits
+        .filter(|limit| limit.on.counts_upgrades() && !limit.guards(&plan.endpoint))
+        .map(|limit| Elsewhere {
+            text: limit.to_string(),
+            source: limit.source.label.name(),
+            endpoints: limit.endpoints.clone(),
+        })
+        .collect();
+    elsewhere.dedup();
+    elsewhere
+}
+
+/// The users of the closed model, all groups together; `None` where conversations arrive.
+fn users(plan: &Plan) -> Option<u64> {
+    let users = |group: &Group| match &group.load {
+        Load::Closed(closed) => Some(u64::from(closed.users.get())),
+        Load::Staged(staged) => {
+            let most = staged.stages.iter().map(|stage| stage.from.max(stage.to));
+            most.max().map(u64::from)
+        }
+        Load::Open(_) => None,
+    };
+    plan.groups.iter().map(users).sum()
+}
+
+/// The rate at which admission lets upgrades go when it keeps to the profile's limits.
+fn paced_rate(plan: &Plan) -> Option<f64> {
+    Admission::new(Pace::Limits, plan.platform.limits_of(&plan.endpoint)).rate()
 }
 
 const fn rough(seed: u32) -> Weather {
@@ -458,60 +357,15 @@ const fn rough(seed: u32) -> Weather {
     }
 }
 
-/// The rate at which admission lets upgrades go when it keeps to the profile's limits.
-fn paced_rate(plan: &Plan) -> Option<f64> {
-    Admission::new(Pace::Limits, plan.platform.limits_of(&plan.endpoint)).rate()
-}
-
-/// The limits on the plan's way, and what they were used.
-fn uses(plan: &Plan, usage: &[Usage]) -> Vec<LimitUse> {
-    let guarding = |(limit, _): &(&Limit, &Usage)| limit.guards(&plan.endpoint);
-    plan.platform
-        .limits
-        .iter()
-        .zip(usage)
-        .filter(guarding)
-        .map(|(limit, usage)| LimitUse {
-            name: limit.name.clone(),
-            text: limit.to_string(),
-            source: limit.source.label.name(),
-            quota: limit.law.quota(),
-            peak: usage.peak,
-            peak_at_s: usage.peak_at.as_secs_f64(),
-            refused: usage.refused,
-        })
-        .collect()
-}
-
-/// By place among the profile's limits, those on what the plan's connections send.
-fn message_limits(plan: &Plan) -> impl Iterator<Item = Option<&Limit>> {
-    let limits = plan.platform.limits.iter();
-    limits.map(|limit| {
-        let counts = limit.guards(&plan.endpoint) && !limit.on.counts_upgrades();
-        counts.then_some(limit)
-    })
-}
-
-fn keys_of(plan: &Plan, limit: Option<&str>) -> Vec<&'static str> {
-    let limit = plan
-        .platform
-        .limits
-        .iter()
-        .find(|candidate| Some(candidate.name.as_str()) == limit);
-    limit.map_or_else(Vec::new, |limit| {
-        limit.key.iter().map(|key: &Key| key.name()).collect()
-    })
-}
-
 /// Plays in bad weather.
 pub const PLAYS: u32 = 20;
-/// Of them, so many for each step of the search.
-const SEARCH_PLAYS: u32 = 2;
 /// Early or late, by as much as a good wide-area path varies.
 pub const JITTER: Duration = Duration::from_millis(50);
 /// Name look-up and a cold path.
 pub const FIRST_LATE: Duration = Duration::from_millis(100);
-/// A longer ramp-up than so many times the plan's is another test.
-const MOST_STRETCH: u64 = 256;
-/// Enough to draw from.
-const MOST_LENGTHS: usize = 10_000;
+/// The work of one preflight, in events of whole plays: ten times those of 100,000 conversations of seven turns, and at
+/// most a minute or two on a slow machine.
+pub const MOST_EVENTS: u64 = 40_000_000;
+/// Of that work, a conversation is taken to need so much at least: of more arrivals than that leaves room for, which is as
+/// many as the users that a plan may have, only the first are played.
+const EVENTS_EACH: u64 = 40;

@@ -43,6 +43,13 @@ pub(crate) struct Refused {
     pub(super) evidence: Evidence,
 }
 
+impl Refused {
+    /// Its limit's place in the list that the enforcer was built from.
+    pub(crate) const fn place(self) -> usize {
+        self.limit
+    }
+}
+
 /// What can be told about a limit that refused, after the attempt was charged where it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evidence {
@@ -102,6 +109,11 @@ fn refuse(guards: &mut dyn Guards, refuser: usize, now: At) -> Refused {
 }
 
 impl Guard<'_> {
+    /// How much of the limit is used under this key.
+    pub(super) fn used(&self, now: At) -> u32 {
+        self.count.used(self.rule, now)
+    }
+
     /// What can be told about it to a client whom it let in.
     pub(super) fn evidence(&self, now: At) -> Evidence {
         self.count.evidence(self.rule, now, self.cost)

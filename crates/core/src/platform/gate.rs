@@ -72,7 +72,7 @@ impl Gate {
         Self {
             plain,
             enforcer: Enforcer::new(&profile.limits, wall),
-            usage: profile.limits.iter().map(Usage::new).collect(),
+            usage: vec![Usage::default(); profile.limits.len()],
             guards,
             wall,
             draw: Draw::new(seed),
@@ -103,9 +103,9 @@ impl Gate {
         };
         let mut stands = Vec::new();
         for Charge { limit, key } in &charges {
-            self.usage[*limit].admitted(at, key);
+            let guard = self.enforcer.guard(at, *limit, key, 1);
+            self.usage[*limit].admitted(at, guard.used(at));
             if !self.profile.limits[*limit].announces.is_empty() {
-                let guard = self.enforcer.guard(at, *limit, key, 1);
                 stands.push((*limit, guard.evidence(at)));
             }
         }
@@ -156,9 +156,6 @@ impl Gate {
     /// Gives back what a connection held.
     pub(crate) fn release(&mut self, held: &[Charge]) {
         self.enforcer.release(held);
-        for charge in held {
-            self.usage[charge.limit].released(&charge.key);
-        }
     }
 
     /// What each of the profile's limits did, in their order.

@@ -8,7 +8,6 @@ use super::enforce::{self, Charge, Count, Evidence, Guard, Guards, Refused, Rule
 use super::fault::{self, Chosen};
 use super::gate::{Gate, key_of, limits_on};
 use super::refusal::{Denial, Shape};
-use super::usage::Meter;
 use super::{By, Order};
 use crate::dialect::{Asked, Expression, Identity, Server};
 use crate::draw::{Draw, Purpose};
@@ -121,7 +120,7 @@ pub(super) struct Peer {
 #[derive(Debug)]
 enum Tally {
     /// On this connection alone.
-    Own(Count, Meter),
+    Own(Count),
     /// With all others of its key.
     Shared(Arc<str>),
 }
@@ -171,7 +170,7 @@ impl Peer {
                 .map(|&place| {
                     let limit = &shared.profile.limits[place];
                     if limit.key.is_empty() {
-                        Tally::Own(Count::new(shared.rules[place]), Meter::default())
+                        Tally::Own(Count::new(shared.rules[place]))
                     } else {
                         Tally::Shared(key_of(limit, request))
                     }
@@ -611,15 +610,12 @@ impl Cost {
 }
 
 impl Sent<'_> {
-    /// It was let in.
-    fn book(self) {
-        for (&limit, tally) in self.guards.iter().zip(self.tallies) {
-            let cost = self.cost.on(self.shared.profile.limits[limit].on);
-            match tally {
-                _ if cost == 0 => {}
-                Tally::Own(_, meter) => self.gate.book(limit).took_apart(self.now, meter, cost),
-                Tally::Shared(key) => self.gate.book(limit).took(self.now, key, cost),
-            }
+    /// All limits let it in: notes how much of each is used now.
+    fn book(&mut self) {
+        for n in 0..self.guards.len() {
+            let now = self.now;
+            let used = self.nth(n).used(now);
+            self.gate.book(self.guards[n]).admitted(now, used);
         }
     }
 }
@@ -634,7 +630,7 @@ impl Guards for Sent<'_> {
         let cost = self.cost.on(self.shared.profile.limits[limit].on);
         match &mut self.tallies[n] {
             Tally::Shared(key) => self.gate.guard(self.now, limit, key, cost),
-            Tally::Own(count, _) => Guard {
+            Tally::Own(count) => Guard {
                 limit,
                 rule: self.shared.rules[limit],
                 count,

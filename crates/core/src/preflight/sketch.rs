@@ -2,18 +2,19 @@
 //! a change that fits needs many plays; what it finds is then played whole.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Work;
 use crate::admission::Admission;
 use crate::draw::{Draw, Purpose};
 use crate::fleet::{Asker, Gatekeeper};
+use crate::limit::Law;
 use crate::plan::{Load, Plan, Until};
 use crate::platform::enforce::Charge;
 use crate::platform::gate::{Entry, Gate};
-use crate::profile::Profile;
 use crate::sample::Who;
 use crate::schedule::Schedule;
 use crate::session::{Shared, extended, identity_of};
@@ -38,27 +39,59 @@ impl Weather {
     };
 }
 
-/// Is no upgrade of the plan refused? `lengths` are how long conversations were in a whole play; one is drawn for each.
-/// The play ends with the first refusal.
-pub(super) fn is_clean(
-    plan: &Arc<Plan>,
-    platform: &Arc<Profile>,
-    lengths: &[Duration],
-    weather: Weather,
-) -> bool {
-    let mut sketch = Sketch::new(plan, platform, lengths, weather);
-    while let Some(Reverse((at, _, event))) = sketch.events.pop() {
-        if sketch.on(at, event) == Verdict::Refused {
-            return false;
-        }
-    }
-    true
+/// How a play went, which ends with the first refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sketched {
+    Clean,
+    Refused {
+        at: At,
+        who: Who,
+        /// Its place in the profile; `None` where no endpoint was meant.
+        limit: Option<usize>,
+        open: u64,
+    },
+    /// There was no work left, or more at once than memory should hold.
+    Unfinished,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Fine,
-    Refused,
+/// Is an upgrade of the plan refused? `lengths` are how long conversations were in a whole play; one is drawn for each.
+pub(super) fn play(
+    plan: &Arc<Plan>,
+    lengths: &[Duration],
+    weather: Weather,
+    work: &Work,
+) -> Sketched {
+    let mut sketch = Sketch::new(plan, lengths, weather);
+    let most = work.sketches();
+    let mut events = 0;
+    let sketched = loop {
+        if events >= most || sketch.is_too_large() {
+            break Sketched::Unfinished;
+        }
+        let Some((at, event)) = sketch.next() else {
+            break Sketched::Clean;
+        };
+        events += 1;
+        if let Some(refused) = sketch.on(at, event) {
+            break refused;
+        }
+    };
+    work.spend_sketched(events);
+    sketched
+}
+
+/// Does it matter how long conversations last? Where nothing counts the open ones, and nobody comes again, it does not.
+pub(super) fn needs_lengths(plan: &Plan) -> bool {
+    let counts_open = plan
+        .platform
+        .limits_of(&plan.endpoint)
+        .any(|limit| matches!(limit.law, Law::Concurrency { .. }));
+    let comes_again = plan.groups.iter().any(|group| match &group.load {
+        Load::Closed(closed) => !matches!(closed.until, Until::Loops(loops) if loops.get() == 1),
+        Load::Staged(_) => true,
+        Load::Open(open) => open.max_open.is_some(),
+    });
+    counts_open || comes_again
 }
 
 struct Sketch<'a> {
@@ -67,62 +100,117 @@ struct Sketch<'a> {
     gate: Gate,
     admission: Admission,
     lengths: &'a [Duration],
+    lasts: bool,
     weather: Weather,
     draw: Draw,
     path: String,
+    /// Every upgrade, and whose token it bears, where all are alike.
+    alike: Option<(Request, u64)>,
+    groups: Vec<Muster>,
     events: BinaryHeap<Reverse<(At, u64, Event)>>,
-    /// By connection: who asks, and what it holds at the gate.
-    conns: Vec<Conn>,
+    /// Who asks admission, until it lets them go.
+    callers: BTreeMap<ConnId, (Asker, Option<u32>)>,
+    /// What connections hold at the gate.
+    held: BTreeMap<ConnId, Box<[Charge]>>,
+    conns: u64,
     open: usize,
     sequence: u64,
 }
 
-struct Conn {
-    asker: Asker,
-    row: Option<u32>,
-    held: Box<[Charge]>,
+/// The part of a group's schedule that is still to come.
+struct Muster {
+    schedule: Schedule,
+    next: Option<(At, u64)>,
+    afloat: u32,
+    max_open: u32,
 }
+
+/// Whose connection it is, with its row of the plan's data.
+type Caller = (Who, Option<u32>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Due(Who),
     Ask(ConnId),
-    Arrive(ConnId),
-    Leave(ConnId),
+    Arrive(ConnId, Caller),
+    Leave(ConnId, Who),
 }
 
 impl<'a> Sketch<'a> {
-    fn new(
-        plan: &'a Arc<Plan>,
-        platform: &Arc<Profile>,
-        lengths: &'a [Duration],
-        weather: Weather,
-    ) -> Self {
-        let mut sketch = Self {
-            plan,
-            shared: Shared::new(Arc::clone(plan), "virtual"),
-            gate: Gate::new(Arc::clone(platform), plan.seed, Wall::default()),
+    fn new(plan: &'a Arc<Plan>, lengths: &'a [Duration], weather: Weather) -> Self {
+        let groups = plan.groups.iter().map(|group| {
+            let schedule = Schedule::new(&group.load);
+            Muster {
+                next: schedule.due(0).map(|at| (at, 0)),
+                schedule,
+                afloat: 0,
+                max_open: match &group.load {
+                    Load::Open(open) => open.max_open.map_or(u32::MAX, |max| max.get()),
+                    Load::Closed(_) | Load::Staged(_) => u32::MAX,
+                },
+            }
+        });
+        let shared = Shared::new(Arc::clone(plan), "virtual");
+        let is_fixed = |text: &str| !text.contains("{{");
+        let mut texts = plan.headers.iter().chain(&plan.route.query);
+        let are_fixed = texts.all(|(_, text)| is_fixed(text.source()));
+        let first = Who {
+            group: 0,
+            user: 0,
+            round: 0,
+        };
+        let path = plan.rehearsal_path();
+        Self {
+            alike: are_fixed.then(|| {
+                let mut headers = shared.headers(first, None, 1);
+                // It names the conversation, which no limit counts on.
+                headers.retain(|(name, _)| name != "user-agent");
+                let identity = identity_of(&headers);
+                let path = extended(&path, &shared.query(first, None));
+                (request(&path, headers), identity)
+            }),
+            groups: groups.collect(),
+            shared,
+            gate: Gate::new(Arc::clone(&plan.platform), plan.seed, Wall::default()),
             admission: Admission::new(plan.admission.pace, plan.platform.limits_of(&plan.endpoint)),
             lengths,
+            lasts: needs_lengths(plan),
             weather,
             draw: Draw::new(weather.seed).purpose(Purpose::Network),
-            path: plan.rehearsal_path(),
+            path,
             events: BinaryHeap::new(),
-            conns: Vec::new(),
+            callers: BTreeMap::new(),
+            held: BTreeMap::new(),
+            conns: 0,
             open: 0,
             sequence: 0,
-        };
-        for (index, group) in plan.groups.iter().enumerate() {
-            for (user, at) in Schedule::new(&group.load).stripe(0, 1) {
+            plan,
+        }
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.events.len().max(self.callers.len()) > MOST_AT_ONCE
+    }
+
+    /// What happens next; of the same moment, those who are due first.
+    fn next(&mut self) -> Option<(At, Event)> {
+        let due = |(index, group): (usize, &Muster)| Some((group.next?.0, index));
+        let due = self.groups.iter().enumerate().filter_map(due).min();
+        let ahead = self.events.peek().map(|Reverse((at, ..))| *at);
+        match due {
+            Some((at, index)) if ahead.is_none_or(|ahead| at <= ahead) => {
+                let group = &mut self.groups[index];
+                let (_, user) = group.next?;
+                group.next = group.schedule.due(user + 1).map(|at| (at, user + 1));
                 let who = Who {
                     group: index as u16,
                     user: user as u32,
                     round: 0,
                 };
-                sketch.push(at, Event::Due(who));
+                Some((at, Event::Due(who)))
             }
+            _ => self.events.pop().map(|Reverse((at, _, event))| (at, event)),
         }
-        sketch
     }
 
     fn push(&mut self, at: At, event: Event) {
@@ -130,40 +218,53 @@ impl<'a> Sketch<'a> {
         self.sequence += 1;
     }
 
-    fn on(&mut self, now: At, event: Event) -> Verdict {
+    fn on(&mut self, now: At, event: Event) -> Option<Sketched> {
         match event {
-            Event::Due(who) => {
-                let Ok(row) = self.shared.row_for(who) else {
-                    return Verdict::Fine;
-                };
-                let conn = ConnId(self.conns.len() as u64);
-                let asker = Asker {
-                    conn,
-                    who,
-                    attempt: 1,
-                    identity: identity_of(&self.shared.headers(who, row, 1)),
-                };
-                let held = Box::default();
-                self.conns.push(Conn { asker, row, held });
-                self.ask(now, conn);
-                Verdict::Fine
-            }
-            Event::Ask(conn) => {
-                self.ask(now, conn);
-                Verdict::Fine
-            }
-            Event::Arrive(conn) => self.arrive(now, conn),
-            Event::Leave(conn) => {
-                self.leave(now, conn);
-                Verdict::Fine
+            Event::Due(who) => self.begin(now, who),
+            Event::Ask(conn) => self.ask(now, conn),
+            Event::Arrive(conn, caller) => return self.arrive(now, conn, caller),
+            Event::Leave(conn, who) => {
+                self.open -= 1;
+                self.leave(now, conn, who);
             }
         }
+        None
+    }
+
+    fn begin(&mut self, now: At, who: Who) {
+        let group = &mut self.groups[usize::from(who.group)];
+        if group.afloat >= group.max_open {
+            return;
+        }
+        let Ok(row) = self.shared.row_for(who) else {
+            return;
+        };
+        group.afloat += 1;
+        let conn = ConnId(self.conns);
+        self.conns += 1;
+        let identity = match &self.alike {
+            Some((_, identity)) => *identity,
+            None => identity_of(&self.shared.headers(who, row, 1)),
+        };
+        let asker = Asker {
+            conn,
+            who,
+            attempt: 1,
+            identity,
+        };
+        self.callers.insert(conn, (asker, row));
+        self.ask(now, conn);
     }
 
     fn ask(&mut self, now: At, conn: ConnId) {
-        let asker = self.conns[conn.0 as usize].asker;
+        let Some(&(asker, row)) = self.callers.get(&conn) else {
+            return;
+        };
         match self.admission.ask(now, &asker) {
-            Some(at) if at <= now => self.release(now, conn),
+            Some(at) if at <= now => {
+                self.callers.remove(&conn);
+                self.release(now, conn, (asker.who, row));
+            }
             Some(at) => self.push(at, Event::Ask(conn)),
             None => {}
         }
@@ -176,7 +277,7 @@ impl<'a> Sketch<'a> {
         }
     }
 
-    fn release(&mut self, at: At, conn: ConnId) {
+    fn release(&mut self, at: At, conn: ConnId, caller: Caller) {
         let late = if conn.0 == 0 {
             self.weather.first_late
         } else {
@@ -186,41 +287,63 @@ impl<'a> Sketch<'a> {
             .weather
             .jitter
             .mul_f64(2.0 * self.draw.of(conn.0).unit());
-        self.push(at + late + swing, Event::Arrive(conn));
+        self.push(at + late + swing, Event::Arrive(conn, caller));
     }
 
-    fn arrive(&mut self, now: At, conn: ConnId) -> Verdict {
-        let Conn { asker, row, .. } = self.conns[conn.0 as usize];
-        let request = Request {
-            path: extended(&self.path, &self.shared.query(asker.who, row)),
-            headers: self.shared.headers(asker.who, row, 1),
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    fn arrive(&mut self, now: At, conn: ConnId, caller: Caller) -> Option<Sketched> {
+        let (who, row) = caller;
+        let own;
+        let request = match &self.alike {
+            Some((request, _)) => request,
+            None => {
+                let path = extended(&self.path, &self.shared.query(who, row));
+                own = request(&path, self.shared.headers(who, row, 1));
+                &own
+            }
         };
-        let Entry::Admitted { at, held, .. } =
-            self.gate.judge(now, &request, conn.0 + 1, self.open)
-        else {
-            return Verdict::Refused;
+        let (at, held) = match self.gate.judge(now, request, conn.0 + 1, self.open) {
+            Entry::Admitted { at, held, .. } => (at, held),
+            Entry::Astray(_) => return Some(self.refused(now, who, None)),
+            Entry::Refused { refused, .. } => {
+                return Some(self.refused(now, who, Some(refused.place())));
+            }
         };
+        if !self.lasts {
+            self.leave(now, conn, who);
+            return None;
+        }
         self.open += 1;
-        self.conns[conn.0 as usize].held = held;
+        if !held.is_empty() {
+            self.held.insert(conn, held);
+        }
         let length = match self.lengths.len() as u64 {
             0 => Duration::ZERO,
             many => self.lengths[self.draw.of(conn.0).of(1).below(many) as usize],
         };
-        self.push(at + length, Event::Leave(conn));
-        Verdict::Fine
+        self.push(at + length, Event::Leave(conn, who));
+        None
+    }
+
+    const fn refused(&self, at: At, who: Who, limit: Option<usize>) -> Sketched {
+        Sketched::Refused {
+            at,
+            who,
+            limit,
+            open: self.open as u64,
+        }
     }
 
     /// A conversation is over: its places are free, and its user may go round again.
-    fn leave(&mut self, now: At, conn: ConnId) {
-        self.open -= 1;
-        let held = std::mem::take(&mut self.conns[conn.0 as usize].held);
-        self.gate.release(&held);
+    fn leave(&mut self, now: At, conn: ConnId, who: Who) {
+        if let Some(held) = self.held.remove(&conn) {
+            self.gate.release(&held);
+        }
         self.admission.freed(now, conn);
         self.grant();
-        let who = self.conns[conn.0 as usize].asker.who;
+        let index = usize::from(who.group);
+        self.groups[index].afloat -= 1;
         let round = who.round + 1;
-        let load = &self.plan.groups[usize::from(who.group)].load;
+        let load = &self.plan.groups[index].load;
         let again = match load {
             Load::Closed(closed) => match closed.until {
                 Until::Loops(loops) => round < loops.get(),
@@ -234,3 +357,14 @@ impl<'a> Sketch<'a> {
         }
     }
 }
+
+fn request(path: &str, headers: Vec<(String, String)>) -> Request {
+    Request {
+        path: path.to_owned(),
+        headers,
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
+}
+
+/// As many users as a plan may have.
+const MOST_AT_ONCE: usize = 1_000_000;

@@ -141,6 +141,11 @@ impl Count {
         }
     }
 
+    /// How much of the quota, or of the bucket, is used up.
+    pub(super) fn used(&self, rule: Rule, now: At) -> u32 {
+        self.state.used(rule, now)
+    }
+
     /// What can be told about it to a client who has just been refused.
     pub(super) fn evidence(&self, rule: Rule, now: At, cost: u32) -> Evidence {
         let count = self.state.used(rule, now);
