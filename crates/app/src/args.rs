@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::exit;
+use crate::preset::Preset;
 use crate::secrets::hide_in_addresses;
 
 /// Load tests conversational agents over WebSockets, and knows the platform's limits.
@@ -108,6 +109,10 @@ pub(crate) struct Check {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Load")]
 pub(crate) struct Load {
+    /// A usual kind of load in place of the plan's: a few users once, an ordinary day, more than that, a sudden rush,
+    /// hours; --users, --ramp-up and --duration (how long they are held) win
+    #[arg(long, value_name = "KIND")]
+    pub(crate) preset: Option<Preset>,
     /// How many virtual users there are (load.users)
     #[arg(long, value_name = "N")]
     pub(crate) users: Option<NonZeroU32>,
@@ -194,6 +199,10 @@ impl Load {
     pub(crate) fn typed(&self) -> Vec<String> {
         let number = |n: Option<NonZeroU32>| n.map(|n| n.to_string());
         let flags = [
+            (
+                "--preset",
+                self.preset.map(|preset| preset.name().to_owned()),
+            ),
             ("--users", number(self.users)),
             ("--ramp-up", self.ramp_up.clone()),
             ("--duration", self.duration.clone()),

@@ -19,6 +19,7 @@ mod limits;
 mod machine;
 mod new;
 mod platforms;
+mod preset;
 mod progress;
 mod proxy;
 mod run;

@@ -54,6 +54,9 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     if budget != Budget::default() {
         say(&format!("Budget: at most {budget}"));
     }
+    if let Some(preset) = args.load.preset {
+        say(&preset.load(&args.load)?.1);
+    }
     times.lines().iter().for_each(|line| say(line));
     if let Some(starts) = &times.starts {
         appointment::wait(&control, starts, args.quiet, console)?;

@@ -73,7 +73,7 @@ impl Plan {
     /// unless the plan says so.
     pub fn handoffs_allowed(&self) -> Option<u32> {
         let is_real = matches!(self.target, Target::Url(_)) && self.permission.is_some();
-        self.budget.handoffs.or(is_real.then_some(0))
+        self.budget.handoffs.or_else(|| is_real.then_some(0))
     }
 
     /// The least `max_open` of the groups and of the budget's counts, at least 1: a run in more parts would leave a part
