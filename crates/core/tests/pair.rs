@@ -680,7 +680,7 @@ conversation: [{say: hello, expect: {within: 2s}}]
         (summary.sessions.completed, summary.turns.counts.answered),
         (20, 0)
     );
-    let verdict = plimsoll_core::verdict::judge(&summary, &plan);
+    let verdict = judge(&summary, &plan);
     assert_eq!(verdict.kind, plimsoll_core::verdict::Kind::GoalsMissed);
     assert!(
         verdict
