@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::exit;
+use crate::preset::Preset;
 use crate::secrets::hide_in_addresses;
 
 /// Load tests conversational agents over WebSockets, and knows the platform's limits.
@@ -66,6 +67,14 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) over: Over,
 
+    /// Begin then, and count down until: 22:00 or 22:00 Asia/Singapore (the next time it is that late), or
+    /// 2026-12-31T22:00:00+08:00
+    #[arg(long, value_name = "TIME", help_heading = "When")]
+    pub(crate) start_at: Option<String>,
+    /// Have ended by then, written as for --start-at: opening stops 10 s before, for open conversations to end in
+    #[arg(long, value_name = "TIME", help_heading = "When")]
+    pub(crate) stop_by: Option<String>,
+
     /// Write the summary as JSON to this file; `-` is standard output, and the screen then goes to standard error
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
@@ -103,6 +112,10 @@ pub(crate) struct Check {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Load")]
 pub(crate) struct Load {
+    /// A usual kind of load in place of the plan's: a few users once, an ordinary day, more than that, a sudden rush,
+    /// hours; --users, --ramp-up and --duration (how long they are held) win
+    #[arg(long, value_name = "KIND")]
+    pub(crate) preset: Option<Preset>,
     /// How many virtual users there are (load.users)
     #[arg(long, value_name = "N")]
     pub(crate) users: Option<NonZeroU32>,
@@ -192,6 +205,10 @@ impl Load {
     pub(crate) fn typed(&self) -> Vec<String> {
         let number = |n: Option<NonZeroU32>| n.map(|n| n.to_string());
         let flags = [
+            (
+                "--preset",
+                self.preset.map(|preset| preset.name().to_owned()),
+            ),
             ("--users", number(self.users)),
             ("--ramp-up", self.ramp_up.clone()),
             ("--duration", self.duration.clone()),

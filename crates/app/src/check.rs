@@ -30,6 +30,9 @@ pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
         })?;
         console.print(&json);
     } else {
+        if let Some(preset) = args.load.preset {
+            console.print(&preset.load(&args.load)?.1);
+        }
         screen(&preflight, &plan, args)
             .iter()
             .for_each(|line| console.print(line));

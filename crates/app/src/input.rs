@@ -70,7 +70,7 @@ pub(crate) fn from_text(
     };
     let overrides = Overrides {
         env: over.env.clone(),
-        set: overrides(load, over),
+        set: overrides(load, over)?,
         vars: over.vars.clone(),
     };
     let read = plimsoll_core::plan::file::read(name, text, &overrides, &here);
@@ -217,12 +217,18 @@ fn reject_words(words: &Words) -> Result<(), Failure> {
 }
 
 /// The flags that are short for one value of the plan, then `--set`, which may go further.
-fn overrides(load: &Load, over: &Over) -> Vec<(String, String)> {
+fn overrides(load: &Load, over: &Over) -> Result<Vec<(String, String)>, Failure> {
+    let of_load = match load.preset {
+        // It has the flags for its values in it.
+        Some(preset) => vec![("load", Some(preset.load(load)?.0))],
+        None => vec![
+            ("load.users", load.users.map(|n| n.to_string())),
+            ("load.ramp_up", load.ramp_up.clone()),
+            ("load.duration", load.duration.clone()),
+            ("load.loops", load.loops.map(|n| n.to_string())),
+        ],
+    };
     let flags = [
-        ("load.users", load.users.map(|n| n.to_string())),
-        ("load.ramp_up", load.ramp_up.clone()),
-        ("load.duration", load.duration.clone()),
-        ("load.loops", load.loops.map(|n| n.to_string())),
         ("admission.pace", load.pace.clone()),
         ("admission.on_refusal", load.on_refusal.clone()),
         ("target", over.target.clone()),
@@ -230,11 +236,11 @@ fn overrides(load: &Load, over: &Over) -> Vec<(String, String)> {
         ("endpoint", over.endpoint.clone()),
         ("seed", over.seed.map(|n| n.to_string())),
     ];
-    flags
+    let set = of_load
         .into_iter()
-        .filter_map(|(path, value)| Some((path.to_owned(), value?)))
-        .chain(over.set.iter().cloned())
-        .collect()
+        .chain(flags)
+        .filter_map(|(path, value)| Some((path.to_owned(), value?)));
+    Ok(set.chain(over.set.iter().cloned()).collect())
 }
 
 fn add_header(plan: &mut Plan, name: &str, value: &str) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 mod aim;
 mod app;
+mod appointment;
 mod args;
 mod books;
 mod check;
@@ -18,6 +19,7 @@ mod limits;
 mod machine;
 mod new;
 mod platforms;
+mod preset;
 mod progress;
 mod proxy;
 mod run;

@@ -68,7 +68,7 @@ impl Drop for Display {
 }
 
 /// A terminal, and one that can go back in its line.
-fn is_drawable() -> bool {
+pub(crate) fn is_drawable() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|name| name != "dumb")
 }
 
@@ -89,6 +89,10 @@ impl Expected {
                 Until::Duration(duration) => Some(duration),
                 Until::Loops(_) => None,
             },
+            Load::Staged(staged) => {
+                let stages = staged.stages.iter().map(|stage| stage.lasts);
+                Some(staged.start_delay + stages.sum::<Duration>())
+            }
             Load::Open(open) => {
                 let stages = open.stages.iter().map(|stage| stage.lasts);
                 Some(open.start_delay + stages.sum::<Duration>())
@@ -155,6 +159,10 @@ fn lines(control: &Control, plan: &Expected, received: &Receiver<Message>, conso
             Ok(Message::Note(note)) => console.note(note),
             Err(RecvTimeoutError::Timeout) => {
                 let (now, progress) = (control.elapsed(), control.progress());
+                if now == At::ZERO {
+                    // It waits for its time, and says so itself.
+                    continue;
+                }
                 console.note(&plan.line(&progress, now, pace.next(now, &progress)));
             }
             Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
@@ -243,7 +251,7 @@ impl Expected {
 }
 
 /// A span as a clock shows it: `0:48`, `1:02:03`.
-fn clock(span: Duration) -> String {
+pub(crate) fn clock(span: Duration) -> String {
     let secs = span.as_secs();
     match secs / 3600 {
         0 => format!("{}:{:02}", secs / 60, secs % 60),

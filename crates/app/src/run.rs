@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::Term;
-use plimsoll_core::plan::{Certificate, Plan, Route};
+use plimsoll_core::plan::{Budget, Certificate, GRACE, Plan, Route};
 use plimsoll_core::rows;
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Facts;
 use plimsoll_net::{ClientTls, Control, Finished, RunOptions};
 
 use crate::aim::{self, Aim};
+use crate::appointment::{self, Times};
 use crate::args::{Over, Run, quoted};
 use crate::books::Books;
 use crate::console::Console;
@@ -48,16 +49,32 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let control = Control::new();
     let display = Display::start(&control, &input.plan, args.quiet, console);
     interrupt::watch(&control, display.messages())?;
+    let times = Times::of(args.start_at.as_deref(), args.stop_by.as_deref())?;
     let aim = aim::take(&input, say)?;
     if let Some(outlook) = rows::outlook(&input.plan)
         && !outlook.enough
     {
         say(&format!("Data: {}.", outlook.text));
     }
+    let (budget, handoffs) = (input.plan.budget, input.plan.handoffs_allowed());
+    let budget = Budget { handoffs, ..budget };
+    if budget != Budget::default() {
+        say(&format!("Budget: at most {budget}"));
+    }
+    if let Some(preset) = args.load.preset {
+        say(&preset.load(&args.load)?.1);
+    }
+    times.lines().iter().for_each(|line| say(line));
+    if let Some(starts) = &times.starts {
+        appointment::wait(&control, starts, args.quiet, console)?;
+    }
     let mut started = Started::new(input.plan, aim, quoted(&args.subject) + &args.over.typed());
     started.tags = args.tag.iter().cloned().collect();
     started.load_flags = [args.load.typed(), args.words.typed()].concat();
-    let options = started.options(&args.over)?;
+    let options = RunOptions {
+        stop_by: times.stops.as_ref().map(jiff::Zoned::timestamp),
+        ..started.options(&args.over)?
+    };
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
     display.end();
     let mut books = started.close(finished?)?;
@@ -129,6 +146,7 @@ impl Started {
             connect_timeout: CONNECT_TIMEOUT,
             grace: GRACE,
             begins: None,
+            stop_by: None,
             trace: None,
         })
     }
@@ -154,6 +172,7 @@ impl Started {
             elapsed: finished.elapsed,
             target: self.aim.name.clone(),
             interrupted: finished.interrupted,
+            aborted: finished.aborted,
             cpu_s: machine::cpu_seconds(),
             rss_peak_bytes: machine::rss_peak_bytes(),
             asked: asked.conversations,
@@ -314,5 +333,3 @@ const NO_TICKET: &str = "No limit refused this run's upgrades: there is nothing 
 const NARROWEST: usize = 60;
 /// As long as browsers and proxies wait for a connection; an upgrade that takes longer is a failure to users too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long open conversations have for a polite end after a stop.
-const GRACE: Duration = Duration::from_secs(10);

@@ -48,6 +48,59 @@ bot: {otherwise: {reply: never sent}}
 ";
 
 #[test]
+fn a_preset_is_a_load_that_flags_change() {
+    let plans = folder(&[("quick.yaml", QUICK)]);
+    run([
+        "run",
+        &path(&plans, "quick.yaml"),
+        "--preset",
+        "smoke",
+        "--users",
+        "2",
+    ])
+    .ends_with(0)
+    .says("Preset smoke: 2 users over 3s, loops 1, in place of the plan's own load")
+    .says("2 completed");
+    run(["check", &path(&plans, "quick.yaml"), "--preset", "average"])
+        .ends_with(0)
+        .says("20 users over 5m, held for 30m, gone over 5m");
+    run([
+        "run",
+        &path(&plans, "quick.yaml"),
+        "--preset",
+        "soak",
+        "--loops",
+        "2",
+    ])
+    .ends_with(2)
+    .complains("--loops does not go with --preset soak");
+}
+
+#[test]
+fn a_run_waits_for_its_time_and_may_be_stopped_before() {
+    let plans = folder(&[("quick.yaml", QUICK)]);
+    let mut waiting = Running::start(&[
+        "run",
+        &path(&plans, "quick.yaml"),
+        "--start-at",
+        "9000-01-01T00:00:00Z",
+        "--stop-by",
+        "9000-01-01T01:00:00Z",
+    ]);
+    waiting.wait_for_note("starts in ");
+    waiting.signal(Signal::INT);
+    waiting
+        .ends()
+        .ends_with(130)
+        .says("Starts at 9000-01-01")
+        .says("nothing is opened in the last 10s")
+        .complains("stopped before the run began");
+    run(["run", &path(&plans, "quick.yaml"), "--stop-by", "noon"])
+        .ends_with(2)
+        .complains("--stop-by 'noon' is no time; write one of day, like 22:00");
+}
+
+#[test]
 fn a_run_says_what_it_was_and_passes() {
     let plans = folder(&[("quick.yaml", QUICK)]);
     let summary = path(&plans, "summary.json");

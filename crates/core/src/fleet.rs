@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +122,10 @@ pub struct Fleet {
     again: BinaryHeap<Reverse<(At, Who)>>,
     conns: u64,
     stopped: bool,
+    /// Conversations that may still begin, where the plan has a budget of them.
+    left: Option<u32>,
+    /// The budget lets nobody begin any more.
+    spent: bool,
     out: Output,
 }
 
@@ -160,7 +165,14 @@ impl Fleet {
             .iter()
             .map(|group| Muster::new(&group.load, stripe))
             .collect();
+        let part = |whole: Option<NonZeroU32>| Some(share(whole?.get(), stripe));
+        let out = Output {
+            messages: part(plan.budget.messages),
+            ..Output::default()
+        };
         Self {
+            left: part(plan.budget.conversations),
+            spent: false,
             shared: Shared::new(plan, run_id),
             stripe,
             groups,
@@ -169,7 +181,7 @@ impl Fleet {
             again: BinaryHeap::new(),
             conns: 0,
             stopped: false,
-            out: Output::default(),
+            out,
         }
     }
 
@@ -182,6 +194,9 @@ impl Fleet {
 
     /// When `wake` wants to be called next; may change after every call of any other method.
     pub fn next_wake(&self) -> Option<At> {
+        if !self.spent && self.is_out_of_budget() {
+            return Some(At::ZERO);
+        }
         let upcoming = self
             .groups
             .iter()
@@ -211,8 +226,10 @@ impl Fleet {
                 self.end_starts(now, group, gate);
             }
         }
+        self.heed_budget(now, gate);
         while let Some((planned, who)) = self.next_due(now) {
             self.start(now, planned, who, gate);
+            self.heed_budget(now, gate);
         }
         while let Some(Reverse((at, conn))) = self
             .timers
@@ -355,6 +372,11 @@ impl Fleet {
             && self.groups.iter().all(|group| group.upcoming.is_none())
     }
 
+    /// Which counts of its part of the budget are used up: conversations, messages.
+    pub fn spent(&self) -> [bool; 2] {
+        [self.left, self.out.messages].map(|left| left == Some(0))
+    }
+
     /// Did a turn ask for the end of the whole run? The driver stops every fleet then.
     pub const fn wants_abort(&self) -> bool {
         self.out.abort
@@ -439,6 +461,7 @@ impl Fleet {
             return;
         };
         self.groups[usize::from(who.group)].afloat += 1;
+        self.left = self.left.map(|left| left.saturating_sub(1));
         let conn = self.next_conn();
         let session = Session::new(who, conn, dealt, &self.shared);
         self.sessions.insert(
@@ -524,6 +547,7 @@ impl Fleet {
         };
         if muster.loops.is_some_and(|loops| round < loops)
             && now + pause < muster.ends
+            && now + pause < muster.schedule.leaves(session.who.user.into())
             && !self.out.abort
         {
             self.again.push(Reverse((
@@ -553,12 +577,37 @@ impl Fleet {
         self.stop_those(now, gate, |session| usize::from(session.who.group) == group);
     }
 
-    /// Nobody of the group starts any more, nor do those whom admission holds.
-    fn end_starts(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
+    /// Once a budget is used up, nobody begins any more; without messages to send those whom admission holds do not
+    /// either.
+    fn heed_budget(&mut self, now: At, gate: &mut dyn Gatekeeper) {
+        if self.spent || !self.is_out_of_budget() {
+            return;
+        }
+        self.spent = true;
+        let is_silent = self.out.messages == Some(0);
+        for group in 0..self.groups.len() {
+            self.forget_upcoming(group);
+        }
+        if is_silent {
+            self.stop_those(now, gate, Session::is_held);
+        }
+    }
+
+    fn is_out_of_budget(&self) -> bool {
+        self.spent().contains(&true)
+    }
+
+    /// Nobody of the group comes due any more.
+    fn forget_upcoming(&mut self, group: usize) {
         let muster = &mut self.groups[group];
         (muster.upcoming, muster.loops, muster.ends) = (None, None, At::NEVER);
         self.again
             .retain(|Reverse((_, who))| usize::from(who.group) != group);
+    }
+
+    /// Nobody of the group starts any more, nor do those whom admission holds.
+    fn end_starts(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
+        self.forget_upcoming(group);
         self.stop_those(now, gate, |session| {
             usize::from(session.who.group) == group && session.is_held()
         });
@@ -586,6 +635,10 @@ impl Muster {
                 Until::Loops(loops) => (Some(loops.get()), At::NEVER, u32::MAX),
                 Until::Duration(span) => (Some(u32::MAX), At::ZERO + span, u32::MAX),
             },
+            Load::Staged(_) => {
+                let last = At::ZERO + schedule.delay() + schedule.span();
+                (Some(u32::MAX), last, u32::MAX)
+            }
             Load::Open(open) => (
                 None,
                 At::NEVER,

@@ -27,5 +27,6 @@ pub mod summary;
 pub mod text;
 pub mod time;
 pub mod verdict;
+pub mod watch;
 pub mod wire;
 pub mod ws;

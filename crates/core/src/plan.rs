@@ -6,6 +6,7 @@ pub mod permission;
 pub mod route;
 pub mod variable;
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ use crate::goal::Goal;
 use crate::predicate::Predicate;
 use crate::profile::Profile;
 use crate::text::{Condition, Text};
-use crate::time::Rate;
+use crate::time::{Rate, span_text};
+use crate::watch::Rule;
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -49,6 +51,9 @@ pub struct Plan {
     pub admission: Admission,
     /// Empty means the default goals: no conversation failed or was refused.
     pub goals: Vec<Goal>,
+    /// Each ends the run as soon as it holds.
+    pub abort: Vec<Rule>,
+    pub budget: Budget,
     pub permission: Option<Permission>,
     /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
     pub max_lateness: Option<Duration>,
@@ -65,13 +70,25 @@ impl Plan {
             .map(|(_, id)| id.into_owned())
     }
 
-    /// The least `max_open` of the groups, at least 1: a run in more parts would leave a part without a place.
+    /// How many conversations people may take over; `None` for any number. On a real target nobody's queue is filled
+    /// unless the plan says so.
+    pub fn handoffs_allowed(&self) -> Option<u32> {
+        let is_real = matches!(self.target, Target::Url(_)) && self.permission.is_some();
+        self.budget.handoffs.or_else(|| is_real.then_some(0))
+    }
+
+    /// The least `max_open` of the groups and of the budget's counts, at least 1: a run in more parts would leave a part
+    /// without a place.
     pub fn smallest_cap(&self) -> usize {
         let caps = self.groups.iter().filter_map(|group| match &group.load {
             Load::Open(open) => Some(open.max_open?.get() as usize),
-            Load::Closed(_) => None,
+            Load::Closed(_) | Load::Staged(_) => None,
         });
-        caps.min().unwrap_or(usize::MAX)
+        let budget = [self.budget.conversations, self.budget.messages];
+        let budget = budget.into_iter().flatten();
+        caps.chain(budget.map(|most| most.get() as usize))
+            .min()
+            .unwrap_or(usize::MAX)
     }
 
     /// Path and query of every upgrade. The emulator is given what its endpoint requires.
@@ -99,6 +116,37 @@ impl Plan {
     }
 }
 
+/// What a run uses at most, whatever its load wants; `None` for as much as it wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// No more are begun.
+    pub conversations: Option<NonZeroU32>,
+    /// Of users, not of the dialect; a conversation that would send one more ends politely.
+    pub messages: Option<NonZeroU32>,
+    /// The run ends when so many conversations were taken over by people, and at the first one where none may be.
+    pub handoffs: Option<u32>,
+    /// The run has ended by then. Longer than [`GRACE`].
+    pub time: Option<Duration>,
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |n: u32, one: &str| match n {
+            1 => format!("1 {one}"),
+            n => format!("{n} {one}s"),
+        };
+        let parts = [
+            self.conversations
+                .map(|most| count(most.get(), "conversation")),
+            self.messages.map(|most| count(most.get(), "message")),
+            self.handoffs.map(|most| count(most, "hand-off")),
+            self.time.map(span_text),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The built-in emulator, as a child process.
@@ -119,6 +167,7 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Load {
     Closed(Closed),
+    Staged(Staged),
     Open(Open),
 }
 
@@ -139,6 +188,26 @@ pub enum Until {
     Loops(NonZeroU32),
     /// No new conversation begins at or after this moment, counted from the run's begin; open ones have 30 s more.
     Duration(Duration),
+}
+
+/// The closed model in stages: the number of virtual users rises and falls. One who is taken away (the last who came)
+/// finishes the conversation, then begins no other; one who comes later is another user. After the last stage nobody
+/// begins a conversation, and open ones have 30 s more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Staged {
+    /// Never empty, and not all without users.
+    pub stages: Vec<Level>,
+    pub start_delay: Duration,
+}
+
+/// A stretch of users: their number goes in a straight line from `from` to `to`. Where the stage before it ended with
+/// another number than `from`, the difference comes or goes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    pub from: u32,
+    pub to: u32,
+    /// Not zero.
+    pub lasts: Duration,
 }
 
 /// The open model: conversations arrive whether or not earlier ones have ended.
@@ -426,3 +495,6 @@ pub enum RetryAfter {
     /// Nothing.
     Ignore,
 }
+
+/// How long open conversations have to end in before a run must have ended.
+pub const GRACE: Duration = Duration::from_secs(10);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::admission::Admission;
 use crate::draw::{Draw, Purpose, Spread};
 use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
-use crate::plan::Plan;
+use crate::plan::{GRACE, Plan};
 use crate::platform::usage::Usage;
 use crate::platform::{By, Order as PlatformOrder, Platform};
 use crate::profile::{Cut, Profile};
@@ -24,6 +24,7 @@ use crate::script;
 use crate::session::extended;
 use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
+use crate::watch::{Aborted, Watch};
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
     UpgradeTimes, Wall,
@@ -63,6 +64,8 @@ pub struct Played {
     pub elapsed: At,
     /// What each of the platform's limits did, in the profile's order.
     pub usage: Vec<Usage>,
+    /// The plan's rule that ended it.
+    pub aborted: Option<Aborted>,
     /// Nothing was left to do.
     pub to_the_end: bool,
     /// Moments at which something happened.
@@ -88,6 +91,7 @@ impl Played {
             asked: asked.conversations,
             asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_else(|| self.elapsed.since(At::ZERO)),
+            aborted: self.aborted.clone(),
             ..Facts::default()
         }
     }
@@ -214,6 +218,9 @@ struct Game {
     admission: Admission,
     platform: Platform,
     recorder: Recorder,
+    watch: Option<Watch>,
+    /// When the budget of time ends the run: politely, then at once. The next is the last.
+    ends: Vec<At>,
     cables: BTreeMap<ConnId, Cable>,
     under_way: BinaryHeap<Reverse<(At, ConnId, u64, usize)>>,
     /// By the last number of their entries in `under_way`; taken places are used again.
@@ -288,6 +295,11 @@ impl Game {
             admission: Admission::of(plan, network.wall),
             platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),
             recorder: Recorder::new(labels).with_wall(network.wall),
+            watch: Watch::of(plan),
+            ends: plan.budget.time.map_or_else(Vec::new, |time| {
+                let end = At::ZERO + time;
+                vec![end, At::ZERO + time.saturating_sub(GRACE)]
+            }),
             cables: BTreeMap::new(),
             under_way: BinaryHeap::new(),
             parcels: Vec::new(),
@@ -304,6 +316,7 @@ impl Game {
         Played {
             elapsed: if to_the_end { self.ended_at } else { self.now },
             usage: self.platform.usage().to_vec(),
+            aborted: self.watch.and_then(Watch::into_aborted),
             to_the_end,
             events: self.events,
             recorder: self.recorder,
@@ -316,11 +329,18 @@ impl Game {
             return None;
         }
         let arrival = self.under_way.peek().map(|Reverse((at, ..))| *at);
-        [arrival, self.fleet.next_wake(), self.platform.next_wake()]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|at| at.max(self.now))
+        let look = self.watch.as_ref().and_then(Watch::next);
+        [
+            arrival,
+            self.fleet.next_wake(),
+            self.platform.next_wake(),
+            look,
+            self.ends.last().copied(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| at.max(self.now))
     }
 
     fn interrupt(&mut self, now: At, abandon: bool, watch: &mut dyn FnMut(&Sample)) {
@@ -336,6 +356,9 @@ impl Game {
     fn step(&mut self, now: At, watch: &mut dyn FnMut(&Sample)) {
         self.now = now;
         self.events += 1;
+        if self.ends.pop_if(|end| *end <= now).is_some() {
+            return self.interrupt(now, self.ends.is_empty(), watch);
+        }
         if let Some(Reverse((_, conn, _, place))) = self
             .under_way
             .peek()
@@ -353,6 +376,9 @@ impl Game {
         }
         if self.fleet.next_wake().is_some_and(|at| at <= self.now) {
             self.fleet.wake(self.now, &mut self.admission);
+        }
+        if self.watch.as_mut().is_some_and(|watch| watch.look(now)) {
+            self.fleet.stop(now, &mut self.admission);
         }
         self.settle(watch);
     }
@@ -377,6 +403,9 @@ impl Game {
         while let Some(sample) = self.fleet.poll_sample() {
             self.ended_at = self.ended_at.max(sample.at);
             self.recorder.record(&sample);
+            if let Some(rules) = &mut self.watch {
+                rules.record(&sample);
+            }
             watch(&sample);
         }
         while let Some(evidence) = self.fleet.poll_evidence() {

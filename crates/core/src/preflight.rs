@@ -335,6 +335,10 @@ fn elsewhere(plan: &Plan) -> Vec<Elsewhere> {
 fn users(plan: &Plan) -> Option<u64> {
     let users = |group: &Group| match &group.load {
         Load::Closed(closed) => Some(u64::from(closed.users.get())),
+        Load::Staged(staged) => {
+            let most = staged.stages.iter().map(|stage| stage.from.max(stage.to));
+            most.max().map(u64::from)
+        }
         Load::Open(_) => None,
     };
     plan.groups.iter().map(users).sum()

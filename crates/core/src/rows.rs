@@ -99,6 +99,7 @@ impl Crowd {
                 Until::Loops(loops) => loops.get(),
                 Until::Duration(_) => u32::MAX,
             },
+            Load::Staged(_) => u32::MAX,
         };
         let users = Schedule::new(&group.load).len();
         Self { users, rounds }

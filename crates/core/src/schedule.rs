@@ -1,7 +1,11 @@
 //! When the n-th user starts or the n-th conversation arrives: a value in closed form, so that fleet w of k takes
 //! n = w, w + k, w + 2k, … and nothing has to be coordinated. When a user's further loops begin is the fleet's affair.
 
+mod levels;
+
 use std::time::Duration;
+
+use levels::Levels;
 
 use crate::plan::{Load, Plan, Stage, Until};
 use crate::script;
@@ -16,6 +20,7 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
     Even { users: u64, ramp_up: Duration },
+    Levels(Levels),
     Stages { pieces: Vec<Piece>, total: u64 },
 }
 
@@ -42,6 +47,10 @@ impl Schedule {
                     shape,
                 }
             }
+            Load::Staged(staged) => Self {
+                delay: staged.start_delay,
+                shape: Shape::Levels(Levels::new(&staged.stages)),
+            },
             Load::Open(open) => {
                 let (mut begins, mut before) = (0.0, 0.0);
                 let mut pieces = Vec::new();
@@ -65,9 +74,10 @@ impl Schedule {
     }
 
     pub const fn len(&self) -> u64 {
-        match self.shape {
-            Shape::Even { users, .. } => users,
-            Shape::Stages { total, .. } => total,
+        match &self.shape {
+            Shape::Even { users, .. } => *users,
+            Shape::Levels(levels) => levels.len(),
+            Shape::Stages { total, .. } => *total,
         }
     }
 
@@ -84,6 +94,7 @@ impl Schedule {
             Shape::Even { users, ramp_up } => Duration::from_nanos(
                 (ramp_up.as_nanos() * u128::from(n) / u128::from(*users)) as u64,
             ),
+            Shape::Levels(levels) => levels.due(n)?,
             Shape::Stages { pieces, .. } => {
                 let rank = n as f64;
                 let piece = pieces
@@ -96,6 +107,14 @@ impl Schedule {
         Some(At::ZERO + self.delay + offset)
     }
 
+    /// When user `n` is taken away: no conversation of theirs begins then or later. Only stages take users away.
+    pub fn leaves(&self, n: u64) -> At {
+        match &self.shape {
+            Shape::Levels(levels) => At::ZERO + self.delay + levels.leaves(n),
+            Shape::Even { .. } | Shape::Stages { .. } => At::NEVER,
+        }
+    }
+
     /// The part of fleet `index` of `of`.
     pub fn stripe(&self, index: u64, of: u64) -> impl Iterator<Item = (u64, At)> {
         (index..)
@@ -103,10 +122,16 @@ impl Schedule {
             .map_while(|n| Some((n, self.due(n)?)))
     }
 
+    /// How long after the run's begin its first moment is.
+    pub const fn delay(&self) -> Duration {
+        self.delay
+    }
+
     /// How long it takes from the first to behind the last: 500 in a ramp-up of 60 s are asked at 500 / 60 s.
     pub fn span(&self) -> Duration {
         match &self.shape {
             Shape::Even { ramp_up, .. } => *ramp_up,
+            Shape::Levels(levels) => levels.span(),
             Shape::Stages { pieces, .. } => pieces.iter().map(|piece| piece.stage.lasts).sum(),
         }
     }
@@ -144,6 +169,7 @@ pub fn asked(plan: &Plan) -> Asked {
                 }
                 Until::Duration(_) => (None, None),
             },
+            Load::Staged(_) => (None, None),
         };
         let each = u64::from(script::turns_of(&group.conversation));
         let turns = conversations
@@ -192,7 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::{Closed, Open};
+    use crate::plan::{Closed, Level, Open, Staged};
     use crate::time::Rate;
 
     fn closed(users: u32, ramp_up_s: u64) -> Schedule {
@@ -248,11 +274,31 @@ mod tests {
         );
     }
 
+    fn staged(stages: &[(u32, u32, f64)]) -> Schedule {
+        let stages = stages
+            .iter()
+            .map(|&(from, to, lasts)| Level {
+                from,
+                to,
+                lasts: Duration::from_secs_f64(lasts),
+            })
+            .collect();
+        Schedule::new(&Load::Staged(Staged {
+            stages,
+            start_delay: Duration::ZERO,
+        }))
+    }
+
+    fn any_levels() -> impl Strategy<Value = Vec<(u32, u32, f64)>> {
+        proptest::collection::vec((0..200u32, 0..200u32, 0.1..30.0f64), 1..5)
+    }
+
     fn any_schedule() -> impl Strategy<Value = Schedule> {
         let stage = (0.0..50.0f64, 0.0..50.0f64, 0.1..30.0f64);
         prop_oneof![
             (1..2_000u32, 0..600u64).prop_map(|(users, ramp)| closed(users, ramp)),
             proptest::collection::vec(stage, 1..5).prop_map(|stages| open(&stages)),
+            any_levels().prop_map(|stages| staged(&stages)),
         ]
     }
 
@@ -264,6 +310,23 @@ mod tests {
             let whole: Vec<_> = schedule.stripe(0, 1).collect();
             prop_assert_eq!(&merged, &whole);
             prop_assert_eq!(whole.len() as u64, schedule.len());
+        }
+
+        #[test]
+        fn as_many_users_are_there_as_the_stages_say(stages in any_levels(), share in 0.0..1.0f64) {
+            let schedule = staged(&stages);
+            let moment = schedule.span().mul_f64(share);
+            let (at, mut begins) = (At::ZERO + moment, Duration::ZERO);
+            let there = schedule.stripe(0, 1).filter(|&(n, due)| due <= at && at < schedule.leaves(n)).count() as f64;
+            for (from, to, lasts) in stages {
+                let lasts = Duration::from_secs_f64(lasts);
+                if moment >= begins && moment < begins + lasts {
+                    let part = (moment - begins).as_secs_f64() / lasts.as_secs_f64();
+                    let level = f64::from(from) + (f64::from(to) - f64::from(from)) * part;
+                    prop_assert!((there - level).abs() <= 1.001, "{} there, {} wanted", there, level);
+                }
+                begins += lasts;
+            }
         }
 
         #[test]

@@ -190,6 +190,22 @@ pub(crate) struct Output {
     pub(crate) traces: Option<VecDeque<Trace>>,
     /// A miss that ends the whole run.
     pub(crate) abort: bool,
+    /// Messages that may still be sent, where the plan has a budget of them.
+    pub(crate) messages: Option<u32>,
+}
+
+impl Output {
+    /// Takes a message from the budget.
+    fn may_send(&mut self) -> bool {
+        match &mut self.messages {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
 }
 
 /// What a session is lent for the length of one call.
@@ -603,6 +619,13 @@ impl Session {
             let here = self.pc;
             self.pc += 1;
             self.step += 1;
+            let is_message = match op {
+                Op::Say(say) => !matches!(say.message, Message::Nothing),
+                op => matches!(op, Op::Send(_)),
+            };
+            if is_message && !cx.out.may_send() {
+                return self.leave(now, SessionOutcome::Aborted, cx);
+            }
             match op {
                 Op::Greeting { .. } if self.greeted => {}
                 Op::Greeting { within, .. } => {

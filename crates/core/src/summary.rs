@@ -20,6 +20,7 @@ use crate::sample::{
 };
 use crate::script::Labels;
 use crate::time::At;
+use crate::watch::Aborted;
 use crate::wire::{ConnectError, Ended, Wall};
 
 pub use death::{Autopsy, Death, Lag, Survived, Unanswered};
@@ -594,6 +595,7 @@ impl TurnFigures {
             fallback: self.count(TurnOutcome::Fallback),
             throttled: self.count(TurnOutcome::Throttled),
             unfinished: self.count(TurnOutcome::Cut),
+            failed: self.sent() - self.count(TurnOutcome::Answered),
             latency: self.latency.percentiles(),
             first_frame: self.first_frame.percentiles(),
             hold: self.hold.percentiles(),
@@ -645,6 +647,8 @@ pub struct Facts {
     /// The span over which the plan wants them to start: the ramp-up, the stages.
     pub asked_over: Duration,
     pub interrupted: bool,
+    /// The rule that ended the run.
+    pub aborted: Option<Aborted>,
     /// CPU time and peak memory of this process; zero where nothing was measured (virtual time).
     pub cpu_s: f64,
     pub rss_peak_bytes: u64,

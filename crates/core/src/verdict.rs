@@ -285,20 +285,33 @@ impl<'a> Findings<'a> {
         if self.summary.turns.counts.throttled > 0 && !speak(is_about_throttling) {
             goals.push(default_goal("turns.throttled == 0"));
         }
-        goals
-            .into_iter()
-            .map(|(goal, implied)| {
-                let observed = goal.judge(self.summary);
-                let result = GoalResult {
-                    goal: goal.to_string(),
-                    observed: observed.value,
-                    at_least: observed.at_least,
-                    passed: observed.passed,
-                    implied,
-                };
-                (goal, result)
-            })
-            .collect()
+        if let Some(most) = self.plan.handoffs_allowed()
+            && self.summary.sessions.handoffs > u64::from(most)
+        {
+            goals.push(default_goal(&format!("sessions.handoffs <= {most}")));
+        }
+        let aborted = self.summary.facts.aborted.iter().map(|aborted| {
+            let result = GoalResult {
+                goal: format!("abort: {}", aborted.rule),
+                observed: aborted.observed.value,
+                at_least: aborted.observed.at_least,
+                passed: false,
+                implied: false,
+            };
+            (aborted.rule.condition().clone(), result)
+        });
+        let judged = goals.into_iter().map(|(goal, implied)| {
+            let observed = goal.judge(self.summary);
+            let result = GoalResult {
+                goal: goal.to_string(),
+                observed: observed.value,
+                at_least: observed.at_least,
+                passed: observed.passed,
+                implied,
+            };
+            (goal, result)
+        });
+        aborted.chain(judged).collect()
     }
 
     /// Whose doing a missed goal is.
@@ -348,6 +361,15 @@ impl<'a> Findings<'a> {
             }
             Path::Count(Count::TurnsUnfinished) => {
                 self.blame_for_ends(self.summary.turns.counts.unfinished, 0)
+            }
+            // Whose doing most of them are.
+            Path::Count(Count::TurnsFailed) => {
+                let counts = &self.summary.turns.counts;
+                if counts.unfinished * 2 > counts.failed {
+                    self.blame_for_ends(counts.unfinished, 0)
+                } else {
+                    platform_if(counts.throttled * 2 > counts.failed)
+                }
             }
             Path::Count(Count::SessionsNotStarted) => vec![Attribution::Plan],
             Path::Count(Count::TurnsThrottled) => vec![Attribution::Platform],

@@ -1,6 +1,6 @@
 //! Client and platform paired in virtual time: simulated hours, no socket, no waiting.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Interruption, Network, play, play_until, play_watched};
 use plimsoll_core::profile::{self, Profile};
 use plimsoll_core::sample::{SessionOutcome, What};
-use plimsoll_core::schedule::asked;
+use plimsoll_core::schedule::{Schedule, asked};
 use plimsoll_core::summary::Summary;
 use plimsoll_core::time::At;
+use plimsoll_core::verdict::judge;
 use proptest::prelude::*;
 
 #[test]
@@ -327,6 +328,166 @@ conversation: [{say: hi}, {think: 5m}, {say: bye}]
 }
 
 #[test]
+fn a_rule_that_holds_for_the_last_minute_ends_the_run_politely() {
+    let plan = read(
+        "version: 1
+platform: generic
+target: emulator
+admission: {pace: off}
+groups:
+  - name: good
+    load: {arrivals: [{rate: 10/s, for: 10m}]}
+    conversation: [{say: hi}, {think: 3s}]
+  - name: bad
+    load: {arrivals: [{rate: 10/s, for: 10m}], start_delay: 3m}
+    conversation: [{say: hi, expect: {contains: nothing like it}}]
+goals: [sessions.failed == 0]
+abort: [turns.failed > 90% for 10s, turns.failed > 20% for 1m]
+",
+        &[],
+    );
+    let played = play(&plan, &plan.platform, &Network::default());
+    let aborted = played.aborted.clone().unwrap();
+    assert_eq!(aborted.rule.to_string(), "turns.failed > 20% for 1m");
+    // 150 of the last 750 are a fifth; of the whole run a fifth would be bad only after 3m 45s.
+    assert!((At::from_secs(195)..=At::from_secs(200)).contains(&aborted.at));
+    assert!(aborted.observed.value.unwrap() > 20.0);
+    assert!(played.elapsed < aborted.at + Duration::from_secs(1));
+    let summary = played.summary(&plan);
+    let s = &summary.sessions;
+    assert!((30..=32).contains(&s.aborted), "{s:?}");
+    assert_eq!((s.failed, s.open_at_end), (0, 0));
+    identities(&summary);
+    let verdict = judge(&summary, &plan);
+    assert_eq!(verdict.exit_code(), 3);
+    let missed: Vec<_> = verdict.goals.iter().filter(|goal| !goal.passed).collect();
+    assert_eq!(missed[0].goal, "abort: turns.failed > 20% for 1m");
+    assert!(
+        verdict.why[0].contains("held 3m 20s into the run"),
+        "{:?}",
+        verdict.why
+    );
+}
+
+#[test]
+fn a_budget_is_never_exceeded() {
+    let check = |budget: &str, due: u64, sent: u64, aborted: u64| {
+        let plan = read(
+            &format!(
+                "version: 1
+platform: generic
+target: emulator
+admission: {{pace: off}}
+budget: {{{budget}}}
+load: {{users: 10, ramp_up: 100s, loops: 3}}
+conversation: [{{say: hi}}, {{think: 25s}}, {{send: x}}, {{think: 1s}}, {{say: bye}}]
+"
+            ),
+            &[],
+        );
+        let played = play(&plan, &plan.platform, &Network::default());
+        let elapsed = played.elapsed;
+        let summary = played.summary(&plan);
+        let s = &summary.sessions;
+        assert_eq!(
+            (s.due, summary.turns.counts.sent, s.aborted),
+            (due, sent, aborted),
+            "{budget}: {s:?}"
+        );
+        assert_eq!((s.open_at_end, summary.closures.abnormal), (0, 0));
+        identities(&summary);
+        elapsed
+    };
+    check("conversations: 1000, messages: 1000", 30, 60, 0);
+    check("conversations: 7", 7, 14, 0);
+    // At 0, 10 and 20 s somebody says hi. At 25 and 26 s the first sends and says; then nobody has a word left.
+    let ended = check("messages: 5", 3, 4, 2);
+    assert!(
+        (At::from_secs(45)..At::from_secs(46)).contains(&ended),
+        "{ended}"
+    );
+    // The last 10 s are for those who are open to end in.
+    let ended = check("time: 40s", 4, 5, 3);
+    assert!(
+        (At::from_secs(30)..At::from_secs(31)).contains(&ended),
+        "{ended}"
+    );
+}
+
+#[test]
+fn the_first_hand_off_too_many_ends_the_run() {
+    let check = |allowed: u32, handoffs: u64, exit_code: u8| {
+        let plan = read(
+            &format!(
+                "version: 1
+platform: rehearsal-singapore
+target: emulator
+budget: {{handoffs: {allowed}}}
+goals: [sessions.failed == 0]
+load: {{users: 30, ramp_up: 30s}}
+conversation:
+  - choose: [{{weight: 4, do: [say: hello]}}, {{do: [say: I want an agent]}}]
+  - think: 40s
+"
+            ),
+            &[],
+        );
+        let played = play(&plan, &plan.platform, &Network::default());
+        let summary = played.summary(&plan);
+        assert_eq!(summary.sessions.handoffs, handoffs, "{allowed}");
+        assert_eq!(summary.sessions.open_at_end, 0);
+        identities(&summary);
+        let verdict = judge(&summary, &plan);
+        assert_eq!(verdict.exit_code(), exit_code, "{:?}", verdict.goals);
+    };
+    check(0, 1, 3);
+    check(1, 1, 0);
+    check(2, 2, 0);
+}
+
+#[test]
+fn users_of_stages_come_and_go_and_finish_what_they_began() {
+    let plan = read(
+        "version: 1
+platform: generic
+target: emulator
+load: {stages: [{users: 10, over: 10s}, {users: 10, for: 20s}, {users: 0, over: 10s}]}
+conversation: [{say: hi}, {think: 4s}, {say: bye}]
+",
+        &[],
+    );
+    let (mut last, mut open, mut peak) = (BTreeMap::new(), 0, 0);
+    let played = play_watched(&plan, &plan.platform, &Network::default(), &mut |sample| {
+        match sample.what {
+            What::Due => {
+                last.insert(sample.who.user, sample.at);
+                open += 1;
+            }
+            What::Session(_) => open -= 1,
+            _ => {}
+        }
+        peak = peak.max(open);
+    });
+    let schedule = Schedule::new(&plan.groups[0].load);
+    assert_eq!((last.len(), peak), (10, 10));
+    for (user, at) in last {
+        let leaves = schedule.leaves(user.into());
+        assert_eq!(leaves, At::from_secs(40 - u64::from(user)));
+        assert!(at < leaves && leaves.since(at) < Duration::from_secs(5));
+    }
+    // The first user leaves last, at 40 s, in the middle of a conversation of a little over 4 s.
+    assert!((At::from_secs(40)..At::from_secs(45)).contains(&played.elapsed));
+    let summary = played.summary(&plan);
+    let s = &summary.sessions;
+    assert_eq!(
+        (s.planned, s.completed, s.aborted),
+        (None, s.due, 0),
+        "{s:?}"
+    );
+    identities(&summary);
+}
+
+#[test]
 fn a_closed_load_that_is_refused_pauses_before_it_tries_again() {
     let platform = profile(
         "{name: never, on: upgrade, law: {concurrency: {quota: 1000}}, refusal: {http: {status: 429}}, source: {label: fiction, from: this test}}",
@@ -519,7 +680,7 @@ conversation: [{say: hello, expect: {within: 2s}}]
         (summary.sessions.completed, summary.turns.counts.answered),
         (20, 0)
     );
-    let verdict = plimsoll_core::verdict::judge(&summary, &plan);
+    let verdict = judge(&summary, &plan);
     assert_eq!(verdict.kind, plimsoll_core::verdict::Kind::GoalsMissed);
     assert!(
         verdict

@@ -2,6 +2,7 @@
 //! threads, and puts their recordings together.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,9 +14,11 @@ use plimsoll_core::fleet::{Fleet, Stripe, Trace};
 use plimsoll_core::plan::{Permission, Plan, Proxy};
 use plimsoll_core::profile::file::owner_of;
 use plimsoll_core::profile::{Demand, Profile};
+use plimsoll_core::schedule::asked;
 use plimsoll_core::script;
 use plimsoll_core::summary::{Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
+use plimsoll_core::watch::{Aborted, Watch};
 use plimsoll_core::wire::{ConnId, ConnectError, Wall};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
@@ -49,6 +52,8 @@ pub struct RunOptions {
     pub grace: Duration,
     /// The date at which the run begins, where that is not now: for permissions and windows that are tried beforehand.
     pub begins: Option<Timestamp>,
+    /// The run has ended by then.
+    pub stop_by: Option<Timestamp>,
     /// Gets every frame as it happens. When it is full, frames of the target's are left out: one that never stops talking
     /// fills no memory.
     pub trace: Option<mpsc::SyncSender<Trace>>,
@@ -86,6 +91,30 @@ impl Control {
     /// Ends the run at once.
     pub fn abandon(&self) {
         self.reach(Stage::Abandoned);
+    }
+
+    /// Waits for a date, as the machine's clock has it, and shows once a second how long that still is. `false` when the
+    /// run was stopped meanwhile.
+    pub fn wait_until(&self, date: Timestamp, mut show: impl FnMut(Duration)) -> io::Result<bool> {
+        let mut stage = self.0.stage.subscribe();
+        block_on(async {
+            loop {
+                // Looked at anew each time: a clock may be set, and a machine sleep.
+                let left = Duration::try_from(date.duration_since(Timestamp::now()));
+                let left = left.unwrap_or_default();
+                if left.is_zero() {
+                    return Ok(true);
+                }
+                show(left);
+                let stopped = stage.wait_for(|stage| *stage > Stage::Running);
+                if tokio::time::timeout(left.min(SECOND), stopped)
+                    .await
+                    .is_ok()
+                {
+                    return Ok(false);
+                }
+            }
+        })
     }
 
     /// What all shards have recorded so far.
@@ -146,6 +175,8 @@ pub struct Finished {
     pub elapsed: At,
     /// `Control` was used.
     pub interrupted: bool,
+    /// The plan's rule that ended it.
+    pub aborted: Option<Aborted>,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
     /// What the first failed attempt to connect said, in a sentence.
@@ -199,6 +230,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         .collect();
     locked(&control.0.recorders).clone_from(&recorders);
 
+    let watch = Watch::of(&plan).map(|watch| Arc::new(Mutex::new(watch)));
     let mut threads = Vec::with_capacity(shards);
     for (index, inbox) in receivers.into_iter().enumerate() {
         let stripe = Stripe {
@@ -215,17 +247,19 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             target: target.clone(),
             masks: Masks::new(masks.of(index as u64)),
             grace: options.grace,
-            last_call,
+            last_call: last_call.as_ref().map(|call| call.at),
             trace: options.trace.clone(),
+            watch: watch.clone(),
         };
         threads.push(spawn(parts, inbox));
     }
     // Whoever listens to the frames sees their end when the last shard is gone.
     drop(options);
     let report = join(threads)?;
-    let over = report.permission_over.then(|| {
+    let over = last_call.filter(|_| report.called).map(|call| {
         format!(
-            "The permission's time ran out: opening stopped {} before, for the open conversations to end in",
+            "{}: opening stopped {} before, for the open conversations to end in",
+            call.why,
             span_text(grace)
         )
     });
@@ -235,13 +269,45 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         recorder: together(recorders, labels, clock.wall()),
         elapsed,
         interrupted: control.0.interrupted.get().is_some(),
+        aborted: watch.as_ref().and_then(|watch| locked(watch).aborted()),
         exhausted: report.exhausted,
         first_error: report.first_error,
-        remark: match (locked(&gate.admission).remark(), over) {
-            (Some(remark), Some(over)) => Some(format!("{remark}. {over}")),
-            (remark, over) => remark.or(over),
-        },
+        remark: sentences([
+            locked(&gate.admission).remark(),
+            over,
+            spent(&plan, report.spent),
+            watch
+                .filter(|watch| locked(watch).is_out_of_handoffs())
+                .map(|_| OUT_OF_HANDOFFS.to_owned()),
+        ]),
     })
+}
+
+/// What was left undone because the budget's counts were used up.
+fn spent(plan: &Plan, [conversations, messages]: [bool; 2]) -> Option<String> {
+    let (asked, budget) = (asked(plan), plan.budget);
+    let cut = |spent: bool, wanted: Option<u64>, most: Option<NonZeroU32>| {
+        let most = most.filter(|_| spent)?;
+        wanted
+            .is_none_or(|wanted| wanted > u64::from(most.get()))
+            .then_some(most)
+    };
+    sentences([
+        cut(conversations, asked.conversations, budget.conversations).map(|most| {
+            format!("The budget of conversations, {most}, was used up: no more were begun")
+        }),
+        cut(messages, asked.turns, budget.messages).map(|most| {
+            format!(
+                "The budget of messages, {most}, was used up: whoever had more to say left instead"
+            )
+        }),
+    ])
+}
+
+/// One after another; the last without its full stop.
+fn sentences<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(". "))
 }
 
 type Shard = io::Result<JoinHandle<io::Result<Report>>>;
@@ -272,7 +338,8 @@ fn join(threads: Vec<Shard>) -> io::Result<Report> {
         let shard = shard?;
         Ok(Report {
             exhausted: all.exhausted || shard.exhausted,
-            permission_over: all.permission_over || shard.permission_over,
+            called: all.called || shard.called,
+            spent: [0, 1].map(|n| all.spent[n] || shard.spent[n]),
             first_error: all.first_error.or(shard.first_error),
         })
     })
@@ -293,7 +360,7 @@ fn prepare(
     plan: &Plan,
     options: &RunOptions,
     control: &Control,
-) -> Result<(Target, Option<At>), RunError> {
+) -> Result<(Target, Option<LastCall>), RunError> {
     let url = &options.url;
     let tls = match url.scheme() {
         "ws" => false,
@@ -339,9 +406,9 @@ fn prepare(
         })
     })??;
     let far = !dialer.stays_near(&addresses);
-    let last_call = permission
-        .filter(|permission| far && permission.covers(&host) || permission.names(&host))
-        .and_then(|permission| last_call(permission, options.grace, now));
+    let permission =
+        permission.filter(|permission| far && permission.covers(&host) || permission.names(&host));
+    let last_call = last_call(plan, permission, options, now);
     let target = Target {
         dialer,
         connector,
@@ -395,10 +462,36 @@ fn heed_owner(
     })
 }
 
-/// When open conversations must begin to end for the run to be over before its permission is.
-fn last_call(permission: &Permission, grace: Duration, now: Timestamp) -> Option<At> {
-    let left = Duration::try_from(permission.ends(now)?.duration_since(now)).unwrap_or_default();
-    Some(At::ZERO + left.saturating_sub(grace))
+/// When open conversations must begin to end for the run to be over in time.
+#[derive(Debug, PartialEq, Eq)]
+struct LastCall {
+    at: At,
+    why: &'static str,
+}
+
+/// The first of those that the permission, the budget and the user set.
+fn last_call(
+    plan: &Plan,
+    permission: Option<&Permission>,
+    options: &RunOptions,
+    now: Timestamp,
+) -> Option<LastCall> {
+    let until = |end: Timestamp| Duration::try_from(end.duration_since(now)).unwrap_or_default();
+    let permitted = permission.and_then(|permission| permission.ends(now));
+    let ends = [
+        (permitted.map(until), "The permission's time ran out"),
+        (plan.budget.time, "The budget of time was used up"),
+        (
+            options.stop_by.map(until),
+            "The time that --stop-by names came",
+        ),
+    ];
+    ends.into_iter()
+        .filter_map(|(left, why)| {
+            let at = At::ZERO + left?.saturating_sub(options.grace);
+            Some(LastCall { at, why })
+        })
+        .min_by_key(|call| call.at)
 }
 
 fn explain(plan: &Plan, failure: Failure) -> RunError {
@@ -459,11 +552,16 @@ pub fn open_files_limit() -> u64 {
     u64::MAX
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+const OUT_OF_HANDOFFS: &str =
+    "The budget of hand-offs was used up: the run was ended, so that no more people were called";
 /// Only the resolver blocks, and its answers are kept: more threads would only ask the same again.
 const RESOLVER_THREADS: usize = 2;
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_core::plan::file::{Overrides, Sources};
+
     use super::*;
 
     #[test]
@@ -478,21 +576,68 @@ mod tests {
     }
 
     #[test]
-    fn the_last_call_comes_a_grace_before_the_permission_ends() {
-        let check = |until: Option<&str>, now_ms: i64, expect: Option<u64>| {
+    fn the_last_call_comes_a_grace_before_the_first_end() {
+        let check = |until: &str,
+                     budget_s: u64,
+                     stop_by: &str,
+                     now_ms: i64,
+                     expect: Option<(u64, &str)>| {
+            let moment = |text: &str| text.parse::<Timestamp>().ok();
             let permission = Permission {
-                until: until.map(|text| text.parse().unwrap()),
+                until: moment(until),
                 ..Permission::default()
             };
+            let mut plan = plimsoll_core::plan::file::read(
+                "plan.yaml",
+                "{version: 1, target: emulator, load: {users: 1}, conversation: [{say: hi}]}",
+                &Overrides::default(),
+                &Nothing,
+            )
+            .unwrap();
+            plan.budget.time = (budget_s > 0).then(|| Duration::from_secs(budget_s));
+            let options = RunOptions {
+                url: "ws://127.0.0.1:9/".parse().unwrap(),
+                tls: ClientTls::default(),
+                permission: None,
+                proxy: None,
+                run_id: String::new(),
+                shards: 1,
+                connect_timeout: Duration::ZERO,
+                grace: Duration::from_secs(30),
+                begins: None,
+                stop_by: moment(stop_by),
+                trace: None,
+            };
             let now = Timestamp::from_millisecond(now_ms).unwrap();
-            assert_eq!(
-                last_call(&permission, Duration::from_secs(30), now),
-                expect.map(At::from_secs)
-            );
+            let call = last_call(&plan, Some(&permission), &options, now);
+            let seen = call.map(|call| (call.at, call.why));
+            let expect = expect.map(|(secs, why)| (At::from_secs(secs), why));
+            assert_eq!(seen, expect);
         };
-        check(None, 0, None);
-        check(Some("1970-01-01T00:10:00Z"), 0, Some(570));
-        check(Some("1970-01-01T00:10:00Z"), 580_000, Some(0));
-        check(Some("1970-01-01T00:10:00Z"), 900_000, Some(0));
+        let (permission, budget, user) = (
+            "The permission's time ran out",
+            "The budget of time was used up",
+            "The time that --stop-by names came",
+        );
+        let ten = "1970-01-01T00:10:00Z";
+        check("", 0, "", 0, None);
+        check(ten, 0, "", 0, Some((570, permission)));
+        check(ten, 0, "", 580_000, Some((0, permission)));
+        check(ten, 0, "", 900_000, Some((0, permission)));
+        check(ten, 500, "", 0, Some((470, budget)));
+        check(ten, 500, "1970-01-01T00:05:00Z", 0, Some((270, user)));
+        check("", 0, ten, 0, Some((570, user)));
+    }
+
+    struct Nothing;
+
+    impl Sources for Nothing {
+        fn read(&self, path: &str) -> Result<String, String> {
+            Err(format!("{path}: no such file"))
+        }
+
+        fn env(&self, _name: &str) -> Option<String> {
+            None
+        }
     }
 }

@@ -13,6 +13,7 @@ use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Open, Order, Trace, T
 use plimsoll_core::profile::Cut;
 use plimsoll_core::summary::Recorder;
 use plimsoll_core::time::At;
+use plimsoll_core::watch::Watch;
 use plimsoll_core::wire::{Answer, ConnId, ConnectError, Ended, UpgradeTimes};
 use plimsoll_core::ws::Role;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -45,9 +46,11 @@ pub(crate) struct Parts {
     pub(crate) target: Target,
     pub(crate) masks: Masks,
     pub(crate) grace: Duration,
-    /// When the permission ends, less the grace.
+    /// When the run must end, less the grace.
     pub(crate) last_call: Option<At>,
     pub(crate) trace: Option<mpsc::SyncSender<Trace>>,
+    /// The one of the run, where its plan has something to watch for.
+    pub(crate) watch: Option<Arc<Mutex<Watch>>>,
 }
 
 /// What a shard knows at its end beside what it recorded.
@@ -56,7 +59,9 @@ pub(crate) struct Report {
     /// Files, ports or memory ran out.
     pub(crate) exhausted: bool,
     /// The last call came while there was something to do.
-    pub(crate) permission_over: bool,
+    pub(crate) called: bool,
+    /// Counts of its part of the budget that were used up: conversations, messages.
+    pub(crate) spent: [bool; 2],
     /// Of an attempt to connect.
     pub(crate) first_error: Option<String>,
 }
@@ -149,6 +154,7 @@ pub(crate) async fn run(
             }
         }
     }
+    shard.report.borrow_mut().spent = shard.fleet.borrow().spent();
     Ok(shard.report.take())
 }
 
@@ -163,6 +169,7 @@ struct Shard {
     grace: Duration,
     last_call: Cell<Option<At>>,
     trace: Option<mpsc::SyncSender<Trace>>,
+    watch: Option<Arc<Mutex<Watch>>>,
     alarm: Alarm,
     done: Notify,
     /// Connecting or open.
@@ -187,6 +194,7 @@ impl Shard {
             grace: parts.grace,
             last_call: Cell::new(parts.last_call),
             trace: parts.trace,
+            watch: parts.watch,
             alarm: Alarm::new(parts.clock)?,
             done: Notify::new(),
             mailboxes: RefCell::default(),
@@ -203,7 +211,12 @@ impl Shard {
         {
             // Once: an alarm for the past would ring without end.
             self.last_call.set(None);
-            self.report.borrow_mut().permission_over = true;
+            self.report.borrow_mut().called = true;
+            self.stop();
+        }
+        if let Some(watch) = &self.watch
+            && locked(watch).look(self.clock.now())
+        {
             self.stop();
         }
         self.on_fleet(|fleet, now, gate| fleet.wake(now, gate));
@@ -228,9 +241,14 @@ impl Shard {
         }
         if let Some(sample) = fleet.poll_sample() {
             let mut recorder = locked(&self.recorder);
-            recorder.record(&sample);
-            while let Some(sample) = fleet.poll_sample() {
+            let mut watch = self.watch.as_ref().map(|watch| locked(watch));
+            let mut record = |sample| {
                 recorder.record(&sample);
+                watch.iter_mut().for_each(|watch| watch.record(&sample));
+            };
+            record(sample);
+            while let Some(sample) = fleet.poll_sample() {
+                record(sample);
             }
         }
         while let Some(evidence) = fleet.poll_evidence() {
@@ -257,6 +275,7 @@ impl Shard {
             .next_wake()
             .into_iter()
             .chain(self.last_call.get())
+            .chain(self.watch.as_ref().and_then(|watch| locked(watch).next()))
             .min()
         {
             self.alarm.set(at);

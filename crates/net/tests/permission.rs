@@ -125,3 +125,46 @@ conversation:
     assert_eq!(s.open_at_end, 0, "all had a polite end: {s:?}");
     assert_eq!(summary.closures.abnormal, 0);
 }
+
+#[test]
+fn a_run_has_ended_by_the_time_that_the_user_sets() {
+    let platform = platform("");
+    let talk = "load: {users: 4, duration: 1h}
+conversation: [{say: hello}, {think: 100ms}]
+";
+    let plan: Arc<Plan> = plan(&platform, talk);
+    let emulator = Emulator::new(&platform, ServerTls::Plain);
+    let options = RunOptions {
+        begins: Some(at("2026-11-23T21:59:49Z")),
+        stop_by: Some(at("2026-11-23T22:00:00Z")),
+        grace: Duration::from_secs(10),
+        ..emulator.options()
+    };
+    let finished = run(plan.clone(), options, &Control::new()).unwrap();
+    assert_eq!(
+        finished.remark.as_deref(),
+        Some(
+            "The time that --stop-by names came: opening stopped 10s before, for the open conversations to end in"
+        )
+    );
+    assert!(!finished.interrupted);
+    let summary = finished.recorder.finish(&Facts::default());
+    assert!(summary.sessions.completed > 0, "{:?}", summary.sessions);
+    assert_eq!(summary.sessions.open_at_end, 0);
+    assert_eq!(summary.closures.abnormal, 0);
+}
+
+#[test]
+fn whoever_waits_for_the_begin_may_stop() {
+    let control = Control::new();
+    let long_ago = control.wait_until(at("2020-01-01T00:00:00Z"), |_| {
+        unreachable!("it has passed")
+    });
+    assert!(long_ago.unwrap());
+    let mut shown = 0;
+    let began = control.wait_until(at("9000-01-01T00:00:00Z"), |_| {
+        shown += 1;
+        control.stop();
+    });
+    assert_eq!((began.unwrap(), shown), (false, 1));
+}

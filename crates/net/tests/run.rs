@@ -45,6 +45,38 @@ fn a_small_plan_completes_plain_and_over_tls() {
     }
 }
 
+#[test]
+fn the_budget_of_all_threads_together_is_never_exceeded() {
+    let platform = platform("");
+    for shards in [1, 3] {
+        for (budget, due, messages) in [("conversations: 20", 20, 40), ("messages: 30", 30, 30)] {
+            let emulator = Emulator::new(&platform, ServerTls::Plain);
+            let plan = plan(
+                &platform,
+                &format!(
+                    "
+budget: {{{budget}}}
+load: {{users: 8, duration: 1h}}
+conversation: [{{greeting: {{within: 5s}}}}, {{say: one}}, {{say: two}}]
+"
+                ),
+            );
+            let options = RunOptions {
+                shards,
+                ..emulator.options()
+            };
+            let finished = run(plan.clone(), options, &Control::new()).unwrap();
+            let remark = finished.remark.clone().unwrap_or_default();
+            let summary = summary(&plan, finished);
+            let s = &summary.sessions;
+            assert!(s.opened <= due, "{shards} {budget}: {s:?}");
+            assert_eq!(summary.turns.counts.sent, messages, "{shards} {budget}");
+            assert!(remark.contains("was used up"), "{remark}");
+            assert_eq!((s.open_at_end, summary.closures.abnormal), (0, 0));
+        }
+    }
+}
+
 /// All at once, through a gate that a run on one thread and a run on three must share.
 #[test]
 fn whoever_waits_for_a_place_is_let_in_on_whichever_thread_it_is() {

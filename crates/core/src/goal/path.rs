@@ -88,6 +88,7 @@ names! {
         TurnsFallback = "turns.fallback",
         TurnsThrottled = "turns.throttled",
         TurnsUnfinished = "turns.unfinished",
+        TurnsFailed = "turns.failed",
         TurnsNeverReached = "turns.never_reached",
         ClosuresClean = "closures.clean",
         ClosuresAbnormal = "closures.abnormal",
@@ -134,6 +135,7 @@ names! {
         Fallback = "fallback",
         Throttled = "throttled",
         Unfinished = "unfinished",
+        Failed = "failed",
     }
 }
 
@@ -192,6 +194,26 @@ impl Path {
             Self::Rate(_) => Kind::Rate,
             Self::Seconds(_) => Kind::Seconds,
             Self::Span(..) | Self::NamedSpan(..) => Kind::Span,
+        }
+    }
+
+    /// Does it make sense of a part of a run? Not what only the whole run has.
+    pub(crate) fn is_of_a_part(&self) -> bool {
+        match self {
+            Self::Count(count) => !matches!(
+                count,
+                Count::ArrivalsAsked
+                    | Count::ArrivalsDelivered
+                    | Count::SessionsPlanned
+                    | Count::SessionsNotStarted
+                    | Count::SessionsOpenAtEnd
+                    | Count::SessionsPeakOpen
+                    | Count::TurnsPlanned
+                    | Count::TurnsNeverReached
+                    | Count::RssPeakBytes
+            ),
+            Self::Rate(_) | Self::Seconds(_) => false,
+            Self::Span(..) | Self::NamedCount(..) | Self::NamedSpan(..) => true,
         }
     }
 
@@ -314,6 +336,7 @@ impl Count {
             Self::TurnsFallback => turns.counts.fallback,
             Self::TurnsThrottled => turns.counts.throttled,
             Self::TurnsUnfinished => turns.counts.unfinished,
+            Self::TurnsFailed => turns.counts.failed,
             Self::TurnsNeverReached => turns.never_reached,
             Self::ClosuresClean => summary.closures.clean,
             Self::ClosuresAbnormal => summary.closures.abnormal,
@@ -349,6 +372,7 @@ impl Turn {
             Self::Fallback => counts.fallback,
             Self::Throttled => counts.throttled,
             Self::Unfinished => counts.unfinished,
+            Self::Failed => counts.failed,
         }
     }
 }

@@ -21,9 +21,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Admission, Arm, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
-    Exhausted, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace, Permission,
-    Plan, Proxy, ProxyChoice, Route, Say, Share, Source, Stage, Step, Target, Until,
+    Admission, Arm, Budget, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
+    Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace,
+    Permission, Plan, Proxy, ProxyChoice, Route, Say, Share, Source, Stage, Staged, Step, Target,
+    Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
@@ -31,6 +32,7 @@ use crate::goal::Goal;
 use crate::plan::Identities;
 use crate::profile::{self, Profile};
 use crate::text::{Slot, Text};
+use crate::watch::Rule;
 use conversation::{Conversation, Turns, takes_time};
 use names::Names;
 
@@ -163,7 +165,9 @@ impl Reader<'_> {
             });
         let mut turns = Turns::default();
         let groups = self.groups(raw.load, raw.conversation, raw.groups, &names, &mut turns);
-        let goals = self.goals(raw.goals, &turns.names(), groups.is_some());
+        let (turn_names, known) = (turns.names(), groups.is_some());
+        let goals = self.conditions(raw.goals, known, |source| Goal::parse(source, &turn_names));
+        let abort = self.conditions(raw.abort, known, |source| Rule::parse(source, &turn_names));
         let permission = raw.permission.and_then(Field::placed);
         let permission =
             permission.and_then(|(raw, here)| permission::permission(raw, here, self.document));
@@ -175,6 +179,8 @@ impl Reader<'_> {
             admission.pace = at_most(admission.pace, most);
         }
         let fallback = self.fallback(raw.fallback);
+        let budget = raw.budget.and_then(Field::ok);
+        let budget = budget.map_or_else(Budget::default, |raw| load::budget(raw, self.document));
         let on_handoff = match raw.on_handoff.and_then(Field::ok) {
             None | Some(raw::OnHandoff::Leave) => OnHandoff::Leave,
             Some(raw::OnHandoff::Wait) => OnHandoff::Wait,
@@ -201,6 +207,8 @@ impl Reader<'_> {
             on_handoff,
             admission,
             goals,
+            abort,
+            budget,
             permission,
             max_lateness: raw.max_lateness.and_then(Field::ok).map(|span| span.0),
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
@@ -437,16 +445,16 @@ impl Reader<'_> {
             conversations.steps(raw, here)
         });
         let ((load, here), conversation) = load.zip(steps)?;
-        if let Load::Closed(Closed {
-            until: Until::Duration(_),
-            ..
-        }) = load
-            && !takes_time(&conversation)
-        {
+        let without_end = match &load {
+            Load::Closed(closed) => matches!(closed.until, Until::Duration(_)),
+            Load::Staged(_) => true,
+            Load::Open(_) => false,
+        };
+        if without_end && !takes_time(&conversation) {
             self.document.complain_that(
                 here,
                 "conversations that take no time would be begun again without end",
-                "let them say or think something, or write 'loops' instead of 'duration'",
+                "let them say or think something, or write 'loops' instead of 'duration' or 'stages'",
             );
         }
         Some(Group {
@@ -456,16 +464,16 @@ impl Reader<'_> {
         })
     }
 
-    fn goals(
+    fn conditions<T>(
         &self,
         field: raw::Maybe<Vec<Field<String>>>,
-        turn_names: &[String],
         names_known: bool,
-    ) -> Vec<Goal> {
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
         let fields = field.and_then(Field::ok).unwrap_or_default();
         let mut goals = Vec::new();
         for (source, place) in fields.into_iter().filter_map(Field::placed) {
-            match Goal::parse(&source, turn_names) {
+            match parse(&source) {
                 Ok(goal) => goals.push(goal),
                 // Its turn may be among those that were not understood.
                 Err(_) if !names_known && source.contains("by_name") => {}

@@ -20,6 +20,8 @@ pub(super) fn changes(plan: &Arc<Plan>, whole: &Whole, work: &Work) -> Vec<Chang
                 changes.extend(search.fewer_users(closed.users));
             }
             Load::Open(_) => changes.extend(search.lower_rate()),
+            // Which of the stages should change is not for a machine to say.
+            Load::Staged(_) => {}
         }
     }
     if !matches!(plan.admission.pace, Pace::Limits | Pace::FastLimits) {

@@ -205,7 +205,11 @@ impl Patient {
 
 /// After a duration nobody is tried again.
 fn ends_by_itself(group: &Group) -> bool {
-    matches!(&group.load, Load::Closed(closed) if matches!(closed.until, Until::Duration(_)))
+    match &group.load {
+        Load::Closed(closed) => matches!(closed.until, Until::Duration(_)),
+        Load::Staged(_) => true,
+        Load::Open(_) => false,
+    }
 }
 
 /// A door that nobody came in by for so long, while all went on asking, stays shut: several times the longest memory of

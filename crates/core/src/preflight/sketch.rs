@@ -88,6 +88,7 @@ pub(super) fn needs_lengths(plan: &Plan) -> bool {
         .any(|limit| matches!(limit.law, Law::Concurrency { .. }));
     let comes_again = plan.groups.iter().any(|group| match &group.load {
         Load::Closed(closed) => !matches!(closed.until, Until::Loops(loops) if loops.get() == 1),
+        Load::Staged(_) => true,
         Load::Open(open) => open.max_open.is_some(),
     });
     counts_open || comes_again
@@ -145,7 +146,7 @@ impl<'a> Sketch<'a> {
                 afloat: 0,
                 max_open: match &group.load {
                     Load::Open(open) => open.max_open.map_or(u32::MAX, |max| max.get()),
-                    Load::Closed(_) => u32::MAX,
+                    Load::Closed(_) | Load::Staged(_) => u32::MAX,
                 },
             }
         });
@@ -345,13 +346,15 @@ impl<'a> Sketch<'a> {
         self.grant();
         let index = usize::from(who.group);
         self.groups[index].afloat -= 1;
-        let Load::Closed(closed) = &self.plan.groups[index].load else {
-            return;
-        };
         let round = who.round + 1;
-        let again = match closed.until {
-            Until::Loops(loops) => round < loops.get(),
-            Until::Duration(span) => now < At::ZERO + span,
+        let load = &self.plan.groups[index].load;
+        let again = match load {
+            Load::Closed(closed) => match closed.until {
+                Until::Loops(loops) => round < loops.get(),
+                Until::Duration(span) => now < At::ZERO + span,
+            },
+            Load::Staged(_) => now < Schedule::new(load).leaves(who.user.into()),
+            Load::Open(_) => false,
         };
         if again {
             self.push(now, Event::Due(Who { round, ..who }));

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::plan::{Load, Plan, Stage};
+use crate::plan::{Level, Load, Plan, Stage};
 use crate::schedule::Schedule;
 use crate::time::Rate;
 
@@ -76,6 +76,13 @@ fn shorten(load: &mut Load, whole: &Schedule, few: u64) {
                 .ramp_up
                 .mul_f64(f64::from(users) / f64::from(closed.users.get()));
             closed.users = users.try_into().unwrap_or(closed.users);
+        }
+        Load::Staged(staged) => {
+            let share = few as f64 / whole.len().max(1) as f64;
+            let fewer = |users: u32| (f64::from(users) * share).ceil() as u32;
+            for Level { from, to, .. } in &mut staged.stages {
+                (*from, *to) = (fewer(*from), fewer(*to));
+            }
         }
         Load::Open(open) => {
             let Some(ends) = whole.due(few) else { return };

@@ -14,8 +14,8 @@ use crate::draw::Spread;
 use crate::fleet::{Fleet, Order, Stripe};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
-    Admission, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal, Pace,
-    Plan, Route, Say, Step, Target, Until,
+    Admission, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal,
+    Pace, Plan, Route, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -934,6 +934,8 @@ fn plan(script: &str) -> Arc<Plan> {
             on_refusal: OnRefusal::GiveUp,
         },
         goals: vec![],
+        abort: vec![],
+        budget: Budget::default(),
         permission: None,
         max_lateness: None,
         seed: 1,

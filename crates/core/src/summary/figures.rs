@@ -100,6 +100,8 @@ pub struct TurnCounts {
     pub fallback: u64,
     pub throttled: u64,
     pub unfinished: u64,
+    /// All that were not answered as expected: the sum of those above but for `answered`.
+    pub failed: u64,
     /// From the plan's moment to the end of the answer.
     pub latency: Percentiles,
     pub first_frame: Percentiles,

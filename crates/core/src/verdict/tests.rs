@@ -802,7 +802,7 @@ fn the_summary_s_names_are_a_contract() {
         "/turns/planned /turns/sent /turns/answered /turns/timed_out /turns/late /turns/mismatched",
         "/turns/fallback /turns/never_reached /turns/latency/p50 /turns/latency/p90 /turns/latency/p95",
         "/turns/latency/p99 /turns/latency/p999 /turns/latency/max /turns/first_frame /turns/by_name",
-        "/turns/throttled /turns/unfinished",
+        "/turns/throttled /turns/unfinished /turns/failed",
         "/closures/clean /closures/abnormal /closures/by_code/1000 /closures/by_cause",
         "/phases/warm_up /phases/steady /generator/lateness/p50 /generator/lateness/p99",
         "/generator/lateness/max /generator/cpu_s /generator/rss_peak_bytes /generator/saturated",

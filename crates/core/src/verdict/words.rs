@@ -7,13 +7,25 @@ use super::attribution::{Seen, SeenLaw};
 use super::{Attribution, Findings, Kind, LimitSeen, Step, window};
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
-use crate::plan::{Each, Exhausted, Load, Pace, Target, Until};
+use crate::plan::{Budget, Each, Exhausted, Load, Pace, Target, Until};
 use crate::summary::Event;
 use crate::text::Text;
+use crate::time::{At, span_text};
+use crate::watch::Aborted;
+
+/// Which rule ended the run, and when.
+fn aborted(aborted: &Aborted) -> String {
+    format!(
+        "The plan's rule '{}' held {} into the run and ended it: nothing more was started, and open conversations \
+         were ended.",
+        aborted.rule,
+        span_text(Duration::from_secs(aborted.at.since(At::ZERO).as_secs()))
+    )
+}
 
 impl Findings<'_> {
     pub(super) fn why(&self, limits: &[LimitSeen]) -> Vec<String> {
-        let mut why = Vec::new();
+        let mut why: Vec<_> = self.summary.facts.aborted.iter().map(aborted).collect();
         for limit in limits {
             let Some(seen) = &limit.seen else { continue };
             let mut evidence = seen.evidence.clone();
@@ -162,7 +174,7 @@ impl Findings<'_> {
             .iter()
             .filter_map(|group| match &group.load {
                 Load::Open(open) => open.max_open,
-                Load::Closed(_) => None,
+                Load::Closed(_) | Load::Staged(_) => None,
             });
         let waiting = if self.was_held() {
             ", and whoever waits for an upgrade counts as open"
@@ -172,6 +184,9 @@ impl Findings<'_> {
         let mut reasons: Vec<_> = caps
             .map(|cap| format!("max_open is {cap}{waiting}"))
             .collect();
+        if self.plan.budget != Budget::default() {
+            reasons.push(format!("the budget is {}", self.plan.budget));
+        }
         if let Some(data) = &self.plan.data
             && data.each == Each::Once
             && data.when_exhausted == Exhausted::Stop
@@ -311,6 +326,7 @@ impl Findings<'_> {
         // Within a duration, each one who is let in sooner makes one more.
         let timed = self.plan.groups.iter().any(|group| match &group.load {
             Load::Closed(closed) => matches!(closed.until, Until::Duration(_)),
+            Load::Staged(_) => true,
             Load::Open(_) => false,
         });
         let paced = |rate: f64| {

@@ -89,6 +89,7 @@ pub(crate) fn options(url: &str) -> RunOptions {
         connect_timeout: Duration::from_secs(10),
         grace: Duration::from_secs(10),
         begins: None,
+        stop_by: None,
         trace: None,
     }
 }

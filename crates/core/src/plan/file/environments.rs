@@ -61,6 +61,10 @@ pub(super) struct Environment {
     admission: Option<IgnoredAny>,
     #[schemars(with = "Option<Vec<String>>")]
     goals: Option<IgnoredAny>,
+    #[schemars(with = "Option<Vec<String>>")]
+    abort: Option<IgnoredAny>,
+    #[schemars(with = "Option<raw::Budget>")]
+    budget: Option<IgnoredAny>,
     #[schemars(with = "Option<raw::Permission>")]
     permission: Option<IgnoredAny>,
     #[schemars(with = "Option<Span>")]

@@ -53,6 +53,11 @@ pub(super) struct Plan {
     pub(super) admission: Maybe<Admission>,
     /// Conditions on the summary, like `turns.latency.p95 < 2s`.
     pub(super) goals: Maybe<Vec<Field<String>>>,
+    /// Conditions on the figures of the last while, like `turns.failed > 20% for 1m`: the run ends, politely, when one
+    /// holds.
+    pub(super) abort: Maybe<Vec<Field<String>>>,
+    /// What the run uses at most, whatever the load wants.
+    pub(super) budget: Maybe<Budget>,
     pub(super) permission: Maybe<Permission>,
     /// How late this generator may be itself (99th percentile) before its figures are not to be trusted; 5 % of the
     /// tightest latency goal when left out, or 100ms where there is none.
@@ -140,7 +145,7 @@ impl Short for Target {
 /// How much load, and when: `users` for the closed model, `arrivals` for the open one.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{"required": ["users"]}, {"required": ["arrivals"]}]))]
+#[schemars(extend("oneOf" = [{"required": ["users"]}, {"required": ["stages"]}, {"required": ["arrivals"]}]))]
 pub(super) struct Load {
     /// So many virtual users, each with one conversation at a time.
     pub(super) users: Maybe<Count>,
@@ -150,12 +155,26 @@ pub(super) struct Load {
     pub(super) loops: Maybe<Count>,
     /// Users converse again and again until this long after the run began.
     pub(super) duration: Maybe<Span>,
+    /// Stages of a number of users that rises and falls. One who is taken away finishes the conversation, then begins no
+    /// other; after the last stage open conversations have 30 s more.
+    pub(super) stages: Maybe<Vec<Field<Level>>>,
     /// Stages of conversations that arrive whether or not earlier ones have ended.
     pub(super) arrivals: Maybe<Vec<Field<Stage>>>,
     /// An arrival that would be one more than this many at once is dropped, and counted.
     pub(super) max_open: Maybe<Count>,
     /// The first start is so long after the run began.
     pub(super) start_delay: Maybe<Span>,
+}
+
+/// `{users: 50, over: 1m}` goes to a number of users in a straight line, `{users: 50, for: 5m}` holds it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["users", "over"]}, {"required": ["users", "for"]}]))]
+pub(super) struct Level {
+    /// 0 takes all away.
+    pub(super) users: Field<u32>,
+    pub(super) over: Maybe<Span>,
+    pub(super) r#for: Maybe<Span>,
 }
 
 /// `{rate: 5/s, for: 2m}` holds a rate, `{ramp_to: 20/s, over: 5m}` goes to one in a straight line.
@@ -565,6 +584,21 @@ impl Short for OnRefusal {
     }
 }
 
+/// `{conversations: 500, messages: 5000, handoffs: 0, time: 30m}`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Budget {
+    /// No more are begun.
+    pub(super) conversations: Maybe<Count>,
+    /// What users say and send; a conversation that would send one more ends politely.
+    pub(super) messages: Maybe<Count>,
+    /// The run ends once people took over so many conversations, at the first with 0. 0 when left out with a permission
+    /// and a target's address, else any number.
+    pub(super) handoffs: Maybe<u32>,
+    /// The run has ended by then; the last 10 s are for open conversations to end in.
+    pub(super) time: Maybe<Span>,
+}
+
 /// Leave to load a host that is not this machine's or a private one.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -635,11 +669,6 @@ short! {
 pub(super) const LATER: &[Later] = &[
     (
         "Plan",
-        "abort",
-        "leave it out; a turn can end the run with 'on_miss: abort'",
-    ),
-    (
-        "Plan",
         "before",
         "leave it out; every conversation runs the steps of 'conversation'",
     ),
@@ -647,16 +676,6 @@ pub(super) const LATER: &[Later] = &[
         "Plan",
         "after",
         "leave it out; every conversation runs the steps of 'conversation'",
-    ),
-    (
-        "Plan",
-        "budget",
-        "leave it out; 'loops', 'duration' and 'for' bound a run",
-    ),
-    (
-        "Load",
-        "stages",
-        "write several groups, or 'arrivals' for a rate that changes",
     ),
     ("Load", "warm_up", "leave it out"),
 ];

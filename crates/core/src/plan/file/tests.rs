@@ -140,7 +140,7 @@ fn flags_change_the_file_and_stand_in_complaints() {
     let changed = |set: &[(&str, &str)]| read_with("load: {users: 5, loops: 2}", set, &[]);
     let until = |plan: &Plan| match &plan.groups[0].load {
         Load::Closed(closed) => (closed.users.get(), closed.until),
-        Load::Open(_) => unreachable!("the load is closed"),
+        _ => unreachable!("the load is closed"),
     };
 
     let plan = changed(&[
@@ -181,7 +181,7 @@ plan.yaml: 'none' is not a count (set on the command line: load.users)
   help: write a whole number from 1 up
 
 plan.yaml: unknown key 'user' in 'load' (set on the command line: load.user)
-  help: did you mean 'users'? allowed here: users, ramp_up, loops, duration, arrivals, max_open, start_delay
+  help: did you mean 'users'? allowed here: users, ramp_up, loops, duration, stages, arrivals, max_open, start_delay
 
 plan.yaml: 'name' wants a text, not a mapping (set on the command line: name.x)
 
@@ -342,6 +342,30 @@ fn checks_are_put_together() {
         (say.on_miss, say.expect.quiet),
         (OnMiss::Abort, Some(Duration::from_secs(1)))
     );
+}
+
+#[test]
+fn users_rise_and_fall_in_stages() {
+    let plan = plan(
+        "load: {stages: [{users: 50, over: 1m}, {users: 50, for: 5m}, {users: 7, for: 1s}, {users: 0, over: 30s}], start_delay: 2s}",
+    );
+    let level = |from, to, secs| Level {
+        from,
+        to,
+        lasts: Duration::from_secs(secs),
+    };
+    let stages = vec![
+        level(0, 50, 60),
+        level(50, 50, 300),
+        level(7, 7, 1),
+        level(7, 0, 30),
+    ];
+    let start_delay = Duration::from_secs(2);
+    let staged = Staged {
+        stages,
+        start_delay,
+    };
+    assert_eq!(plan.groups[0].load, Load::Staged(staged));
 }
 
 #[test]

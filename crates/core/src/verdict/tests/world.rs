@@ -10,7 +10,7 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
 use crate::plan::{
-    Admission, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route, Target, Until,
+    Admission, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
@@ -103,6 +103,8 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             pace,
             on_refusal: OnRefusal::GiveUp,
         },
+        abort: Vec::new(),
+        budget: Budget::default(),
         goals: goals
             .iter()
             .map(|goal| Goal::parse(goal, &[]).unwrap_or_else(|error| panic!("{error}")))

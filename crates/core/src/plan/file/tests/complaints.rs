@@ -106,7 +106,7 @@ fn a_plan_that_could_never_end_or_never_begin_is_refused() {
     check(
         "load: {}",
         r"
-plan.yaml:1:1: the load has neither 'users' nor 'arrivals'
+plan.yaml:1:1: the load has neither 'users' nor 'stages' nor 'arrivals'
   1 | load: {}
     | ^^^^
   help: write {users: 20, ramp_up: 30s} or {arrivals: [{rate: 5/s, for: 2m}]}
@@ -115,7 +115,7 @@ plan.yaml:1:1: the load has neither 'users' nor 'arrivals'
     check(
         "load: {ramp_up: 5s}",
         r"
-plan.yaml:1:1: the load has neither 'users' nor 'arrivals'
+plan.yaml:1:1: the load has neither 'users' nor 'stages' nor 'arrivals'
   1 | load: {ramp_up: 5s}
     | ^^^^
   help: write {users: 20, ramp_up: 30s} or {arrivals: [{rate: 5/s, for: 2m}]}
@@ -154,7 +154,7 @@ plan.yaml:1:28: a duration of zero starts nobody
 plan.yaml:1:1: conversations that take no time would be begun again without end
   1 | load: {users: 5, duration: 1m}
     | ^^^^
-  help: let them say or think something, or write 'loops' instead of 'duration'
+  help: let them say or think something, or write 'loops' instead of 'duration' or 'stages'
 ",
     );
     check(
@@ -191,6 +191,58 @@ plan.yaml:1:8: no conversation ever arrives
   1 | load: {arrivals: []}
     |        ^^^^^^^^
   help: give at least one stage a rate above zero: {rate: 5/s, for: 2m}
+",
+    );
+    check(
+        "load: {stages: [{users: 5}, {users: 2000000, over: 1m}, {users: 3, for: 0s}, {over: 1s}], loops: 2}",
+        r"
+plan.yaml:1:18: a stage goes to a number of users, or holds one
+  1 | load: {stages: [{users: 5}, {users: 2000000, over: 1m}, {users: 3, for: 0s}, {over: 1s}], loops: 2}
+    |                  ^^^^^
+  help: write {users: 50, over: 1m} or {users: 50, for: 5m}
+
+plan.yaml:1:37: 2000000 users are more than a run can hold; at most 1000000 are
+  1 | load: {stages: [{users: 5}, {users: 2000000, over: 1m}, {users: 3, for: 0s}, {over: 1s}], loops: 2}
+    |                                     ^^^^^^^
+  help: write fewer, or let conversations arrive: {arrivals: [{rate: 5/s, for: 2m}], max_open: 10000}
+
+plan.yaml:1:73: a stage must last longer than zero
+  1 | load: {stages: [{users: 5}, {users: 2000000, over: 1m}, {users: 3, for: 0s}, {over: 1s}], loops: 2}
+    |                                                                         ^^
+  help: write how long, like 'for: 2m'
+
+plan.yaml:1:79: 'users' is missing
+  1 | load: {stages: [{users: 5}, {users: 2000000, over: 1m}, {users: 3, for: 0s}, {over: 1s}], loops: 2}
+    |                                                                               ^^^^
+  help: add 'users: …' here
+
+plan.yaml:1:91: 'loops' does not go with 'stages'
+  1 | load: {stages: [{users: 5}, {users: 2000000, over: 1m}, {users: 3, for: 0s}, {over: 1s}], loops: 2}
+    |                                                                                           ^^^^^
+  help: remove it, or remove 'stages'; each stage says how many users there are and how long it lasts
+",
+    );
+    check(
+        "load: {stages: [{users: 0, for: 1m}]}",
+        r"
+plan.yaml:1:8: no user ever starts
+  1 | load: {stages: [{users: 0, for: 1m}]}
+    |        ^^^^^^
+  help: give at least one stage a number of users above zero: {users: 50, over: 1m}
+",
+    );
+    check(
+        "load: {stages: [{users: 2, for: 1m}]}\nconversation: [{repeat: 2, do: [{send: x}]}]",
+        r"
+plan.yaml:1:1: conversations that take no time would be begun again without end
+  1 | load: {stages: [{users: 2, for: 1m}]}
+    | ^^^^
+  help: let them say or think something, or write 'loops' instead of 'duration' or 'stages'
+
+plan.yaml:2:28: these steps take no time, however often they are repeated
+  2 | conversation: [{repeat: 2, do: [{send: x}]}]
+    |                            ^^
+  help: let them say something, or think for longer than zero
 ",
     );
     check(
@@ -253,31 +305,44 @@ plan.yaml:1:10: version 2 of the format is not known
 plan.yaml:1:1: unknown key 'vresion'
   1 | vresion: 1
     | ^^^^^^^
-  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, permission, max_lateness, seed
+  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed
 
 plan.yaml:2:1: unknown key 'plattform'
   2 | plattform: generic
     | ^^^^^^^^^
-  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, permission, max_lateness, seed
+  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed
 ",
     );
     check(
-        "abort: [turns.failed > 20% for 1m]\nbudget: {conversations: 5}\nload: {users: 5, stages: []}",
+        "budget: {conversations: 0, time: 10s, chats: 1}\nabort: [turns.failed > 20%, turns.failed > 1% for 2d]\nload: {users: 5, warm_up: 30s}",
         r"
-plan.yaml:1:1: 'abort' is not supported yet
-  1 | abort: [turns.failed > 20% for 1m]
-    | ^^^^^
-  help: leave it out; a turn can end the run with 'on_miss: abort'
+plan.yaml:1:25: '0' is too few
+  1 | budget: {conversations: 0, time: 10s, chats: 1}
+    |                         ^
+  help: write a whole number from 1 up
 
-plan.yaml:2:1: 'budget' is not supported yet
-  2 | budget: {conversations: 5}
-    | ^^^^^^
-  help: leave it out; 'loops', 'duration' and 'for' bound a run
+plan.yaml:1:34: a run cannot begin and end within 10s
+  1 | budget: {conversations: 0, time: 10s, chats: 1}
+    |                                  ^^^
+  help: write more than 10s: that long open conversations have to end in
 
-plan.yaml:3:18: 'stages' in 'load' is not supported yet
-  3 | load: {users: 5, stages: []}
-    |                  ^^^^^^
-  help: write several groups, or 'arrivals' for a rate that changes
+plan.yaml:1:39: unknown key 'chats' in 'budget'
+  1 | budget: {conversations: 0, time: 10s, chats: 1}
+    |                                       ^^^^^
+  help: allowed here: conversations, messages, handoffs, time
+
+plan.yaml:2:9: 'turns.failed > 20%' does not say for how long; write a condition and a time, like 'turns.failed > 20% for 1m'
+  2 | abort: [turns.failed > 20%, turns.failed > 1% for 2d]
+    |         ^^^^^^^^^^^^^^^^^^
+
+plan.yaml:2:29: '2d' is not a span of time; write a number with its unit: 500ms, 5s, 1m 30s, 2h
+  2 | abort: [turns.failed > 20%, turns.failed > 1% for 2d]
+    |                             ^^^^^^^^^^^^^^^^^^^^^^^^
+
+plan.yaml:3:18: 'warm_up' in 'load' is not supported yet
+  3 | load: {users: 5, warm_up: 30s}
+    |                  ^^^^^^^
+  help: leave it out
 ",
     );
     check(

@@ -409,19 +409,19 @@ plan.yaml:2:21: 'none' is not a count
 plan.yaml:2:28: unknown key 'sede'
   2 |   a: {load: {users: none}, sede: 1}
     |                            ^^^^
-  help: did you mean 'seed'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, permission, max_lateness, seed
+  help: did you mean 'seed'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed
 
 plan.yaml:2:28: unknown key 'sede' in 'a'
   2 |   a: {load: {users: none}, sede: 1}
     |                            ^^^^
-  help: did you mean 'seed'? allowed here: target, vars, platform, endpoint, dialect, load, identities, data, admission, goals, permission, max_lateness, seed
+  help: did you mean 'seed'? allowed here: target, vars, platform, endpoint, dialect, load, identities, data, admission, goals, abort, budget, permission, max_lateness, seed
 
 plan.yaml:3:7: unknown key 'conversation' in 'b'
   3 |   b: {conversation: [], goals: 5}
     |       ^^^^^^^^^^^^
-  help: allowed here: target, vars, platform, endpoint, dialect, load, identities, data, admission, goals, permission, max_lateness, seed
+  help: allowed here: target, vars, platform, endpoint, dialect, load, identities, data, admission, goals, abort, budget, permission, max_lateness, seed
 
-plan.yaml:4:6: 'c' wants a mapping with the keys target, vars, platform, endpoint, dialect, load, identities, data, admission, goals, permission, max_lateness, seed, not '5'
+plan.yaml:4:6: 'c' wants a mapping with the keys target, vars, platform, endpoint, dialect, load, identities, data, admission, goals, abort, budget, permission, max_lateness, seed, not '5'
   4 |   c: 5
     |      ^
 ";
