@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::forensics::{self, Case, Cause, Explained};
 use crate::goal::Goal;
 use crate::goal::path::{Count, NamedSpan, Path, Quantile, Rate, Span};
-use crate::limit::{Key, Limit};
+use crate::limit::{Key, Limit, Refusal};
 use crate::plan::{Pace, Plan};
 use crate::summary::{Percentiles, Summary};
 use crate::time::span_text;
@@ -142,6 +142,8 @@ struct Findings<'a> {
     /// Upgrades that a limit refused, and how many of them without an answer.
     limited: u64,
     cut: u64,
+    /// Connections that were closed with the code by which a claimed limit on upgrades refuses.
+    closed: u64,
     /// That there was no server to let them in, in a sentence.
     outage: Option<String>,
 }
@@ -228,6 +230,17 @@ impl Verdict {
     }
 }
 
+/// The codes with which claimed limits close upgrades that they first let in. A normal closure says nothing.
+fn closing_claims(plan: &Plan) -> impl Iterator<Item = (u16, &Limit)> {
+    let limits = plan.platform.limits_of(&plan.endpoint);
+    limits.filter_map(|limit| match limit.refusal {
+        Refusal::Close { code, .. } if limit.on.counts_upgrades() && code != 1000 => {
+            Some((code, limit))
+        }
+        _ => None,
+    })
+}
+
 impl<'a> Findings<'a> {
     fn new(summary: &'a Summary, plan: &'a Plan) -> Self {
         let refusals = Refusals::of(summary);
@@ -254,6 +267,12 @@ impl<'a> Findings<'a> {
             upgrade_causes,
             limited: refusals.limited(summary) + cut,
             cut,
+            closed: closing_claims(plan)
+                .map(|(code, _)| code)
+                .collect::<BTreeSet<_>>()
+                .iter()
+                .filter_map(|code| summary.closures.by_code.get(code))
+                .sum(),
             outage: refusals.in_words(summary),
         }
     }
@@ -353,14 +372,14 @@ impl<'a> Findings<'a> {
                 vec![self.holder()]
             }
             Path::Count(Count::SessionsFailed) => {
-                self.blame_for_ends(self.summary.sessions.failed, self.cut)
+                self.blame_for_ends(self.summary.sessions.failed, self.cut + self.closed)
             }
             Path::Count(Count::UpgradesErrored) => platform_if(self.cut > 0),
             Path::Count(Count::ClosuresAbnormal) => {
-                self.blame_for_ends(self.summary.closures.abnormal, 0)
+                self.blame_for_ends(self.summary.closures.abnormal, self.closed)
             }
             Path::Count(Count::TurnsUnfinished) => {
-                self.blame_for_ends(self.summary.turns.counts.unfinished, 0)
+                self.blame_for_ends(self.summary.turns.counts.unfinished, self.closed)
             }
             // Whose doing most of them are.
             Path::Count(Count::TurnsFailed) => {

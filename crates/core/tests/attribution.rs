@@ -501,6 +501,38 @@ fn a_wrong_key_is_contradicted_where_several_tokens_were_used() {
 }
 
 #[test]
+fn a_claimed_limit_that_closes_what_it_first_let_in_is_the_platform_s_and_not_contradicted() {
+    let mut platform = without_shedding();
+    limit(&mut platform).refusal = Refusal::Close {
+        code: 1013,
+        reason: "later".to_owned(),
+    };
+    let platform = Arc::new(platform);
+    let plan = Plan {
+        platform: Arc::clone(&platform),
+        ..Plan::clone(&singapore())
+    };
+    let plan = Arc::new(plan);
+    let summary = play(&plan, &platform, &Network::default()).summary(&plan);
+    assert_eq!(summary.closures.by_code[&1013], 200);
+    let verdict = judge(&summary, &plan);
+    assert_eq!(verdict.attributions, [Attribution::Platform]);
+    assert_eq!(verdict.exit_code(), 4);
+    assert!(
+        verdict
+            .limits
+            .iter()
+            .all(|limit| limit.contradicted.is_empty())
+    );
+    let told = "200 sockets were closed with 1013: so the profile's limit of 300 upgrades";
+    assert!(
+        verdict.why.iter().any(|why| why.starts_with(told)),
+        "{:#?}",
+        verdict.why
+    );
+}
+
+#[test]
 fn a_ticket_has_what_was_measured_and_no_secret() {
     let mut plan = Plan::clone(&singapore());
     plan.headers.push((

@@ -408,6 +408,16 @@ fn conversations_that_never_start_are_counted() {
     assert_eq!(found.outcome, Outcome::Fits);
 }
 
+#[test]
+fn a_limit_that_closes_what_it_first_let_in_does_not_fit() {
+    let door = "[{name: door, on: 'upgrade', refusal: {close: {code: 1013, reason: later}},
+      law: {fixed-window: {quota: 30, window: 10s, anchor: first-request}}, SOURCE}]";
+    let found = within(door, "{users: 60, ramp_up: 6s}", "off");
+    assert_eq!((found.outcome, found.refused), (Outcome::DoesNotFit, 30));
+    let first = found.first_refusal.expect("it is named");
+    assert_eq!((first.user, first.limit.as_deref()), (31, Some("door")));
+}
+
 fn within(limits: &str, load: &str, pace: &str) -> Preflight {
     admitted(limits, load, &format!("{{pace: {pace}}}"))
 }

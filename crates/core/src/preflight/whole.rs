@@ -80,6 +80,11 @@ impl Whole {
         let on_open = |limit: &&LimitUse| !matches!(limit.on, "upgrade" | "request");
         let refused_there = |sum: u64, limit: &LimitUse| sum + limit.refused;
         let denied = whole.limits.iter().filter(on_open).fold(0, refused_there);
+        if whole.refused == 0 {
+            // One that is refused after its 101, by a Close frame, counts as let in until then.
+            let at_the_door = whole.limits.iter().filter(|limit| limit.on == "upgrade");
+            whole.refused = at_the_door.fold(0, refused_there);
+        }
         // Of a message that is not answered, no sample says that a limit refused it.
         whole.throttled = whole.throttled.max(denied);
         let summary = played.summary(plan);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::attribution::{Bounds, Seen, SeenLaw, Trail};
 use super::{count, window};
-use crate::limit::{Anchor, Key, Law, Limit};
+use crate::limit::{Anchor, Key, Law, Limit, Refusal};
 use crate::time::At;
 
 /// A figure of a claim that cannot be right.
@@ -87,8 +87,10 @@ pub(super) fn contradictions(
 
 /// Can what this claim counts apart be told apart here?
 fn countable(claim: &Limit, trail: &Trail) -> bool {
-    // Which user a request names, the trail does not say; with one token there is one of everything.
-    !claim.key.contains(&Key::User) || trail.tokens() < 2
+    // Whoever is refused by a Close frame was let in as far as the trail goes. Which user a request names it does not say
+    // either; with one token there is one of everything.
+    !matches!(claim.refusal, Refusal::Close { .. })
+        && (!claim.key.contains(&Key::User) || trail.tokens() < 2)
 }
 
 fn wrong_key(claim: &Limit, seen: Option<&Seen>, trail: &Trail) -> Option<String> {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::attribution::{Seen, SeenLaw};
-use super::{Attribution, Findings, Kind, LimitSeen, Step, window};
+use super::{Attribution, Findings, Kind, LimitSeen, Step, closing_claims, window};
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
 use crate::plan::{Budget, Each, Exhausted, Load, Pace, Target, Until};
@@ -93,10 +93,22 @@ impl Findings<'_> {
                 .take(MOST_CAUSES)
                 .map(|group| group.in_words("socket")),
         );
+        why.extend(self.closed_by_claims());
         why.extend(self.throttled());
         why.extend(self.never_began());
         why.extend(self.unanswered());
         why
+    }
+
+    /// Connections that were closed as a claimed limit closes what it refuses.
+    fn closed_by_claims(&self) -> impl Iterator<Item = String> {
+        closing_claims(self.plan).filter_map(|(code, limit)| {
+            let count = *self.summary.closures.by_code.get(&code)?;
+            let sockets = if count == 1 { "socket was" } else { "sockets were" };
+            Some(format!(
+                "{count} {sockets} closed with {code}: so the profile's limit of {limit} refuses upgrades that it first let in."
+            ))
+        })
     }
 
     /// Messages that were refused on open conversations, and what the profile claims of them.
