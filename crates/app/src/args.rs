@@ -417,7 +417,7 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "URL|none")]
     pub(crate) proxy: Option<String>,
     /// In place of the region's hosts, an API on this machine or in a private network: the emulator's
-    #[arg(long, value_name = "URL", hide = true, conflicts_with = "region")]
+    #[arg(long, value_name = "URL", conflicts_with = "region")]
     pub(crate) api: Option<String>,
 }
 
