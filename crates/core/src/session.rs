@@ -467,7 +467,7 @@ impl Session {
             Incoming::Text(text) => text,
             Incoming::Binary(_) => "",
         };
-        if let Some(refused) = refusal_in(now, raw, &heard) {
+        if let Some(refused) = refusal_in(now, raw, &heard, cx.shared.wall) {
             heard = vec![refused];
         }
         let shown = cx.is_watched().then(|| match frame {

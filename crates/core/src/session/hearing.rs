@@ -253,7 +253,7 @@ impl Session {
 
 /// A refusal in a shape that the dialect does not know: a frame that it makes nothing of, or takes for speech as a whole,
 /// and that calls itself a limit's by a code or a class.
-pub(super) fn refusal_in(now: At, raw: &str, heard: &[Heard]) -> Option<Heard> {
+pub(super) fn refusal_in(now: At, raw: &str, heard: &[Heard], wall: Wall) -> Option<Heard> {
     let meant = |heard: &Heard| match heard {
         Heard::Reply { text, .. } | Heard::Greeting { text } => text != raw,
         Heard::Unknown { .. } | Heard::Error { .. } => false,
@@ -262,11 +262,32 @@ pub(super) fn refusal_in(now: At, raw: &str, heard: &[Heard]) -> Option<Heard> {
     if !raw.trim_start().starts_with('{') || heard.iter().any(meant) {
         return None;
     }
-    let clues = Clues::of_frame(raw, now, Wall::default());
+    let clues = Clues::of_frame(raw, now, wall);
     clues.ground?;
     Some(Heard::Refused {
         turn: None,
         retry_after: clues.retry_at().map(|at| at.since(now)),
         text: raw.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_moment_that_a_frame_names_is_counted_from_the_wall_clock() {
+        let wall = Wall {
+            epoch_millis_at_zero: 1_700_000_000_000,
+        };
+        let frame = r#"{"code": 429, "message": "Too Many Requests", "retryAfter": 1700000005000}"#;
+        let Some(Heard::Refused { retry_after, .. }) =
+            refusal_in(At::from_secs(1), frame, &[], wall)
+        else {
+            panic!("it is a refusal")
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(4)));
+    }
 }
