@@ -15,7 +15,7 @@ pub(crate) enum Ending {
     Fault,
     /// Bad usage, plan or input.
     BadInput,
-    /// Goals missed, the target's doing.
+    /// Goals missed, the doing of the target or of a gateway before it.
     GoalsMissed,
     /// Goals missed because the platform limited us.
     PlatformLimited,
@@ -126,7 +126,7 @@ Exit codes, the first that holds:
   6    the target could not be reached
   5    this generator was saturated, so its figures are not to be trusted
   4    goals missed because the platform limited the run
-  3    goals missed, the target's doing
+  3    goals missed, the doing of the target or of a gateway before it
   0    passed
 
 Start with: plimsoll run examples/singapore.yaml";
@@ -139,7 +139,7 @@ Exit codes, the first that holds:
   6    the target could not be reached
   5    this generator was saturated, so its figures are not to be trusted
   4    goals missed because the platform limited the run
-  3    goals missed, the target's doing
+  3    goals missed, the doing of the target or of a gateway before it
   0    passed
 
 Ctrl-C once stops opening, ends conversations politely and saves; twice saves and leaves at once.";
