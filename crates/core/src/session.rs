@@ -3,7 +3,7 @@
 //!
 //! `hearing` follows from what came in, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
-//! variables, `trace` what `try` shows of it, `secrets` what nothing shows.
+//! variables, `trace` what `try` shows of it, `secrets` what nothing shows, `shared` what all conversations have in common.
 
 mod allowance;
 mod hearing;
@@ -11,6 +11,7 @@ mod outbox;
 mod pulse;
 mod replies;
 mod secrets;
+mod shared;
 mod trace;
 mod turn;
 mod voice;
@@ -19,166 +20,27 @@ mod voice;
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use self::allowance::{Allowance, Pacing, Waiting};
+use self::allowance::{Allowance, Waiting};
 use self::hearing::refusal_in;
-use self::outbox::kicks;
 use self::pulse::Pulse;
 use self::replies::Replies;
+pub(crate) use self::shared::{Dealt, Shared, extended, identity_of};
 use self::trace::bytes_in;
 use self::turn::{Rules, Turn};
 use self::voice::Voice;
 use crate::dialect::{Client, Heard, Identity};
-use crate::draw::{Draw, Purpose};
+use crate::draw::Purpose;
 use crate::fleet::{Asker, Next, Open, Order, Trace, TraceEvent};
-use crate::plan::{Message, Plan};
-use crate::rows::{Crowds, NoRow};
+use crate::plan::Message;
 use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
     TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who, WrongAnswer,
 };
-use crate::script::{self, Op, Say, Script};
+use crate::script::Op;
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes, Wall};
-
-/// What all sessions of a fleet share.
-pub(crate) struct Shared {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) scripts: Vec<Script>,
-    crowds: Crowds,
-    pacing: Pacing,
-    /// The close codes by which the platform, as its profile says, refuses messages.
-    kicks: Vec<u16>,
-    draw: Draw,
-    wall: Wall,
-    run_id: String,
-    deployment: Option<String>,
-}
-
-/// What a conversation has from its start on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Dealt {
-    /// Its row of the plan's data.
-    pub(crate) row: Option<u32>,
-    /// When it was to begin.
-    pub(crate) planned: At,
-}
-
-impl Shared {
-    pub(crate) fn new(plan: Arc<Plan>, run_id: &str) -> Self {
-        let (scripts, _) = script::compile(&plan.groups);
-        Self {
-            scripts,
-            crowds: Crowds::of(&plan),
-            pacing: Pacing::of(&plan),
-            kicks: kicks(&plan),
-            draw: Draw::new(plan.seed),
-            wall: Wall::default(),
-            run_id: run_id.to_owned(),
-            deployment: plan.deployment(),
-            plan,
-        }
-    }
-
-    /// With the wall clock, for variables that say the time.
-    pub(crate) const fn set_wall(&mut self, wall: Wall) {
-        self.wall = wall;
-    }
-
-    const fn draw_of(&self, who: Who) -> Draw {
-        self.draw
-            .of(who.group as u64)
-            .of(who.user as u64)
-            .of(who.round as u64)
-    }
-
-    /// The message that stands there in the script.
-    fn say(&self, who: Who, op: usize) -> &Say {
-        match &self.scripts[usize::from(who.group)].ops[op] {
-            Op::Say(say) => say,
-            _ => unreachable!("a turn stands at a say instruction"),
-        }
-    }
-
-    /// The conversation's own UUID.
-    fn token(&self, who: Who) -> String {
-        self.draw_of(who).purpose(Purpose::Token).uuid()
-    }
-
-    pub(crate) fn deal(&self, who: Who, planned: At) -> Result<Dealt, NoRow> {
-        let draw = self.draw_of(who).purpose(Purpose::DataRow);
-        let data = self.plan.data.as_ref();
-        let row = data.map(|data| self.crowds.row(data, who, draw));
-        let row = row.transpose()?;
-        Ok(Dealt { row, planned })
-    }
-
-    /// The conversation's number over all groups, from 0 and without gaps.
-    fn number(&self, who: Who) -> u64 {
-        self.crowds.number(who)
-    }
-
-    /// The headers of the conversation's upgrade. Attempts from the second on are told apart, so that the other side's
-    /// draws differ.
-    pub(crate) fn headers(&self, who: Who, dealt: Dealt, attempt: u16) -> Vec<(String, String)> {
-        let Who { group, user, round } = who;
-        let again = match attempt {
-            ..=1 => String::new(),
-            _ => format!(".{attempt}"),
-        };
-        let agent = format!(
-            "plimsoll/{} (run={}; session={group}.{user}.{round}{again})",
-            env!("CARGO_PKG_VERSION"),
-            self.run_id
-        );
-        let mut headers = vec![("user-agent".to_owned(), agent)];
-        let voice = Voice::new(self, who, dealt, 0);
-        for (name, value) in &self.plan.headers {
-            headers.retain(|(present, _)| present != name);
-            headers.push((name.clone(), value.render(&voice).to_string()));
-        }
-        headers
-    }
-
-    /// Which identity the conversation's user has: all are used evenly, whatever the groups.
-    pub(crate) fn identity(&self, who: Who) -> u32 {
-        let number = self.number(Who { round: 0, ..who });
-        let identities = self.plan.route.identities.as_ref();
-        match identities {
-            Some(all) => (number % (all.rows.len() as u64).max(1)) as u32,
-            None => number as u32,
-        }
-    }
-
-    /// What is added to the query of the conversation's upgrade.
-    pub(crate) fn query(&self, who: Who, dealt: Dealt) -> String {
-        let voice = Voice::new(self, who, dealt, 0);
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in &self.plan.route.query {
-            query.append_pair(name, &value.render(&voice));
-        }
-        query.finish()
-    }
-}
-
-/// Path and query with more of a query behind it.
-pub(crate) fn extended(path: &str, query: &str) -> String {
-    match (query.is_empty(), path.contains('?')) {
-        (true, _) => path.to_owned(),
-        (false, true) => format!("{path}&{query}"),
-        (false, false) => format!("{path}?{query}"),
-    }
-}
-
-/// A hash of the token that an upgrade bears; 0 without one.
-pub(crate) fn identity_of(headers: &[(String, String)]) -> u64 {
-    headers
-        .iter()
-        .find(|(name, _)| name == "authorization")
-        .map_or(0, |(_, value)| Draw::new(0).text(value.trim()).bits())
-}
+use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
 
 /// What sessions give out, in order.
 #[derive(Default)]

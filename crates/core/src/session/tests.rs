@@ -750,7 +750,12 @@ fn a_limit_that_speaks_in_a_shape_of_its_own_is_still_a_refusal() {
 
 #[test]
 fn a_session_without_a_limit_on_messages_is_no_larger_than_before() {
-    assert_eq!(super::Pacing::of(&plan("say hi")).open().map(|_| ()), None);
+    assert_eq!(
+        super::allowance::Pacing::of(&plan("say hi"))
+            .open()
+            .map(|_| ()),
+        None
+    );
     let size = size_of::<super::Session>();
     assert!(size <= LARGEST, "{size} bytes");
 }
