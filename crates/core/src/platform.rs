@@ -168,6 +168,11 @@ impl Platform {
         })
     }
 
+    /// Does its profile say how it answers any call?
+    pub fn answers_http(&self) -> bool {
+        self.shared.profile.api.is_some()
+    }
+
     /// A request that is no upgrade: when the limits on requests allow an answer, or the order that refuses it.
     pub fn request(&mut self, now: At, request: &Request) -> Result<At, Order> {
         let now = self.advance(now);

@@ -123,7 +123,11 @@ impl Whole {
             What::Session(session) => {
                 self.not_started += u64::from(session.outcome == SessionOutcome::NotStarted);
             }
-            What::Turn(_) | What::Transaction(_) | What::LateReply | What::Handoff => {}
+            What::Turn(_)
+            | What::Transaction(_)
+            | What::LateReply
+            | What::Handoff
+            | What::Http(_) => {}
         }
     }
 
