@@ -17,7 +17,7 @@ use crate::admission::Admission;
 use crate::draw::{Draw, Purpose, Spread};
 use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
 use crate::http::{self, RequestId};
-use crate::plan::{GRACE, Plan};
+use crate::plan::{GRACE, Plan, Target};
 use crate::platform::usage::Usage;
 use crate::platform::{By, Order as PlatformOrder, Platform};
 use crate::profile::{Cut, Profile};
@@ -217,6 +217,8 @@ struct Game {
     network: Network,
     draw: Draw,
     path: String,
+    /// The plan's own target is another one.
+    is_stand_in: bool,
     fleet: Fleet,
     admission: Admission,
     platform: Platform,
@@ -296,6 +298,7 @@ impl Game {
             network,
             draw: Draw::new(plan.seed).purpose(Purpose::Network),
             path: plan.rehearsal_path(),
+            is_stand_in: plan.target != Target::Emulator,
             fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID)
                 .with_wall(network.wall),
             admission: Admission::of(plan, network.wall),
@@ -678,7 +681,13 @@ impl Game {
 
     /// A request has arrived.
     fn answer(&mut self, conn: ConnId, id: RequestId, call: &Call) {
-        let (at, reply) = requests::reply(&mut self.platform, self.now, call, self.network.tls);
+        let (at, reply) = requests::reply(
+            &mut self.platform,
+            self.now,
+            call,
+            self.is_stand_in,
+            self.network.tls,
+        );
         let Some(reply) = reply else {
             return;
         };

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Capture, Check, OnMiss, Step};
+use crate::http::Node;
 use crate::text::{Text, Values};
 
 /// What is done without a connection: before the first upgrade, and after the last conversation.
@@ -67,17 +68,6 @@ pub enum Body {
     Form(Vec<(String, Text)>),
 }
 
-/// JSON whose strings are texts: what fills one is escaped when it is written.
-#[derive(Clone, Debug)]
-pub enum Node {
-    /// Encoded JSON.
-    Fixed(String),
-    Text(Text),
-    /// Keys are encoded.
-    Object(Vec<(String, Self)>),
-    Array(Vec<Self>),
-}
-
 /// Which statuses an answer may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(pub Vec<RangeInclusive<u16>>);
@@ -135,36 +125,5 @@ impl Body {
                 form.finish()
             }
         })
-    }
-}
-
-impl Node {
-    fn write(&self, values: &dyn Values, json: &mut String) -> Result<(), String> {
-        match self {
-            Self::Fixed(encoded) => json.push_str(encoded),
-            Self::Text(text) => {
-                let text = text.try_render(values)?;
-                json.push_str(&serde_json::Value::from(&*text).to_string());
-            }
-            Self::Object(members) => {
-                json.push('{');
-                for (n, (key, node)) in members.iter().enumerate() {
-                    json.push_str(if n > 0 { "," } else { "" });
-                    json.push_str(key);
-                    json.push(':');
-                    node.write(values, json)?;
-                }
-                json.push('}');
-            }
-            Self::Array(items) => {
-                json.push('[');
-                for (n, node) in items.iter().enumerate() {
-                    json.push_str(if n > 0 { "," } else { "" });
-                    node.write(values, json)?;
-                }
-                json.push(']');
-            }
-        }
-        Ok(())
     }
 }

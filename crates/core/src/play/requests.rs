@@ -28,11 +28,13 @@ pub(super) fn call(request: http::Request, address: IpAddr) -> Call {
     }
 }
 
-/// What comes of it, and when it leaves the platform; nothing for what is never answered.
+/// What comes of it, and when it leaves the platform; nothing for what is never answered. A platform that stands in for a
+/// real one may know nothing of its HTTP.
 pub(super) fn reply(
     platform: &mut Platform,
     now: At,
     call: &Call,
+    is_stand_in: bool,
     tls: bool,
 ) -> (At, Option<http::Reply>) {
     let failed = |error: ConnectError| http::Reply::Failed {
@@ -40,9 +42,9 @@ pub(super) fn reply(
         detail: "the platform ended the connection".to_owned(),
     };
     let Some((at, reply)) = platform.call(now, call) else {
-        let reply = match platform.answers_http() {
-            false => http::Reply::Assumed,
-            true => http::Reply::Answer(Answer {
+        let reply = match is_stand_in && !platform.answers_http() {
+            true => http::Reply::Assumed,
+            false => http::Reply::Answer(Answer {
                 status: 404,
                 headers: Vec::new(),
                 body: "nothing is here\n".to_owned(),

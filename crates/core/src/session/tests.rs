@@ -1084,6 +1084,7 @@ fn nowhere() -> Profile {
             apology: None,
         },
         policy: None,
+        http: Vec::new(),
     }
 }
 
