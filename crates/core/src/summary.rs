@@ -7,6 +7,7 @@ mod moment;
 mod speaker;
 mod spread;
 mod transaction;
+mod usage;
 
 pub mod contract;
 
@@ -36,6 +37,7 @@ use death::Morgue;
 use moment::Earliest;
 use spread::Spans;
 use transaction::TransactionFigures;
+pub use usage::Usage;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
 #[derive(Clone, Debug)]
@@ -58,6 +60,7 @@ pub struct Recorder {
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
     wrong: Earliest<sample::WrongAnswer>,
+    usage: Usage,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -152,6 +155,7 @@ impl Recorder {
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
             wrong: Earliest::new(MOST_WRONG),
+            usage: Usage::default(),
         }
     }
 
@@ -177,6 +181,7 @@ impl Recorder {
             What::Throttled(throttle) => self.throttles.record(throttle),
             What::Closure(closure) => self.closure(sample, &closure),
             What::Session(session) => self.sessions.ended(&session),
+            What::Usage(usage) => self.usage.record(usage),
         }
     }
 
@@ -218,6 +223,7 @@ impl Recorder {
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
         self.wrong.merge(other.wrong);
+        self.usage.merge(other.usage);
     }
 
     pub fn progress(&self) -> Progress {
@@ -262,6 +268,7 @@ impl Recorder {
                 longest_silence_s: (self.throttles.silent.0 > 0)
                     .then(|| seconds(self.throttles.silent)),
                 countdowns_cut: self.throttles.cut,
+                usage: self.usage.reported(),
                 planned,
                 never_reached: planned - sent,
                 wrong_answers: distinct(wrong, &self.labels.turns),
@@ -557,7 +564,8 @@ impl TurnFigures {
             TurnOutcome::Mismatched
             | TurnOutcome::Fallback
             | TurnOutcome::Throttled
-            | TurnOutcome::Cut => {}
+            | TurnOutcome::Cut
+            | TurnOutcome::Errored => {}
         }
     }
 
@@ -595,6 +603,7 @@ impl TurnFigures {
             fallback: self.count(TurnOutcome::Fallback),
             throttled: self.count(TurnOutcome::Throttled),
             unfinished: self.count(TurnOutcome::Cut),
+            errored: self.count(TurnOutcome::Errored),
             failed: self.sent() - self.count(TurnOutcome::Answered),
             latency: self.latency.percentiles(),
             first_frame: self.first_frame.percentiles(),

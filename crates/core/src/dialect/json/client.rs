@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::shape::Path;
 use super::{Compiled, Parts, Rules};
 use crate::dialect::{Client, Heard, Identity};
 use crate::text::{Slot, Values};
@@ -88,8 +89,10 @@ impl Talker {
                 text: refusal.text_or_excerpt(frame, raw),
             });
         } else if let Some(error) = holding(&rules.error, frame) {
-            let text = error.text_or_excerpt(frame, raw);
-            heard.push(Heard::Error { text });
+            heard.push(Heard::Failed {
+                turn: error.turn(frame, token),
+                text: error.text_or_excerpt(frame, raw),
+            });
         } else if let Some(over) = holding(&rules.over, frame) {
             let why = over.text_or_excerpt(frame, raw);
             heard.push(Heard::Over { why });
@@ -112,6 +115,11 @@ impl Talker {
     ) {
         let rules = &dialect.rules;
         let token = &*self.token;
+        let usage = rules.usage.as_ref();
+        let usage = usage.and_then(|usage| usage.usage(frame, token));
+        let has_usage = usage.is_some();
+        // Before what ends the turn that it is of.
+        heard.extend(usage);
         let handoff = holding(&rules.handoff, frame).is_some();
         if handoff && !std::mem::replace(&mut self.handed_off, true) {
             heard.push(Heard::Handoff);
@@ -135,7 +143,7 @@ impl Talker {
                 .as_ref()
                 .and_then(|path| path.values(frame).first().and_then(|last| last.as_bool()));
             heard.push(rules.answer(text, self.answering, last));
-        } else if end.is_none() && !handoff {
+        } else if end.is_none() && !handoff && !has_usage {
             heard.push(unknown("no rule of the dialect is about it"));
         }
         if let Some(end) = end {
@@ -209,6 +217,19 @@ impl Parts {
         id.trim_start_matches(|c: char| !c.is_ascii_digit())
             .parse()
             .ok()
+    }
+
+    fn usage(&self, frame: &Value, token: &str) -> Option<Heard> {
+        if self.when.as_ref().is_some_and(|when| !when.holds(frame)) {
+            return None;
+        }
+        let tokens = |path: &Option<Path>| path.as_ref()?.values(frame).first()?.as_u64();
+        let (input, output) = (tokens(&self.input), tokens(&self.output));
+        (input.is_some() || output.is_some()).then(|| Heard::Usage {
+            turn: self.turn(frame, token),
+            input: input.unwrap_or_default(),
+            output: output.unwrap_or_default(),
+        })
     }
 
     fn retry_after(&self, frame: &Value) -> Option<Duration> {
