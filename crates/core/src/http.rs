@@ -69,6 +69,16 @@ pub enum Node {
 }
 
 impl Node {
+    /// Everything that its author wrote: what does not vary is encoded.
+    pub fn sources<'a>(&'a self, all: &mut Vec<&'a str>) {
+        match self {
+            Self::Fixed(json) => all.push(json),
+            Self::Text(text) => all.push(text.source()),
+            Self::Object(members) => members.iter().for_each(|(_, node)| node.sources(all)),
+            Self::Array(items) => items.iter().for_each(|node| node.sources(all)),
+        }
+    }
+
     /// `text` reads what stands in a string; what does not vary is encoded once.
     pub fn parse(json: &Value, text: &mut dyn FnMut(&str) -> Option<Text>) -> Option<Self> {
         let fixed = || Self::Fixed(json.to_string());

@@ -104,6 +104,20 @@ impl std::fmt::Display for Statuses {
     }
 }
 
+impl Http {
+    /// What its author wrote into what is sent.
+    pub fn sources<'a>(&'a self, all: &mut Vec<&'a str>) {
+        all.push(self.url.source());
+        all.extend(self.headers.iter().map(|(_, value)| value.source()));
+        match &self.body {
+            Body::None => {}
+            Body::Text(text) => all.push(text.source()),
+            Body::Json(node) => node.sources(all),
+            Body::Form(pairs) => all.extend(pairs.iter().map(|(_, value)| value.source())),
+        }
+    }
+}
+
 impl Body {
     /// Its media type, where it has one of its own.
     pub const fn media_type(&self) -> Option<&'static str> {
