@@ -179,6 +179,8 @@ impl Started {
             asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_default(),
             exhausted: finished.exhausted,
+            pauses: finished.pauses,
+            cut: finished.cut,
         });
         Ok(Books::close(
             summary,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::draw::Spread;
 use crate::plan::{Arm, Capture, Expect, Group, Message, OnMiss, Step};
+use crate::sample::Who;
 use crate::text::{Condition, Text};
 
 #[derive(Clone, Debug)]
@@ -72,11 +73,22 @@ pub struct Way {
     pub to: usize,
 }
 
-/// The names of turns and of transactions, in the order in which they come first: a sample has an index into them.
+/// The names of turns and of transactions, in the order in which they come first, and of groups: a sample has an index
+/// into them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
     pub turns: Vec<String>,
     pub transactions: Vec<String>,
+    /// Of the groups, in the plan's order.
+    pub groups: Vec<String>,
+}
+
+impl Labels {
+    /// The name of somebody's group, where there are several.
+    pub fn group_of(&self, who: Who) -> Option<String> {
+        let name = self.groups.get(usize::from(who.group))?;
+        (self.groups.len() > 1).then(|| name.clone())
+    }
 }
 
 /// Compiles the conversations of all groups; names become indices into tables for the whole plan.
@@ -102,6 +114,7 @@ pub fn compile(groups: &[Group]) -> (Vec<Script>, Labels) {
     let labels = Labels {
         turns: turns.list,
         transactions: transactions.list,
+        groups: groups.iter().map(|group| group.name.clone()).collect(),
     };
     (scripts, labels)
 }

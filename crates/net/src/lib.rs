@@ -6,6 +6,7 @@ mod clock;
 mod connection;
 mod dial;
 mod http;
+mod pauses;
 mod proxy;
 mod run;
 mod serve;

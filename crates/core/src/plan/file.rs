@@ -13,6 +13,7 @@ mod load;
 mod names;
 mod permission;
 mod raw;
+mod sequence;
 mod target;
 mod vars;
 
@@ -21,8 +22,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Admission, Arm, Budget, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
-    Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace,
+    Admission, Arm, Begin, Budget, Capture, Captured, Certificate, Check, Closed, Condition, Data,
+    Each, Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace,
     Permission, Plan, Proxy, ProxyChoice, Route, Say, Share, Source, Stage, Staged, Step, Target,
     Until,
 };
@@ -391,6 +392,7 @@ impl Reader<'_> {
             return None;
         }
         let mut seen = BTreeSet::new();
+        let mut above = Vec::new();
         let converted: Vec<_> = raw
             .into_iter()
             .map(|field| {
@@ -406,6 +408,8 @@ impl Reader<'_> {
                         "rename one of them",
                     );
                 }
+                let begin = sequence::begin(raw.follows, raw.start, &above, self.document);
+                above.push(name.clone().unwrap_or_default());
                 let load_place = raw.load.place;
                 let load = raw.load.get("load", here, self.document);
                 let steps_place = raw.conversation.place;
@@ -416,7 +420,7 @@ impl Reader<'_> {
                     steps.map(|steps| (steps, steps_place)),
                     &mut conversations,
                 );
-                name.and(group)
+                name.and(group).map(|group| Group { begin, ..group })
             })
             .collect();
         converted.into_iter().collect()
@@ -438,8 +442,11 @@ impl Reader<'_> {
         steps: Option<(Vec<Field<raw::Step>>, Place)>,
         conversations: &mut Conversation<'_>,
     ) -> Option<Group> {
-        let load = load
-            .and_then(|(raw, here)| load::load(raw, here, self.document).map(|load| (load, here)));
+        let mut warm_up = None;
+        let load = load.and_then(|(mut raw, here)| {
+            warm_up = raw.warm_up.take();
+            load::load(raw, here, self.document).map(|load| (load, here))
+        });
         let steps = steps.and_then(|(raw, here)| {
             conversations.reserve(&raw);
             conversations.steps(raw, here)
@@ -459,8 +466,10 @@ impl Reader<'_> {
         }
         Some(Group {
             name,
+            warm_up: load::warm_up(warm_up, &load, self.document),
             load,
             conversation,
+            begin: Begin::default(),
         })
     }
 

@@ -14,8 +14,8 @@ use crate::draw::Spread;
 use crate::fleet::{Fleet, Order, Stripe};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
-    Admission, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal,
-    Pace, Plan, Route, Say, Step, Target, Until,
+    Admission, Begin, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss,
+    OnRefusal, Pace, Plan, Route, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -919,6 +919,8 @@ fn plan(script: &str) -> Arc<Plan> {
             until: Until::Loops(NonZeroU32::MIN),
         }),
         conversation: steps(script),
+        begin: Begin::default(),
+        warm_up: Duration::ZERO,
     };
     Arc::new(Plan {
         name: "test".to_owned(),

@@ -54,13 +54,13 @@ impl Findings<'_> {
                     }),
             );
         }
-        let other = self.summary.upgrades.refused - (self.limited - self.cut);
+        let other = self.summary.all_upgrades().refused - (self.limited - self.cut);
         if let Some(outage) = &self.outage {
             why.push(outage.clone());
         } else if other > 0 {
             let statuses: Vec<_> = self
                 .summary
-                .upgrades
+                .all_upgrades()
                 .by_status
                 .keys()
                 .filter(|status| **status != 101)

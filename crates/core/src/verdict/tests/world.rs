@@ -10,7 +10,8 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
 use crate::plan::{
-    Admission, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route, Target, Until,
+    Admission, Begin, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route, Target,
+    Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
@@ -93,6 +94,8 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
                 until: Until::Loops(some(1)),
             }),
             conversation: Vec::new(),
+            begin: Begin::default(),
+            warm_up: Duration::ZERO,
         }],
         data: None,
         vars: Vec::new(),
@@ -284,6 +287,7 @@ pub(super) fn ended(recorder: &mut Recorder, at: At, user: u32, outcome: Session
     let session = Session {
         outcome,
         never_reached: 0,
+        warm_up: false,
     };
     record(recorder, at, user, What::Session(session));
 }
