@@ -9,6 +9,7 @@ mod phase;
 mod speaker;
 mod spread;
 mod transaction;
+mod usage;
 
 pub mod contract;
 
@@ -42,6 +43,7 @@ use moment::Earliest;
 use phase::{Asked, Tally};
 use spread::Spans;
 use transaction::TransactionFigures;
+pub use usage::Usage;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
 #[derive(Clone, Debug)]
@@ -573,7 +575,8 @@ impl TurnFigures {
             TurnOutcome::Mismatched
             | TurnOutcome::Fallback
             | TurnOutcome::Throttled
-            | TurnOutcome::Cut => {}
+            | TurnOutcome::Cut
+            | TurnOutcome::Errored => {}
         }
     }
 
@@ -611,6 +614,7 @@ impl TurnFigures {
             fallback: self.count(TurnOutcome::Fallback),
             throttled: self.count(TurnOutcome::Throttled),
             unfinished: self.count(TurnOutcome::Cut),
+            errored: self.count(TurnOutcome::Errored),
             failed: self.sent() - self.count(TurnOutcome::Answered),
             latency: self.latency.percentiles(),
             first_frame: self.first_frame.percentiles(),

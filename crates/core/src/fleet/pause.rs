@@ -64,7 +64,9 @@ impl Fleet {
             What::Turn(turn) => turn.due,
             What::Transaction(transaction) => transaction.began,
             What::Closure(closure) => closure.opened,
-            What::Due | What::LateReply | What::Handoff | What::Throttled(_) => sample.at,
+            What::Due | What::LateReply | What::Handoff | What::Throttled(_) | What::Usage(_) => {
+                sample.at
+            }
         };
         self.is_warm_up(sample.who, planned)
     }

@@ -94,7 +94,9 @@ impl Whole {
         let in_all =
             |of: fn(&TurnCounts) -> u64| summary.in_all(of(counts), |more| of(&more.turns.counts));
         whole.turns = in_all(|counts| counts.sent);
-        whole.missed = in_all(|counts| counts.mismatched + counts.fallback + counts.timed_out);
+        whole.missed = in_all(|counts| {
+            counts.mismatched + counts.fallback + counts.timed_out + counts.errored
+        });
         whole.latency = Latency {
             p50: counts.service.p50,
             p95: counts.service.p95,
@@ -127,7 +129,11 @@ impl Whole {
             What::Session(session) => {
                 self.not_started += u64::from(session.outcome == SessionOutcome::NotStarted);
             }
-            What::Turn(_) | What::Transaction(_) | What::LateReply | What::Handoff => {}
+            What::Turn(_)
+            | What::Transaction(_)
+            | What::LateReply
+            | What::Handoff
+            | What::Usage(_) => {}
         }
     }
 

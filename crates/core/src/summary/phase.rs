@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     Arrivals, ClosureCounts, Closures, DIGITS, Facts, GroupCounts, GroupFigures, LABEL_DIGITS,
     Moment, SessionCounts, Sessions, Throttles, TransactionCounts, TransactionFigures, TurnFigures,
-    Turns, UpgradeCounts, Upgrades, add_all, apart, by_name, labelled, peak_open, seconds,
+    Turns, UpgradeCounts, Upgrades, Usage, add_all, apart, by_name, labelled, peak_open, seconds,
 };
 use crate::fleet::Pause;
 use crate::sample::{Closure, Sample, What};
@@ -63,6 +63,7 @@ pub(super) struct Tally {
     late: u64,
     throttles: Throttles,
     pub(super) closures: ClosureCounts,
+    usage: Usage,
 }
 
 /// What the plan asks of a phase.
@@ -125,6 +126,7 @@ impl Tally {
             late: 0,
             throttles: Throttles::default(),
             closures: ClosureCounts::default(),
+            usage: Usage::default(),
         }
     }
 
@@ -148,6 +150,7 @@ impl Tally {
             What::Throttled(throttle) => self.throttles.record(throttle),
             What::Closure(closure) => self.closures.record(&closure),
             What::Session(session) => self.sessions.ended(&session),
+            What::Usage(usage) => self.usage.record(usage),
         }
         if let Some(figures) = labelled(&mut self.by_group, sample.who.group) {
             figures.record(sample);
@@ -172,6 +175,7 @@ impl Tally {
         self.closures.clean += other.closures.clean;
         self.closures.abnormal += other.closures.abnormal;
         add_all(&mut self.closures.by_code, other.closures.by_code);
+        self.usage.merge(other.usage);
     }
 
     /// With those of the warm-up.
@@ -200,6 +204,7 @@ impl Tally {
                 longest_silence_s: (self.throttles.silent.0 > 0)
                     .then(|| seconds(self.throttles.silent)),
                 countdowns_cut: self.throttles.cut,
+                usage: self.usage.reported(),
                 planned,
                 never_reached: planned - sent,
                 wrong_answers: Vec::new(),
