@@ -96,8 +96,8 @@ impl Control {
         self.reach(Stage::Abandoned);
     }
 
-    /// Begins no conversation until [`Control::resume`]; open ones go on. `false` where that is so already, before the
-    /// run begins and after its end.
+    /// Begins no conversation until [`Control::resume`]; open ones go on. A run that has not begun yet begins with it.
+    /// `false` where that is so already, and after the run's end.
     pub fn pause(&self) -> bool {
         self.on_clock(|pauses, now| pauses.pause(now))
     }
@@ -111,10 +111,14 @@ impl Control {
         self.0.pauses.is_on()
     }
 
+    /// For how long in all it was, or is, paused.
+    pub fn paused_for(&self) -> Duration {
+        let pauses = self.0.pauses.until(self.elapsed());
+        pauses.iter().map(|pause| pause.lasts).sum()
+    }
+
     fn on_clock(&self, change: impl FnOnce(&Pauses, At) -> bool) -> bool {
-        let is_on = self.0.last.get().is_none();
-        let clock = self.0.clock.get().filter(|_| is_on);
-        clock.is_some_and(|clock| change(&self.0.pauses, clock.now()))
+        self.0.last.get().is_none() && change(&self.0.pauses, self.elapsed())
     }
 
     /// Waits for a date, as the machine's clock has it, and shows once a second how long that still is. `false` when the

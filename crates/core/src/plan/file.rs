@@ -374,7 +374,14 @@ impl Reader<'_> {
             ("conversation", conversation.map(|field| field.key)),
         ];
         for (name, key) in beside {
-            if let Some(key) = key {
+            let Some(key) = key else { continue };
+            if key.is_flag() {
+                self.document.complain_that(
+                    key,
+                    "a plan with groups has no load of its own for presets and flags to change",
+                    "change one group's, the first of which is number 0: --set groups.0.load.users=200",
+                );
+            } else {
                 self.document.complain_that(
                     key,
                     format!("'{name}' does not go with 'groups'"),

@@ -255,8 +255,12 @@ impl Findings<'_> {
             Some(rate) if !held.is_empty() => format!("; says nothing about {rate:.1}/s"),
             _ => String::new(),
         };
+        let cut = match self.summary.facts.cut {
+            true => ", cut short by its own bounds",
+            false => "",
+        };
         format!(
-            "asked {}{asked}, delivered {}{delivered}{held}{silent}",
+            "asked {}{asked}, delivered {}{delivered}{held}{cut}{silent}",
             count(arrivals.asked),
             count(arrivals.delivered)
         )
