@@ -180,8 +180,8 @@ fn apart(summary: &Summary, width: usize) -> Vec<String> {
     if let Some(warm_up) = &summary.warm_up {
         let figures = &warm_up.figures;
         let mut parts = vec![
-            format!("{} conversations", count(figures.sessions.due)),
-            format!("{} turns", count(figures.turns.counts.sent)),
+            some(figures.sessions.due, "conversation"),
+            some(figures.turns.counts.sent, "turn"),
         ];
         push_percentile(&mut parts, "p95", &figures.turns.counts.latency, |spans| {
             spans.p95
@@ -409,6 +409,12 @@ fn row(name: &str, parts: &[String], most: usize) -> Vec<String> {
 
 fn label(name: &str) -> String {
     paint(BOLD, format_args!("{name:<LABEL$}"))
+}
+
+/// `1 turn`, `2 turns`.
+fn some(n: u64, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(n))
 }
 
 fn push_some(parts: &mut Vec<String>, n: u64, what: &str) {

@@ -107,6 +107,8 @@ fn a_run_is_paused_and_goes_on() {
     running.wait_for("Target: ");
     running.signal(Signal::USR1);
     running.wait_for_note("Paused");
+    // The run has begun, and shows it.
+    running.wait_for_note("PAUSED");
     running.signal(Signal::USR2);
     running.wait_for_note("Going on");
     running
@@ -126,7 +128,7 @@ fn a_run_that_is_paused_can_be_stopped() {
     let mut running = Running::start(&["run", &path(&plans, "plan.yaml")]);
     running.wait_for("Target: ");
     running.signal(Signal::USR1);
-    running.wait_for_note("Paused");
+    running.wait_for_note("PAUSED");
     running.signal(Signal::INT);
     running.ends().ends_with(130).says("INTERRUPTED");
 }
@@ -155,7 +157,7 @@ fn groups_and_warm_ups_are_told() {
         .says("`first`: what is planned for the first 200ms is not measured");
     run(["run", &path(&plans, "plan.yaml")])
         .ends_with(0)
-        .says("2 conversations · 2 turns")
+        .says("warm-up         2 conversations")
         .says("3 due · 3 completed");
 }
 
