@@ -197,6 +197,15 @@ fn a_pause_shifts_what_is_still_to_come() {
     assert_eq!(paused.sessions.completed, calm.sessions.completed);
 }
 
+/// A pause from the very begin made a warm-up of itself.
+#[test]
+fn a_pause_from_the_begin_is_no_warm_up() {
+    let plan = plan("load: {users: 3, ramp_up: 3s}\nconversation: [{say: hi}]");
+    let (summary, samples) = watched(&plan, &[pause(0, 60)]);
+    assert_eq!((summary.sessions.completed, summary.warm_up), (3, None));
+    assert_eq!(samples[0].at, At::from_secs(60));
+}
+
 /// Whom admission holds when the pause begins goes after it, and the pause is not counted as a hold.
 #[test]
 fn a_pause_holds_whom_admission_holds() {

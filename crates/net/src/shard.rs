@@ -147,6 +147,8 @@ pub(crate) async fn run(parts: Parts, mut inbox: UnboundedReceiver<News>) -> io:
     tokio::pin!(grace);
     let mut stopping = false;
     let mut pauses = shard.pauses.follow();
+    // It may have been paused before it began.
+    shard.heed(pauses.news());
     shard.wake();
     while !shard.fleet.borrow().is_done() {
         let now = *stage.borrow_and_update();
@@ -164,12 +166,7 @@ pub(crate) async fn run(parts: Parts, mut inbox: UnboundedReceiver<News>) -> io:
                 break;
             }
         }
-        for turn in pauses.news() {
-            shard.on_fleet(|fleet, _, gate| match turn {
-                Turn::Pause(at) => fleet.pause(at),
-                Turn::Resume(at) => fleet.resume(at, gate),
-            });
-        }
+        shard.heed(pauses.news());
         tokio::select! {
             biased;
             () = shard.alarm.rung() => shard.wake(),
@@ -261,6 +258,15 @@ impl Shard {
             self.stop();
         }
         self.on_fleet(|fleet, now, gate| fleet.wake(now, gate));
+    }
+
+    fn heed(self: &Rc<Self>, news: Vec<Turn>) {
+        for turn in news {
+            self.on_fleet(|fleet, _, gate| match turn {
+                Turn::Pause(at) => fleet.pause(at),
+                Turn::Resume(at) => fleet.resume(at, gate),
+            });
+        }
     }
 
     fn stop(&self) {

@@ -169,8 +169,8 @@ impl Muster {
 
     /// Is what was planned for then not measured?
     pub(super) fn is_warm_up(&self, planned: At, paused: Option<At>) -> bool {
-        planned < self.measured
-            || paused.is_some_and(|paused| paused <= self.measured && !self.warm_up.is_zero())
+        let is_on = |paused| paused <= self.measured;
+        !self.warm_up.is_zero() && (planned < self.measured || paused.is_some_and(is_on))
     }
 
     /// Nobody comes due any more.
