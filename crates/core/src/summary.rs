@@ -6,6 +6,7 @@ mod figures;
 mod group;
 mod moment;
 mod phase;
+mod request;
 mod speaker;
 mod spread;
 mod transaction;
@@ -18,9 +19,10 @@ use std::time::Duration;
 
 use crate::evidence::{Clues, Flaw, Problem};
 use crate::fleet::Pause;
+use crate::http;
 use crate::sample::{
-    self, Closure, Evidence, Failure, Millis, Sample, Session, SessionOutcome, Throttle, Turn,
-    TurnOutcome, Upgrade, Upgraded, What, Who,
+    self, Closure, Evidence, Failure, HttpOutcome, Millis, Sample, Session, SessionOutcome,
+    Throttle, Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::script::Labels;
 use crate::time::At;
@@ -34,6 +36,7 @@ pub use figures::{
 };
 pub use moment::{Close, Countdown, Event, Moment};
 pub use phase::{Figures, Phase, WarmUp};
+pub use request::{HttpCounts, Requests};
 pub use speaker::Speaker;
 pub use spread::Percentiles;
 
@@ -41,6 +44,7 @@ use death::Morgue;
 use group::GroupFigures;
 use moment::Earliest;
 use phase::{Asked, Tally};
+use request::HttpFigures;
 use spread::Spans;
 use transaction::TransactionFigures;
 pub use usage::Usage;
@@ -171,6 +175,7 @@ impl Recorder {
                 self.morgue.done(turn.released, turn.sent);
             }
             What::Closure(closure) => self.closure(sample, &closure),
+            What::Http(http) => self.request(&http),
             _ => {}
         }
         let tally = match phase {
@@ -288,6 +293,7 @@ impl Recorder {
             lie: evidence.iter().find_map(|kept| lie_in(kept, self.wall)),
             evidence,
             evidence_left_out,
+            http: steady.http,
             facts: facts.clone(),
         }
     }
@@ -314,6 +320,16 @@ impl Recorder {
         });
     }
 
+    fn request(&mut self, http: &sample::Http) {
+        // What was never sent cannot have been late.
+        if http.sent >= http.released {
+            self.lateness.record(http.sent.since(http.released));
+        }
+        if http.outcome == HttpOutcome::Failed(http::Failure::Connect(ConnectError::Local)) {
+            self.local_failures += 1;
+        }
+    }
+
     fn closure(&mut self, sample: &Sample, closure: &Closure) {
         if closure.how == Ended::Local {
             self.local_failures += 1;
@@ -336,7 +352,7 @@ impl SessionCounts {
             session.outcome,
             SessionOutcome::Refused
                 | SessionOutcome::NotStarted
-                | SessionOutcome::Failed(Failure::Connect)
+                | SessionOutcome::Failed(Failure::Connect | Failure::Before)
         ) {
             self.never_open += 1;
         }
@@ -707,6 +723,8 @@ pub struct Summary {
     /// The first thing that a refusal said of itself and that cannot be, in a sentence.
     pub lie: Option<String>,
     pub evidence_left_out: u64,
+    /// Nothing where the plan asks nothing over HTTP.
+    pub http: Option<Requests>,
 }
 
 /// How many labels have figures of their own, and one more for all others where there are any.
@@ -795,6 +813,7 @@ const fn failure_name(failure: Failure) -> &'static str {
         Failure::Greeting => "greeting",
         Failure::Missed => "missed",
         Failure::Handoff => "handoff",
+        Failure::Before => "before",
     }
 }
 

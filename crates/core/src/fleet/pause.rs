@@ -64,6 +64,7 @@ impl Fleet {
             What::Turn(turn) => turn.due,
             What::Transaction(transaction) => transaction.began,
             What::Closure(closure) => closure.opened,
+            What::Http(http) => http.due,
             What::Due | What::LateReply | What::Handoff | What::Throttled(_) | What::Usage(_) => {
                 sample.at
             }
@@ -72,6 +73,7 @@ impl Fleet {
     }
 
     pub(super) fn is_warm_up(&self, who: Who, planned: At) -> bool {
-        self.groups[usize::from(who.group)].is_warm_up(planned, self.paused)
+        let group = self.groups.get(usize::from(who.group));
+        group.is_some_and(|group| group.is_warm_up(planned, self.paused))
     }
 }

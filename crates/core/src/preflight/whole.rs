@@ -133,7 +133,8 @@ impl Whole {
             | What::Transaction(_)
             | What::LateReply
             | What::Handoff
-            | What::Usage(_) => {}
+            | What::Usage(_)
+            | What::Http(_) => {}
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Arrivals, Closures, Figures, GroupCounts, Percentiles, Sessions, Summary, TransactionCounts,
-    Turns, Upgrades,
+    Arrivals, Closures, Figures, GroupCounts, Percentiles, Requests, Sessions, Summary,
+    TransactionCounts, Turns, Upgrades,
 };
 use crate::fleet::Pause;
 use crate::forensics::Explained;
@@ -36,6 +36,8 @@ pub struct Document<'a> {
     turns: &'a Turns,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     transactions: &'a BTreeMap<String, TransactionCounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<&'a Requests>,
     closures: ClosuresOut<'a>,
     phases: Phases<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -108,6 +110,8 @@ struct FiguresOut<'a> {
     upgrades: &'a Upgrades,
     turns: &'a Turns,
     transactions: &'a BTreeMap<String, TransactionCounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<&'a Requests>,
     closures: &'a Closures,
 }
 
@@ -210,6 +214,7 @@ impl<'a> Document<'a> {
             },
             turns: &summary.turns,
             transactions: &summary.transactions,
+            http: summary.http.as_ref(),
             closures: ClosuresOut {
                 clean: summary.closures.clean,
                 abnormal: summary.closures.abnormal,
@@ -250,6 +255,7 @@ impl<'a> Phases<'a> {
                     upgrades: &summary.upgrades,
                     turns: &summary.turns,
                     transactions: &summary.transactions,
+                    http: summary.http.as_ref(),
                     closures: &summary.closures,
                 }),
             },
@@ -264,6 +270,7 @@ impl<'a> PhaseOut<'a> {
             upgrades,
             turns,
             transactions,
+            http,
             closures,
             ..
         } = figures;
@@ -273,6 +280,7 @@ impl<'a> PhaseOut<'a> {
                 upgrades,
                 turns,
                 transactions,
+                http: http.as_ref(),
                 closures,
             }),
         }

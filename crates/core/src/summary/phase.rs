@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Arrivals, ClosureCounts, Closures, DIGITS, Facts, GroupCounts, GroupFigures, LABEL_DIGITS,
-    Moment, SessionCounts, Sessions, Throttles, TransactionCounts, TransactionFigures, TurnFigures,
-    Turns, UpgradeCounts, Upgrades, Usage, add_all, apart, by_name, labelled, peak_open, seconds,
+    Arrivals, ClosureCounts, Closures, DIGITS, Facts, GroupCounts, GroupFigures, HttpFigures,
+    LABEL_DIGITS, MOST_LABELS, Moment, Requests, SessionCounts, Sessions, Throttles,
+    TransactionCounts, TransactionFigures, TurnFigures, Turns, UpgradeCounts, Upgrades, Usage,
+    add_all, apart, by_name, labelled, peak_open, seconds,
 };
 use crate::fleet::Pause;
 use crate::sample::{Closure, Sample, What};
@@ -47,6 +48,7 @@ pub struct Figures {
     pub upgrades: Upgrades,
     pub turns: Turns,
     pub transactions: BTreeMap<String, TransactionCounts>,
+    pub http: Option<Requests>,
     pub closures: Closures,
     pub groups: BTreeMap<String, GroupCounts>,
 }
@@ -64,6 +66,9 @@ pub(super) struct Tally {
     throttles: Throttles,
     pub(super) closures: ClosureCounts,
     usage: Usage,
+    /// Of all, and for each label; nothing where the plan asks nothing.
+    http: Option<Box<HttpFigures>>,
+    http_by_label: Vec<HttpFigures>,
 }
 
 /// What the plan asks of a phase.
@@ -127,6 +132,8 @@ impl Tally {
             throttles: Throttles::default(),
             closures: ClosureCounts::default(),
             usage: Usage::default(),
+            http: (!labels.requests.is_empty()).then(|| Box::new(HttpFigures::new(DIGITS))),
+            http_by_label: vec![HttpFigures::new(LABEL_DIGITS); apart(&labels.requests)],
         }
     }
 
@@ -151,8 +158,18 @@ impl Tally {
             What::Closure(closure) => self.closures.record(&closure),
             What::Session(session) => self.sessions.ended(&session),
             What::Usage(usage) => self.usage.record(usage),
+            What::Http(http) => {
+                if let Some(figures) = &mut self.http {
+                    figures.record(&http);
+                }
+                if let Some(figures) = labelled(&mut self.http_by_label, http.label) {
+                    figures.record(&http);
+                }
+            }
         }
-        if let Some(figures) = labelled(&mut self.by_group, sample.who.group) {
+        // The whole run's own requests are no group's.
+        let group = usize::from(sample.who.group).min(MOST_LABELS);
+        if let Some(figures) = self.by_group.get_mut(group) {
             figures.record(sample);
         }
     }
@@ -176,6 +193,12 @@ impl Tally {
         self.closures.abnormal += other.closures.abnormal;
         add_all(&mut self.closures.by_code, other.closures.by_code);
         self.usage.merge(other.usage);
+        if let Some((ours, theirs)) = self.http.as_mut().zip(other.http) {
+            ours.merge(&theirs);
+        }
+        for (ours, theirs) in self.http_by_label.iter_mut().zip(&other.http_by_label) {
+            ours.merge(theirs);
+        }
     }
 
     /// With those of the warm-up.
@@ -216,6 +239,10 @@ impl Tally {
                 &self.transactions,
                 TransactionFigures::counts,
             ),
+            http: self.http.map(|all| Requests {
+                counts: all.counts(),
+                by_name: by_name(&labels.requests, &self.http_by_label, HttpFigures::counts),
+            }),
             closures: Closures {
                 clean: self.closures.clean,
                 abnormal: self.closures.abnormal,

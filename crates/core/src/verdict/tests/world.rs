@@ -10,8 +10,8 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
 use crate::plan::{
-    Admission, Begin, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route, Target,
-    Until,
+    Admission, Around, Begin, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route,
+    Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
@@ -76,6 +76,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             apology: None,
         },
         policy: None,
+        http: Vec::new(),
     };
     Plan {
         name: "test".to_owned(),
@@ -96,6 +97,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             conversation: Vec::new(),
             begin: Begin::default(),
             warm_up: Duration::ZERO,
+            around: Around::default(),
         }],
         data: None,
         vars: Vec::new(),
@@ -115,6 +117,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         permission: None,
         max_lateness: None,
         seed: 1,
+        around: Around::default(),
     }
 }
 
