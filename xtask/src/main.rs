@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         ["bench", "admission"] => bench::admission::admission(),
         ["bench", "check"] => bench::check::check(),
         ["bench", "forensics"] => bench::forensics::forensics(),
+        ["bench", "peers", rest @ ..] => bench::peers::peers(rest),
         ["help" | "--help" | "-h"] | [] => {
             println!("{HELP}");
             Ok(())
@@ -88,5 +89,7 @@ cargo xtask bench check
 cargo xtask bench forensics
     Random mixtures of causes of death in virtual time, and each over sockets: writes bench/forensics.md, true causes
     against those that were named.
+cargo xtask bench peers [--help]
+    Plimsoll beside k6, Artillery, Locust, k9-load, JMeter and Gatling, against a server in Go; writes bench/peers.md.
 cargo xtask help
     This list.";
