@@ -22,7 +22,7 @@ const arriving = {
   rate: Number(RATE),
   timeUnit: '1s',
   duration: `${SECONDS}s`,
-  preAllocatedVUs: 50,
+  preAllocatedVUs: 200,
   maxVUs: 500,
 };
 const constant = { executor: 'constant-vus', vus: Number(USERS), duration: '600s', gracefulStop: '0s' };

@@ -251,7 +251,7 @@ cargo xtask bench peers [--rounds N] [--only a,b] [--tools plimsoll,k6] [--minut
       a  memory at 500, 5,000 and up to 15,000 idle conversations        d  how late sends are, of 1,000 users who think 1 s
       b  turns a second of 1,000 users who do not think, CPU per turn    e  what is reported, and the exit code, when the
       c  upgrades a second                                                  server refuses, resets, or stalls
-    --rounds N    of a to d (3); e and the 15,000 are done in the first
+    --rounds N    of b, c and d (3); a is done in the first two, e and the 15,000 in the first
     --minutes N   begins no measurement after so long (60)
     --append      keeps what bench/runs/peers.jsonl has, and the tables show all
     --table       measures nothing, only writes bench/peers.md again";

@@ -70,7 +70,7 @@ fn gather(work: Work, server: &Server, tree: &mut Tree) -> Result<Arrived, Strin
             Some(format!("it ended ({status})"))
         } else if best > 0 && grew.elapsed() > STUCK {
             Some(format!("no more came for {} s", STUCK.as_secs()))
-        } else if begin.elapsed() > ramp + PATIENCE {
+        } else if begin.elapsed() > ramp + work.patience() {
             Some(format!("after {} s", begin.elapsed().as_secs()))
         } else if tree.resident() > MEMORY {
             Some(format!("it took over {} GB", MEMORY / 1_000_000_000))
@@ -156,8 +156,6 @@ fn trouble(tool: &dyn Tool, tree: &mut Tree, folder: &Path, output: &Path) -> Va
     })
 }
 
-/// How long users may be on their way, beyond the time in which they were asked to come.
-const PATIENCE: Duration = Duration::from_secs(50);
 /// When nobody came for so long, nobody will.
 const STUCK: Duration = Duration::from_secs(12);
 /// Enough for garbage of the start to be collected, and for users to fall silent.

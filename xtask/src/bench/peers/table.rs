@@ -101,7 +101,8 @@ fn memory(page: &mut String, tools: &Tools, all: &Records) {
         };
         let most = all
             .of(name, "idle")
-            .find(|record| record["wanted"] == MOST)
+            .filter(|record| record["wanted"] == MOST)
+            .last()
             .map_or_else(
                 || "–".to_owned(),
                 |record| {
@@ -189,7 +190,7 @@ fn trouble(page: &mut String, tools: &Tools, all: &Records) {
     for (work, what) in TROUBLE {
         let _ = write!(page, "\n### {what}\n");
         for name in tools.keys() {
-            let Some(record) = all.of(name, work).next() else {
+            let Some(record) = all.of(name, work).last() else {
                 continue;
             };
             let exit = record["exit"]

@@ -22,7 +22,8 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// All of a part, in the order in which they are done; trouble is tried once, whatever the number of rounds.
+    /// All of a part, in the order in which they are done. Trouble is tried once whatever the number of rounds, and memory,
+    /// which hardly differs from one to the next, twice.
     pub(crate) fn of(part: char, round: u32) -> &'static [Self] {
         match (part, round) {
             ('a', 1) => &[
@@ -30,7 +31,7 @@ impl Work {
                 Self::Idle { users: MANY },
                 Self::Idle { users: MOST },
             ],
-            ('a', _) => &[Self::Idle { users: FEW }, Self::Idle { users: MANY }],
+            ('a', 2) => &[Self::Idle { users: FEW }, Self::Idle { users: MANY }],
             ('b', _) => &[Self::Turns],
             ('c', _) => &[Self::Upgrades],
             ('d', _) => &[Self::Paced],
@@ -75,9 +76,21 @@ impl Work {
         }
     }
 
-    /// In how many seconds the users come: 500 a second at most.
+    /// In how many seconds the users come: 1,000 a second at most, half as many where they go on talking.
     pub(crate) fn ramp(self) -> u32 {
-        (self.users() / 500).max(1)
+        let each_second = match self {
+            Self::Idle { .. } => 1_000,
+            _ => 500,
+        };
+        (self.users() / each_second).max(1)
+    }
+
+    /// How long users may be on their way, beyond the time in which they were asked to come.
+    pub(crate) fn patience(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Idle { .. } => 50,
+            _ => 20,
+        })
     }
 
     /// Conversations that arrive in a second, and for how many seconds.
@@ -99,7 +112,7 @@ impl Work {
     pub(crate) fn window(self) -> Duration {
         Duration::from_secs(match self {
             Self::Turns | Self::Upgrades => 5,
-            Self::Paced => 8,
+            Self::Paced => 6,
             _ => 0,
         })
     }

@@ -184,7 +184,7 @@ fn plan_of(work: Work, port: u16) -> String {
             "<OpenModelThreadGroup guiclass=\"OpenModelThreadGroupGui\" testclass=\"OpenModelThreadGroup\" testname=\"users\">\
              <elementProp name=\"ThreadGroup.main_controller\" elementType=\"OpenModelThreadGroupController\"/>\
              <stringProp name=\"ThreadGroup.on_sample_error\">stopthread</stringProp>\
-             <stringProp name=\"OpenModelThreadGroup.schedule\">rate({rate}/s) even_arrivals({seconds} s) rate({rate}/s) pause(12 s)\
+             <stringProp name=\"OpenModelThreadGroup.schedule\">rate({rate}/s) even_arrivals({seconds} s) rate({rate}/s) pause(6 s)\
              </stringProp><stringProp name=\"OpenModelThreadGroup.random_seed\"></stringProp></OpenModelThreadGroup>"
         )
     } else {

@@ -89,7 +89,7 @@ fn plan_of(work: Work, port: u16) -> Value {
             "rate": rate,
             "timeUnit": "1s",
             "duration": format!("{seconds}s"),
-            "preAllocatedVUs": 50,
+            "preAllocatedVUs": 200,
             "maxVUs": 500,
         }),
     };

@@ -38,22 +38,22 @@ impl Tool for Plimsoll {
         // What stands before is its progress.
         let end = [
             "PASSED",
-            "FAILED",
-            "PLATFORM",
-            "TARGET",
+            "GOALS MISSED",
+            "PLATFORM LIMITED",
+            "GENERATOR SATURATED",
             "UNREACHABLE",
-            "SATURATED",
         ]
         .iter()
-        .filter_map(|word| output.find(&format!("\n{word}")))
-        .min()
+        .filter_map(|word| output.rfind(word))
+        .max()
         .unwrap_or_default();
         let words = [
             "PASSED",
-            "FAILED",
+            "GOALS",
             "PLATFORM",
-            "TARGET",
-            "upgrades ",
+            "SATURATED",
+            "UNREACHABLE",
+            "refused",
             "Retry-After",
             "sockets",
             "conversations ",
@@ -74,7 +74,7 @@ fn plan_of(work: Work, port: u16) -> String {
         Work::Idle { .. } | Work::Turns | Work::Paced => {
             format!("{{users: {users}, ramp_up: {ramp}s, loops: 1}}")
         }
-        Work::Upgrades => format!("{{users: {users}, ramp_up: {ramp}s, duration: 60s}}"),
+        Work::Upgrades => format!("{{users: {users}, ramp_up: {ramp}s, loops: 1000000}}"),
         Work::Refused | Work::Reset | Work::Stalled => {
             format!("{{arrivals: [{{rate: {rate}/s, for: {seconds}s}}], max_open: 500}}")
         }
