@@ -1,6 +1,6 @@
 //! `cargo xtask bench peers`: Plimsoll and other tools, one after the other at the same work against the same server, in
 //! interleaved rounds. Every measurement becomes a line of bench/runs/peers.jsonl, and all lines the tables of
-//! bench/peers.md.
+//! bench/peers.md and README.md.
 
 mod measure;
 mod server;
@@ -57,8 +57,24 @@ pub(crate) fn peers(words: &[&str]) -> Result<(), String> {
     let file = root().join("bench/peers.md");
     fs::write(&file, &page)
         .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
-    println!("\n{page}\nbench/peers.md is written");
+    let short = table::short(&records);
+    show(&root().join("README.md"), &short)?;
+    println!("\n{short}\nbench/peers.md and the table of README.md are written");
     Ok(())
+}
+
+/// Puts the short table between its two marks.
+fn show(file: &Path, table: &str) -> Result<(), String> {
+    let failed = |error| format!("{}: {error}", file.display());
+    let text = fs::read_to_string(file).map_err(failed)?;
+    let (Some(begin), Some(end)) = (text.find(BEGIN), text.find(END)) else {
+        return Err(format!(
+            "{} lacks the marks {BEGIN} and {END}",
+            file.display()
+        ));
+    };
+    let begin = begin + BEGIN.len();
+    fs::write(file, format!("{}\n{table}{}", &text[..begin], &text[end..])).map_err(failed)
 }
 
 fn run(wanted: &Wanted, cache: &Path, mut lines: Lines, words: &str) -> Result<(), String> {
@@ -244,6 +260,8 @@ fn said(program: &str, arguments: &[&str]) -> String {
         .unwrap_or_default()
 }
 
+const BEGIN: &str = "<!-- peers: written by cargo xtask bench peers -->";
+const END: &str = "<!-- end of peers -->";
 const HELP: &str = "\
 cargo xtask bench peers [--rounds N] [--only a,b] [--tools plimsoll,k6] [--minutes N] [--append] [--table]
     Plimsoll beside Grafana k6, Artillery, Locust, k9-load, Apache JMeter and Gatling, against a small server in Go.
@@ -255,3 +273,32 @@ cargo xtask bench peers [--rounds N] [--only a,b] [--tools plimsoll,k6] [--minut
     --minutes N   begins no measurement after so long (60)
     --append      keeps what bench/runs/peers.jsonl has, and the tables show all
     --table       measures nothing, only writes bench/peers.md again";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(words: &str, expect: Result<(u32, &str, bool), &str>) {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let read = Wanted::read(&words).map(|wanted| {
+            let wanted = wanted.expect("no help was asked for");
+            (wanted.rounds, wanted.parts, wanted.append)
+        });
+        let read = read
+            .as_ref()
+            .map(|(rounds, parts, append)| (*rounds, parts.as_str(), *append));
+        assert_eq!(read.map_err(String::as_str), expect);
+    }
+
+    #[test]
+    fn words_of_the_command_line() {
+        check("", Ok((3, "abcde", false)));
+        check("--rounds 2 --only a,b --append", Ok((2, "ab", true)));
+        check("--rounds", Err("--rounds needs a value"));
+        check(
+            "--rounds 0",
+            Err("--rounds: '0' is not a whole number above 0"),
+        );
+        check("--only af", Err("--only: 'f' is not one of a, b, c, d, e"));
+    }
+}

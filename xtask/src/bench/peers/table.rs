@@ -45,6 +45,94 @@ pub(crate) fn page(records: &[Value]) -> String {
     page
 }
 
+/// The table of the README: a line for each tool, with what most ask first.
+pub(crate) fn short(records: &[Value]) -> String {
+    let sessions: Vec<&Value> = records
+        .iter()
+        .filter(|record| record["part"] == "session")
+        .collect();
+    let all = Records(records);
+    let mut table = String::from(
+        "| tool | idle conversations, memory | turns a second | CPU per turn | upgrades a second | lateness p99 | exit when refused, reset |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for (name, told) in &tools(&sessions) {
+        let middle = |work: &'static str, of: &dyn Fn(&Value) -> Option<f64>| {
+            median(&all.of(name, work).filter_map(of).collect::<Vec<_>>())
+        };
+        let cell = |figure: Option<f64>, digits: usize, unit: &str| {
+            figure.map_or_else(
+                || "–".to_owned(),
+                |figure| format!("{figure:.digits$}{unit}"),
+            )
+        };
+        let most = all
+            .of(name, "idle")
+            .filter(|record| record["wanted"] == MOST)
+            .last();
+        let most = most.map_or_else(
+            || "–".to_owned(),
+            |record| {
+                format!(
+                    "{}: {:.0} MB",
+                    record["users"],
+                    number(record, "memory") / 1e6
+                )
+            },
+        );
+        let exits: Vec<String> = ["refused", "reset"]
+            .iter()
+            .filter_map(|work| all.of(name, work).last())
+            .map(|record| {
+                record["exit"]
+                    .as_i64()
+                    .map_or_else(|| "none".to_owned(), |code| code.to_string())
+            })
+            .collect();
+        let _ = writeln!(
+            table,
+            "| {name} {} | {most} | {} | {} | {} | {} | {} |",
+            told["version"].as_str().unwrap_or("skipped"),
+            cell(
+                middle("turns", &|record| record["per_second"].as_f64()),
+                0,
+                ""
+            ),
+            cell(
+                middle("turns", &|record| record["cpu_each_us"].as_f64()),
+                1,
+                " µs"
+            ),
+            cell(
+                middle("upgrades", &|record| record["per_second"].as_f64()),
+                0,
+                ""
+            ),
+            cell(
+                middle("paced", &|record| record["late_us"][3]
+                    .as_f64()
+                    .map(|late| late / 1e3)),
+                1,
+                " ms"
+            ),
+            if exits.is_empty() {
+                "–".to_owned()
+            } else {
+                exits.join(", ")
+            }
+        );
+    }
+    let last = sessions.last();
+    let told = |key: &str| last.map_or_else(String::new, |session| text(&session[key]));
+    let _ = write!(
+        table,
+        "\nMeasured {} on {}, by `cargo xtask bench peers`; what each figure is, and more of them, is in\n[bench/peers.md](bench/peers.md).\n",
+        told("date"),
+        told("machine")
+    );
+    table
+}
+
 /// A measurement in one line, for who watches.
 pub(crate) fn line(record: &Value) -> String {
     let mut line = String::new();

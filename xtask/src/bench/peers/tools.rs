@@ -77,6 +77,13 @@ fn printed(command: &mut Command) -> Result<String, String> {
     ))
 }
 
+/// A program that fetches or builds, and is ended where it takes too long.
+fn fetching(program: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg(LONGEST).arg(program);
+    command
+}
+
 /// The word of a version: digits and dots, perhaps behind a `v`.
 fn version(text: &str) -> Option<String> {
     let digit = |word: &str| word.starts_with(|first: char| first.is_ascii_digit());
@@ -142,7 +149,7 @@ fn fetch_jars(folder: &Path, artifacts: &[(&str, &str, &str)]) -> Result<PathBuf
     )?;
     let unfinished = folder.join("unfinished");
     printed(
-        Command::new("mvn")
+        fetching("mvn")
             .current_dir(folder)
             .args([
                 "--quiet",
@@ -167,7 +174,7 @@ fn fetch_python(folder: &Path, packages: &[&str], program: &str) -> Result<PathB
                 .arg(&venv),
         )?;
         printed(
-            Command::new(venv.join("bin/python"))
+            fetching(&venv.join("bin/python").to_string_lossy())
                 .args([
                     "-m",
                     "pip",
@@ -180,3 +187,6 @@ fn fetch_python(folder: &Path, packages: &[&str], program: &str) -> Result<PathB
     }
     Ok(binary)
 }
+
+/// In seconds. The longest is k6, which is built from its source: five minutes on two cores.
+const LONGEST: &str = "1200";

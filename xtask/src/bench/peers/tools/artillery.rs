@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Tool, lines_with, make, printed, version, write};
+use super::{Tool, fetching, lines_with, make, printed, version, write};
 use crate::bench::peers::work::Work;
 
 pub(crate) struct Artillery(pub(crate) PathBuf);
@@ -18,7 +18,7 @@ impl Tool for Artillery {
         if !binary.is_file() {
             make(&self.0)?;
             printed(
-                Command::new("npm")
+                fetching("npm")
                     .args([
                         "install",
                         "--no-audit",

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Tool, lines_with, make, printed, version, write};
+use super::{Tool, fetching, lines_with, make, printed, version, write};
 use crate::bench::peers::work::Work;
 use crate::root;
 
@@ -39,7 +39,7 @@ impl K6 {
             &format!("module bench\n\ngo 1.24\n\nrequire {MODULE} {VERSION}\n"),
         )?;
         printed(
-            Command::new("go")
+            fetching("go")
                 .current_dir(module)
                 .args(["build", "-mod=mod", "-o"])
                 .args([&self.binary()])
@@ -50,7 +50,7 @@ impl K6 {
     /// Of the first major version, the newest.
     fn install(&self) -> Result<String, String> {
         printed(
-            Command::new("go")
+            fetching("go")
                 .args(["install", "go.k6.io/k6@latest"])
                 .env("GOBIN", &self.folder),
         )
