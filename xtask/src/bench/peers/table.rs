@@ -61,10 +61,7 @@ pub(crate) fn short(records: &[Value]) -> String {
             median(&all.of(name, work).filter_map(of).collect::<Vec<_>>())
         };
         let cell = |figure: Option<f64>, digits: usize, unit: &str| {
-            figure.map_or_else(
-                || "–".to_owned(),
-                |figure| format!("{figure:.digits$}{unit}"),
-            )
+            figure.map_or_else(|| "–".to_owned(), |figure| grouped(figure, digits) + unit)
         };
         let most = all
             .of(name, "idle")
@@ -74,9 +71,9 @@ pub(crate) fn short(records: &[Value]) -> String {
             || "–".to_owned(),
             |record| {
                 format!(
-                    "{}: {:.0} MB",
-                    record["users"],
-                    number(record, "memory") / 1e6
+                    "{}: {} MB",
+                    grouped(number(record, "users"), 0),
+                    grouped(number(record, "memory") / 1e6, 0)
                 )
             },
         );
@@ -126,7 +123,7 @@ pub(crate) fn short(records: &[Value]) -> String {
     let told = |key: &str| last.map_or_else(String::new, |session| text(&session[key]));
     let _ = write!(
         table,
-        "\nMeasured {} on {}, by `cargo xtask bench peers`; what each figure is, and more of them, is in\n[bench/peers.md](bench/peers.md).\n",
+        "\nMeasured {} on\n{}, by\n`cargo xtask bench peers`; k6-shared is k6 with 50 sockets for each virtual user. What each figure is, and more of them:\n[bench/peers.md](bench/peers.md).\n",
         told("date"),
         told("machine")
     );
@@ -199,8 +196,9 @@ fn memory(page: &mut String, tools: &Tools, all: &Records) {
                         .as_str()
                         .map_or(String::new(), |why| format!(", {why}"));
                     format!(
-                        "{} of {}: {memory:.0} MB{why}",
-                        record["users"], record["wanted"]
+                        "{}: {} MB{why}",
+                        grouped(number(record, "users"), 0),
+                        grouped(memory, 0)
                     )
                 },
             );
@@ -335,10 +333,25 @@ fn spread(figures: &[f64], digits: usize) -> String {
     let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
     let most = figures.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if figures.len() == 1 {
-        format!("{middle:.digits$}")
+        grouped(middle, digits)
     } else {
-        format!("{middle:.digits$} ({least:.digits$} to {most:.digits$})")
+        let [middle, least, most] = [middle, least, most].map(|figure| grouped(figure, digits));
+        format!("{middle} ({least} to {most})")
     }
+}
+
+/// With commas between the thousands.
+fn grouped(figure: f64, digits: usize) -> String {
+    let text = format!("{figure:.digits$}");
+    let whole = text.find('.').unwrap_or(text.len());
+    let mut grouped = String::new();
+    for (index, character) in text.char_indices() {
+        if index > 0 && index < whole && (whole - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(character);
+    }
+    grouped
 }
 
 fn median(figures: &[f64]) -> Option<f64> {
@@ -397,6 +410,7 @@ mod tests {
     #[test]
     fn one_figure_has_no_spread() {
         assert_eq!(spread(&[1.25], 1), "1.2");
-        assert_eq!(spread(&[1.0, 3.0, 2.0], 0), "2 (1 to 3)");
+        assert_eq!(spread(&[1.0, 3000.0, 2.0], 0), "2 (1 to 3,000)");
+        assert_eq!(spread(&[1_234_567.25], 1), "1,234,567.2");
     }
 }
