@@ -42,7 +42,7 @@ impl Tool for Artillery {
 
     fn advice(&self) -> &'static str {
         "its WebSocket engine; `artillery run` chooses the number of its workers by the cores. Load is arrivals only \
-         (\"Test script reference\"), so users are an `arrivalCount` over the ramp; upgrades are asked for at 1,500 a second"
+         (\"Test script reference\"), so users are an `arrivalCount` over the ramp; upgrades are asked for at 12,000 a second, more than it reaches"
     }
 
     fn command(&self, work: Work, port: u16, folder: &Path) -> Result<Command, String> {
@@ -84,7 +84,7 @@ fn script_of(work: Work, port: u16) -> String {
                 work.users()
             )
         }
-        Work::Upgrades => "{duration: 60, arrivalRate: 1500}".to_owned(),
+        Work::Upgrades => "{duration: 60, arrivalRate: 12000}".to_owned(),
         Work::Refused | Work::Reset | Work::Stalled => {
             format!("{{duration: {seconds}, arrivalRate: {rate}}}")
         }

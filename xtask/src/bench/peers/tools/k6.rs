@@ -74,7 +74,8 @@ impl Tool for K6 {
     fn advice(&self) -> &'static str {
         if self.sockets == 1 {
             "`k6/websockets`, which \"WebSockets\" recommends over `k6/ws`; bodies discarded, quiet, one process for all \
-             cores (\"Running large tests\"); one socket for each virtual user"
+             cores (\"Running large tests\"); one socket for each virtual user. v2.2.0 is the newest \
+             that the Go module proxy hands out"
         } else {
             "the same, but 50 sockets share a virtual user: \"a global event loop lets a single VU have multiple \
              concurrent connections, which improves performance\" (\"k6/websockets\")"
