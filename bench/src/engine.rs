@@ -1,0 +1,89 @@
+//! The engine in this process, under the counting allocator: what an idle conversation holds.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plimsoll_core::plan::Plan;
+use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_net::{ClientTls, Control, RunOptions, run};
+
+use crate::{allocator, resident};
+
+/// Lets so many conversations exchange a message each and then think; measures then.
+pub(crate) fn hold(url: &str, certificate: &str, sessions: usize) -> io::Result<String> {
+    let options = RunOptions {
+        url: url.parse().map_err(io::Error::other)?,
+        tls: ClientTls {
+            ca_file: match certificate {
+                "-" => None,
+                file => Some(std::fs::read(file)?),
+            },
+            ..ClientTls::default()
+        },
+        permission: None,
+        proxy: None,
+        run_id: "bench".into(),
+        shards: 1,
+        connect_timeout: Duration::from_secs(30),
+        grace: Duration::from_secs(10),
+        begins: None,
+        stop_by: None,
+        trace: None,
+    };
+    let base = (allocator::live(), resident());
+    let plan = plan(sessions)?;
+    let control = Control::new();
+    let runner = {
+        let control = control.clone();
+        std::thread::spawn(move || run(plan, options, &control).map(|finished| finished.exhausted))
+    };
+    let patience = Instant::now() + Duration::from_secs(120);
+    let all = sessions as u64;
+    while control.progress().turns_answered < all {
+        if Instant::now() > patience || runner.is_finished() {
+            control.abandon();
+            let progress = control.progress();
+            return Err(io::Error::other(format!("not steady: {progress:?}")));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // What the last of them still had to do is done.
+    std::thread::sleep(Duration::from_secs(1));
+    let open = control.progress().open;
+    let (live, resident) = (allocator::live() - base.0, resident());
+    control.abandon();
+    runner
+        .join()
+        .map_err(|_| io::Error::other("the engine panicked"))?
+        .map_err(io::Error::other)?;
+    Ok(format!(
+        r#"{{"sessions":{sessions},"open":{open},"allocator":"{}","heap":{live},"resident":{resident},"before":{}}}"#,
+        allocator::NAME,
+        base.1
+    ))
+}
+
+fn plan(sessions: usize) -> io::Result<Arc<Plan>> {
+    let ramp = (sessions / 1_500).max(1);
+    let yaml = format!(
+        "version: 1\nname: idle\nplatform: generic\ntarget: ws://127.0.0.1/bot\n\
+         load: {{users: {sessions}, ramp_up: {ramp}s, loops: 1}}\n\
+         conversation:\n  - say: \"Where is my order?\"\n  - think: 300s\nadmission: {{pace: off}}\n"
+    );
+    let plan = file::read("plan.yaml", &yaml, &Overrides::default(), &Nothing)
+        .map_err(|complaints| io::Error::other(complaints.to_string()))?;
+    Ok(Arc::new(plan))
+}
+
+struct Nothing;
+
+impl Sources for Nothing {
+    fn read(&self, path: &str) -> Result<String, String> {
+        Err(format!("the benchmark's plan reads no file, also not {path}"))
+    }
+
+    fn env(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
