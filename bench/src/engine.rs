@@ -67,7 +67,7 @@ pub(crate) fn hold(url: &str, certificate: &str, sessions: usize) -> io::Result<
 fn plan(sessions: usize) -> io::Result<Arc<Plan>> {
     let ramp = (sessions / 1_500).max(1);
     let yaml = format!(
-        "version: 1\nname: idle\nplatform: generic\ntarget: ws://127.0.0.1/bot\n\
+        "version: 1\nname: idle\nplatform: generic\ntarget: ws://127.0.0.1/bot\ndialect: text\n\
          load: {{users: {sessions}, ramp_up: {ramp}s, loops: 1}}\n\
          conversation:\n  - say: \"Where is my order?\"\n  - think: 300s\nadmission: {{pace: off}}\n"
     );
@@ -80,7 +80,9 @@ struct Nothing;
 
 impl Sources for Nothing {
     fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("the benchmark's plan reads no file, also not {path}"))
+        Err(format!(
+            "the benchmark's plan reads no file, also not {path}"
+        ))
     }
 
     fn env(&self, _name: &str) -> Option<String> {

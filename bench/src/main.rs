@@ -36,15 +36,20 @@ fn main() -> ExitCode {
 
 fn act(words: &[&str]) -> io::Result<String> {
     match words {
-        ["serve"] => server::serve(None),
-        ["serve", certificate] => server::serve(Some(certificate)),
-        ["talk", address, sessions, turns] => talk::talk(address, number(sessions)?, number(turns)?),
+        ["serve", how, certificate] => server::serve(*how == "spin", Some(certificate)),
+        ["serve", how] => server::serve(*how == "spin", None),
+        ["talk", address, words, sessions, turns] => {
+            let words = if *words == "json" { JSON } else { TEXT };
+            talk::talk(address, words, number(sessions)?, number(turns)?)
+        }
         ["churn", address, sessions] => talk::churn(address, number(sessions)?),
         ["pace", address, sessions, seconds] => {
             pace::pace(address, number(sessions)?, number(seconds)?)
         }
         ["timers", sessions, seconds] => pace::timers(number(sessions)?, number(seconds)?),
-        ["tls", address, certificate, sessions] => tls::hold(address, certificate, number(sessions)?),
+        ["tls", address, certificate, sessions] => {
+            tls::hold(address, certificate, number(sessions)?)
+        }
         ["handshakes", address, certificate, how, count] => {
             tls::handshakes(address, certificate, *how == "resumed", number(count)?)
         }
@@ -70,10 +75,23 @@ fn cpu_seconds() -> f64 {
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let kibibytes =
+        line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1024
 }
 
-/// What a conversation says, as the engine's `json` dialect writes it, and what it is answered.
-const SAID: &str = r#"{"type":"message","id":"100","text":"Where is my order?"}"#;
-const REPLY: &str = r#"{"type":"reply","text":"You said: Where is my order?","last":true}"#;
+/// What a conversation says and what it is answered, as the engine's dialect writes it.
+#[derive(Clone, Copy)]
+struct Words {
+    said: &'static str,
+    reply: &'static str,
+}
+
+const TEXT: Words = Words {
+    said: "Where is my order?",
+    reply: "You said: Where is my order?",
+};
+const JSON: Words = Words {
+    said: r#"{"type":"message","id":"100","text":"Where is my order?"}"#,
+    reply: r#"{"type":"reply","text":"You said: Where is my order?","last":true}"#,
+};

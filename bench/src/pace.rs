@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::poller::{Poller, Timer, masked, open};
 use crate::talk::read_reply;
-use crate::{SAID, cpu_seconds};
+use crate::{TEXT, cpu_seconds};
 
 /// Every session is due once in five seconds, and nothing is done then.
 pub(crate) fn timers(sessions: usize, seconds: usize) -> io::Result<String> {
@@ -31,7 +31,7 @@ fn run(sessions: usize, seconds: usize, mut all: Option<Vec<TcpStream>>) -> io::
     for (place, tcp) in all.iter().flatten().enumerate() {
         poller.add(tcp, place)?;
     }
-    let frame = masked(SAID);
+    let frame = masked(TEXT.said);
     let mut buffer = vec![0; 64 * 1024];
     let begin = Instant::now();
     let end = begin + Duration::from_secs(seconds as u64);
@@ -57,12 +57,12 @@ fn run(sessions: usize, seconds: usize, mut all: Option<Vec<TcpStream>>) -> io::
             timer.set(next.saturating_duration_since(Instant::now()))?;
             set = Some(next);
         }
-        poller.wait(|key| {
+        poller.wait(false, |key| {
             if key == TIMER {
                 timer.read();
                 set = None;
             } else if let Some(all) = &mut all {
-                read_reply(&mut all[key], &mut buffer)?;
+                read_reply(&mut all[key], TEXT, &mut buffer)?;
                 due.push(Reverse((Instant::now() + THINK, key)));
             }
             Ok(())

@@ -33,9 +33,14 @@ impl Poller {
         Ok(epoll::add(&self.epoll, source, data, EventFlags::IN)?)
     }
 
-    /// Waits for as long as it takes.
-    pub(crate) fn wait(&mut self, mut ready: impl FnMut(usize) -> io::Result<()>) -> io::Result<()> {
-        let count = match epoll::wait(&self.epoll, &mut self.events[..], None) {
+    /// Waits for as long as it takes, or not at all where it is to spin.
+    pub(crate) fn wait(
+        &mut self,
+        spin: bool,
+        mut ready: impl FnMut(usize) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let patience = spin.then(Timespec::default);
+        let count = match epoll::wait(&self.epoll, &mut self.events[..], patience.as_ref()) {
             Err(rustix::io::Errno::INTR) => 0,
             other => other?,
         };

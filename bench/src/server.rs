@@ -9,12 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::{ServerConfig, ServerConnection};
 use sha1::{Digest as _, Sha1};
 
-use crate::REPLY;
 use crate::poller::Poller;
 use crate::tls::server_config;
+use crate::{JSON, TEXT};
 
-/// Serves until its standard input ends. With a file for its certificate it speaks TLS.
-pub(crate) fn serve(certificate: Option<&str>) -> io::Result<String> {
+/// Serves until its standard input ends. With a file for its certificate it speaks TLS. Where it spins it never sleeps, so
+/// that no client pays for waking it.
+pub(crate) fn serve(spin: bool, certificate: Option<&str>) -> io::Result<String> {
     let tls = certificate.map(server_config).transpose()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     rustix::net::listen(&listener, 4096)?;
@@ -29,7 +30,7 @@ pub(crate) fn serve(certificate: Option<&str>) -> io::Result<String> {
     let mut ended = false;
     while !ended {
         let mut fresh = Vec::new();
-        poller.wait(|key| {
+        poller.wait(spin, |key| {
             match key {
                 STDIN => ended = true,
                 LISTENER => {
@@ -126,11 +127,13 @@ impl Peer {
             self.upgraded = true;
         }
         while let Some((opcode, length)) = frame(bytes) {
+            let is_json = length > 6 && bytes[2] ^ bytes[6] == b'{';
             bytes = &bytes[length..];
             match opcode {
-                TEXT => {
-                    out.extend([0x80 | TEXT, REPLY.len() as u8]);
-                    out.extend(REPLY.as_bytes());
+                TEXT_FRAME => {
+                    let reply = if is_json { JSON.reply } else { TEXT.reply };
+                    out.extend([0x80 | TEXT_FRAME, reply.len() as u8]);
+                    out.extend(reply.as_bytes());
                 }
                 CLOSE => {
                     out.extend([0x80 | CLOSE, 2, 0x03, 0xe8]);
@@ -179,7 +182,7 @@ fn answer(head: &[u8]) -> String {
     )
 }
 
-const TEXT: u8 = 1;
+const TEXT_FRAME: u8 = 1;
 const CLOSE: u8 = 8;
 /// Keys that no peer has.
 const LISTENER: usize = usize::MAX;

@@ -6,10 +6,15 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use crate::poller::{Poller, masked, open};
-use crate::{REPLY, SAID, cpu_seconds};
+use crate::{TEXT, Words, cpu_seconds};
 
 /// The figures count from the first message on.
-pub(crate) fn talk(address: &str, sessions: usize, turns: usize) -> io::Result<String> {
+pub(crate) fn talk(
+    address: &str,
+    words: Words,
+    sessions: usize,
+    turns: usize,
+) -> io::Result<String> {
     let mut poller = Poller::new()?;
     let mut all = Vec::with_capacity(sessions);
     for place in 0..sessions {
@@ -17,7 +22,7 @@ pub(crate) fn talk(address: &str, sessions: usize, turns: usize) -> io::Result<S
         poller.add(&tcp, place)?;
         all.push((tcp, turns));
     }
-    let frame = masked(SAID);
+    let frame = masked(words.said);
     let mut buffer = vec![0; 64 * 1024];
     let (cpu, begin) = (cpu_seconds(), Instant::now());
     for (tcp, _) in &mut all {
@@ -25,9 +30,9 @@ pub(crate) fn talk(address: &str, sessions: usize, turns: usize) -> io::Result<S
     }
     let mut left = sessions;
     while left > 0 {
-        poller.wait(|place| {
+        poller.wait(false, |place| {
             let (tcp, turns) = &mut all[place];
-            read_reply(tcp, &mut buffer)?;
+            read_reply(tcp, words, &mut buffer)?;
             *turns -= 1;
             match *turns {
                 0 => left -= 1,
@@ -45,7 +50,7 @@ pub(crate) fn talk(address: &str, sessions: usize, turns: usize) -> io::Result<S
 
 /// Opens a connection, has one turn, closes it, and begins again: one at a time, every call blocking.
 pub(crate) fn churn(address: &str, sessions: usize) -> io::Result<String> {
-    let frame = masked(SAID);
+    let frame = masked(TEXT.said);
     let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
     let mut buffer = vec![0; 64 * 1024];
     let (cpu, begin) = (cpu_seconds(), Instant::now());
@@ -53,7 +58,7 @@ pub(crate) fn churn(address: &str, sessions: usize) -> io::Result<String> {
         let mut tcp = open(address)?;
         tcp.set_nonblocking(false)?;
         tcp.write_all(&frame)?;
-        read_reply(&mut tcp, &mut buffer)?;
+        read_reply(&mut tcp, TEXT, &mut buffer)?;
         tcp.write_all(&close)?;
         while tcp.read(&mut buffer)? > 0 {}
     }
@@ -64,9 +69,9 @@ pub(crate) fn churn(address: &str, sessions: usize) -> io::Result<String> {
 }
 
 /// A reply comes in one piece over loopback.
-pub(crate) fn read_reply(tcp: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read_reply(tcp: &mut TcpStream, words: Words, buffer: &mut [u8]) -> io::Result<()> {
     match tcp.read(buffer)? {
-        n if n == REPLY.len() + 2 => Ok(()),
+        n if n == words.reply.len() + 2 => Ok(()),
         n => Err(io::Error::other(format!("{n} bytes are not one reply"))),
     }
 }

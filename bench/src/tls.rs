@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
 use crate::poller::{UPGRADE, masked};
-use crate::{SAID, allocator, cpu_seconds, resident};
+use crate::{TEXT, allocator, cpu_seconds, resident};
 
 /// Writes a certificate made up for loopback to that file.
 pub(crate) fn server_config(certificate: &str) -> io::Result<Arc<ServerConfig>> {
@@ -61,7 +61,7 @@ fn connect(address: &str, config: &Arc<ClientConfig>) -> io::Result<(ClientConne
 /// What one connection holds after a message each way: of the heap, and resident.
 pub(crate) fn hold(address: &str, certificate: &str, sessions: usize) -> io::Result<String> {
     let config = client_config(certificate, false)?;
-    let frame = masked(SAID);
+    let frame = masked(TEXT.said);
     let mut buffer = vec![0; 64 * 1024];
     let mut all = Vec::with_capacity(sessions);
     let mut base = (allocator::live(), resident());
@@ -99,7 +99,7 @@ pub(crate) fn handshakes(
     count: usize,
 ) -> io::Result<String> {
     let config = client_config(certificate, resume)?;
-    let frame = masked(SAID);
+    let frame = masked(TEXT.said);
     let mut buffer = vec![0; 64 * 1024];
     let (mut cpu, mut begin) = (cpu_seconds(), Instant::now());
     let mut resumed = 0;

@@ -115,9 +115,10 @@ pub struct Fleet {
     shared: Shared,
     stripe: Stripe,
     groups: Vec<Muster>,
-    sessions: BTreeMap<ConnId, Afloat>,
+    /// Boxed: the map's nodes are half empty.
+    sessions: BTreeMap<ConnId, Box<Afloat>>,
     /// At most one live entry a session: a later deadline only changes the session's field.
-    timers: BinaryHeap<Reverse<(At, ConnId)>>,
+    timers: Timers,
     /// Users whose next conversation begins then.
     again: BinaryHeap<Reverse<(At, Who)>>,
     conns: u64,
@@ -148,6 +149,8 @@ struct Afloat {
     /// The moment of its live entry among the timers.
     armed: At,
 }
+
+type Timers = BinaryHeap<Reverse<(At, ConnId)>>;
 
 /// Which part of the schedule is this fleet's: n = index, index + of, …
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -466,10 +469,10 @@ impl Fleet {
         let session = Session::new(who, conn, dealt, &self.shared);
         self.sessions.insert(
             conn,
-            Afloat {
+            Box::new(Afloat {
                 session,
                 armed: At::NEVER,
-            },
+            }),
         );
         self.seek(now, planned, conn, gate);
     }
@@ -531,11 +534,12 @@ impl Fleet {
             },
         );
         if !afloat.session.is_over() {
-            return self.arm(conn);
+            return afloat.arm(conn, &mut self.timers);
         }
-        let Some(Afloat { session, .. }) = self.sessions.remove(&conn) else {
+        let Some(afloat) = self.sessions.remove(&conn) else {
             return;
         };
+        let session = &afloat.session;
         gate.freed(now, conn);
         let muster = &mut self.groups[usize::from(session.who.group)];
         muster.afloat -= 1;
@@ -561,12 +565,8 @@ impl Fleet {
     }
 
     fn arm(&mut self, conn: ConnId) {
-        let Some(afloat) = self.sessions.get_mut(&conn) else {
-            return;
-        };
-        if afloat.session.deadline() < afloat.armed {
-            afloat.armed = afloat.session.deadline();
-            self.timers.push(Reverse((afloat.armed, conn)));
+        if let Some(afloat) = self.sessions.get_mut(&conn) {
+            afloat.arm(conn, &mut self.timers);
         }
     }
 
@@ -622,6 +622,16 @@ impl Fleet {
         let chosen = |(conn, afloat): (&ConnId, &Afloat)| wanted(&afloat.session).then_some(*conn);
         for conn in self.sessions.iter().filter_map(chosen).collect::<Vec<_>>() {
             self.on(now, conn, gate, |session, cx| session.stop(now, cx));
+        }
+    }
+}
+
+impl Afloat {
+    fn arm(&mut self, conn: ConnId, timers: &mut Timers) {
+        let deadline = self.session.deadline();
+        if deadline < self.armed {
+            self.armed = deadline;
+            timers.push(Reverse((deadline, conn)));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! says how such a frame looks, so the emulator can write one. The simple ones are also judged without a JSONPath
 //! engine, which copies the frame.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serde_json_path::JsonPath;
 
 use crate::predicate::Predicate;
@@ -143,9 +143,18 @@ impl Path {
 
 fn lookup<'a>(frame: &'a Value, steps: &[Step]) -> Option<&'a Value> {
     steps.iter().try_fold(frame, |value, step| match step {
-        Step::Name(name) => value.as_object()?.get(name),
+        Step::Name(name) => member(value.as_object()?, name),
         Step::Index(index) => value.as_array()?.get(*index),
     })
+}
+
+/// Of few members one is found sooner by looking at each than by hashing its name.
+fn member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if members.len() > FEW {
+        return members.get(name);
+    }
+    let mut all = members.iter();
+    all.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
 fn place(frame: &mut Value, steps: &[Step], leaf: Value) -> bool {
@@ -271,6 +280,8 @@ fn literal(source: &str) -> Option<(Value, &str)> {
 
 /// Nobody means to have a frame padded with more nulls than this.
 const INDEX_MAX: usize = 15;
+/// A frame of a bot has no more members, as a rule.
+const FEW: usize = 12;
 
 #[cfg(test)]
 mod tests {
