@@ -619,7 +619,8 @@ impl Fleet {
         gate: &mut dyn Gatekeeper,
         wanted: impl Fn(&Session) -> bool,
     ) {
-        let chosen = |(conn, afloat): (&ConnId, &Afloat)| wanted(&afloat.session).then_some(*conn);
+        let chosen =
+            |(conn, afloat): (&ConnId, &Box<Afloat>)| wanted(&afloat.session).then_some(*conn);
         for conn in self.sessions.iter().filter_map(chosen).collect::<Vec<_>>() {
             self.on(now, conn, gate, |session, cx| session.stop(now, cx));
         }
