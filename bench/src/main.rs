@@ -53,6 +53,9 @@ fn act(words: &[&str]) -> io::Result<String> {
         ["handshakes", address, certificate, how, count] => {
             tls::handshakes(address, certificate, *how == "resumed", number(count)?)
         }
+        ["engine-pace", url, sessions, seconds] => {
+            engine::pace(url, number(sessions)?, number(seconds)?)
+        }
         ["engine", url, certificate, sessions] => engine::hold(url, certificate, number(sessions)?),
         _ => Err(io::Error::other(
             "one of: serve, talk, churn, pace, timers, tls, handshakes, engine; `cargo xtask bench` knows their arguments",

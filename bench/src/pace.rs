@@ -68,22 +68,27 @@ fn run(sessions: usize, seconds: usize, mut all: Option<Vec<TcpStream>>) -> io::
             Ok(())
         })?;
     }
+    Ok(figures(late, cpu_seconds() - cpu))
+}
+
+/// How late everything was.
+pub(crate) fn figures(mut late: Vec<Duration>, cpu: f64) -> String {
     late.sort_unstable();
     let quantile = |q: f64| {
         let place = ((late.len() as f64 * q) as usize).min(late.len().saturating_sub(1));
         late.get(place).map_or(0.0, |span| span.as_secs_f64() * 1e3)
     };
     let within = late.partition_point(|span| *span <= Duration::from_millis(10));
-    Ok(format!(
+    format!(
         r#"{{"sends":{},"p50_ms":{:.4},"p99_ms":{:.4},"max_ms":{:.4},"within_10ms":{:.6},"cpu_s":{:.3}}}"#,
         late.len(),
         quantile(0.5),
         quantile(0.99),
         quantile(1.0),
         within as f64 / late.len().max(1) as f64,
-        cpu_seconds() - cpu
-    ))
+        cpu
+    )
 }
 
-const THINK: Duration = Duration::from_secs(5);
+pub(crate) const THINK: Duration = Duration::from_secs(5);
 const TIMER: usize = usize::MAX;

@@ -61,10 +61,10 @@ fn turns(dialect: &str, raw: &mut Vec<Value>) -> Result<String, String> {
 fn conversations(tls: bool, raw: &mut Vec<Value>) -> Result<String, String> {
     let server = Server::start("wait", tls)?;
     let (mut rate, mut cpu) = <(Rounds, Rounds)>::default();
-    let loops = if tls { 10 } else { 50 };
+    let loops = if tls { 20 } else { 100 };
     let plan = |loops| {
         format!(
-            "dialect: text\nload: {{users: 200, ramp_up: 1s, loops: {loops}}}\nconversation: [say: hello]\n"
+            "dialect: text\nload: {{users: 200, ramp_up: 100ms, loops: {loops}}}\nconversation: [say: hello]\n"
         )
     };
     for _ in 0..ROUNDS {

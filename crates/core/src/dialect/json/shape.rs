@@ -168,7 +168,7 @@ fn place(frame: &mut Value, steps: &[Step], leaf: Value) -> bool {
     match step {
         Step::Name(name) => {
             if frame.is_null() {
-                *frame = Value::Object(serde_json::Map::new());
+                *frame = Value::Object(Map::new());
             }
             frame.as_object_mut().is_some_and(|members| {
                 place(
