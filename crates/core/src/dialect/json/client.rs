@@ -1,5 +1,6 @@
 //! The client's half: fills the declared message, and judges frames by the declared rules.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ impl Client for Talker {
     fn say(&mut self, turn: u32, text: &str, out: &mut Vec<Outgoing>) {
         let values = Message {
             say: text,
-            turn: &turn.to_string(),
+            turn,
+            number: OnceCell::new(),
             token: &self.token,
         };
         out.push(self.dialect.send.render(&values));
@@ -55,9 +57,9 @@ impl Client for Talker {
             },
         };
         let dialect = Arc::clone(&self.dialect);
-        match serde_json::from_str::<Value>(text) {
-            Ok(frame) => self.judge(&dialect, &frame, text, heard),
-            Err(_)
+        match parsed(text) {
+            Some(frame) => self.judge(&dialect, &frame, text, heard),
+            None
                 if dialect
                     .rules
                     .reply
@@ -66,7 +68,7 @@ impl Client for Talker {
             {
                 heard.push(dialect.rules.answer(text.to_owned(), None, None));
             }
-            Err(_) => heard.push(unknown("not JSON")),
+            None => heard.push(unknown("not JSON")),
         }
     }
 
@@ -229,9 +231,19 @@ fn unknown(why: &str) -> Heard {
     }
 }
 
+/// Most plain text is told from JSON by its first character.
+fn parsed(text: &str) -> Option<Value> {
+    let first = text.trim_start().bytes().next()?;
+    matches!(first, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
+        .then(|| serde_json::from_str(text).ok())
+        .flatten()
+}
+
 struct Message<'a> {
     say: &'a str,
-    turn: &'a str,
+    turn: u32,
+    /// The turn in digits, once it is asked for.
+    number: OnceCell<String>,
     token: &'a str,
 }
 
@@ -239,7 +251,7 @@ impl Values for Message<'_> {
     fn value(&self, slot: Slot) -> &str {
         match slot {
             Slot::Say => self.say,
-            Slot::Turn => self.turn,
+            Slot::Turn => self.number.get_or_init(|| self.turn.to_string()),
             Slot::Token => self.token,
             Slot::Column(_)
             | Slot::Var(_)
