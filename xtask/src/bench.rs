@@ -1,10 +1,11 @@
 //! Benchmarks: `small`, `fast` and `on-time` hold the engine against bare loops on the same machine; `check` against
-//! `run` of the built binary; `forensics` from the tests; `admission` in virtual time.
+//! `run` of the built binary; `forensics` from the tests; `admission` in virtual time; `guard` counts instructions.
 
 pub(crate) mod admission;
 pub(crate) mod check;
 pub(crate) mod fast;
 pub(crate) mod forensics;
+pub(crate) mod guard;
 pub(crate) mod on_time;
 mod rig;
 pub(crate) mod small;

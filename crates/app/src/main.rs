@@ -29,10 +29,6 @@ mod secrets;
 mod transcript;
 mod try_one;
 
-/// A turn makes and drops some ten small things: `bench/README.md` has what each allocator takes for that.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
     app::main()
 }

@@ -2,6 +2,7 @@
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod file;
+pub mod http;
 pub mod permission;
 pub mod route;
 pub mod variable;
@@ -11,6 +12,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use http::{Around, Http};
 pub use permission::Permission;
 use regex::Regex;
 pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
@@ -58,6 +60,8 @@ pub struct Plan {
     /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
     pub max_lateness: Option<Duration>,
     pub seed: u64,
+    /// Of the whole run, once.
+    pub around: Around,
 }
 
 impl Plan {
@@ -161,6 +165,8 @@ pub struct Group {
     pub load: Load,
     /// Never empty.
     pub conversation: Vec<Step>,
+    /// Of each of its users.
+    pub around: Around,
 }
 
 /// When users or conversations start.
@@ -262,6 +268,8 @@ pub enum Step {
         name: String,
         steps: Vec<Self>,
     },
+    /// A request, beside the connection.
+    Http(Box<Http>),
 }
 
 #[derive(Clone, Debug)]
@@ -310,6 +318,8 @@ pub enum Source {
     /// The first group, or the whole match where there is no group.
     Regex(Regex),
     Between(Text, Text),
+    /// Of an HTTP answer: the value of this header, its name in lower case.
+    Header(String),
 }
 
 /// A variable that conversations fill as they go.

@@ -4,6 +4,8 @@
 //!
 //! Events of the same moment are taken by (time, connection, sequence), so the same seed gives the same run.
 
+mod requests;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,8 +15,9 @@ use std::time::Duration;
 
 use crate::admission::Admission;
 use crate::draw::{Draw, Purpose, Spread};
-use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
-use crate::plan::{GRACE, Plan};
+use crate::fleet::{Errand, Fleet, Given, Order as ClientOrder, Stripe};
+use crate::http::{self, RequestId};
+use crate::plan::{GRACE, Plan, Target};
 use crate::platform::usage::Usage;
 use crate::platform::{By, Order as PlatformOrder, Platform};
 use crate::profile::{Cut, Profile};
@@ -26,7 +29,7 @@ use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
 use crate::watch::{Aborted, Watch};
 use crate::wire::{
-    Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
+    Answer, Call, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
     UpgradeTimes, Wall,
 };
 
@@ -70,6 +73,8 @@ pub struct Played {
     pub to_the_end: bool,
     /// Moments at which something happened.
     pub events: u64,
+    /// Why no conversation was begun: what the run does before came to nothing.
+    pub before_failed: Option<String>,
 }
 
 impl Played {
@@ -214,6 +219,11 @@ struct Game {
     network: Network,
     draw: Draw,
     path: String,
+    /// The plan's own target is another one.
+    is_stand_in: bool,
+    plan: Arc<Plan>,
+    given: Given,
+    before_failed: Option<String>,
     fleet: Fleet,
     admission: Admission,
     platform: Platform,
@@ -275,6 +285,9 @@ enum Parcel {
     /// The client waited in vain for an answer to its upgrade, or to its Close.
     ConnectTimeout,
     CloseTimeout,
+    /// A request beside the connection, and what came of it.
+    Ask(RequestId, Call),
+    Replied(RequestId, http::Reply),
 }
 
 #[derive(Clone, Copy)]
@@ -285,11 +298,45 @@ enum Toward {
 
 impl Game {
     fn new(plan: &Arc<Plan>, platform: &Arc<Profile>, network: Network) -> Self {
-        let (_, labels) = script::compile(&plan.groups);
+        let mut game = Self::set_up(plan, platform, network);
+        if !plan.around.before.is_empty() {
+            match game.errand(Errand::Before, Arc::new([])) {
+                Ok(given) => {
+                    game.given = Arc::clone(&given);
+                    let fleet = Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID);
+                    game.fleet = fleet.with_wall(network.wall).with_given(given);
+                }
+                Err(why) => {
+                    game.before_failed = Some(why);
+                    game.fleet.stop(At::ZERO, &mut game.admission);
+                }
+            }
+        }
+        game
+    }
+
+    /// Plays what the whole run does once.
+    fn errand(&mut self, errand: Errand, given: Given) -> Result<Given, String> {
+        let plan = Arc::clone(&self.plan);
+        let mut fleet = Fleet::errand(plan, errand, given, RUN_ID).with_wall(self.network.wall);
+        let (platform, admission) = (&mut self.platform, &mut self.admission);
+        requests::run_errand(&mut fleet, platform, admission, self.now, self.is_stand_in);
+        while let Some(sample) = fleet.poll_sample() {
+            self.recorder.record(&sample);
+        }
+        fleet.into_given()
+    }
+
+    fn set_up(plan: &Arc<Plan>, platform: &Arc<Profile>, network: Network) -> Self {
+        let (_, labels) = script::compile(plan);
         Self {
             network,
             draw: Draw::new(plan.seed).purpose(Purpose::Network),
             path: plan.rehearsal_path(),
+            is_stand_in: plan.target != Target::Emulator,
+            plan: Arc::clone(plan),
+            given: Arc::new([]),
+            before_failed: None,
             fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID)
                 .with_wall(network.wall),
             admission: Admission::of(plan, network.wall),
@@ -311,14 +358,20 @@ impl Game {
         }
     }
 
-    fn played(self) -> Played {
+    fn played(mut self) -> Played {
         let to_the_end = self.next().is_none();
+        if to_the_end && self.before_failed.is_none() && !self.plan.around.after.is_empty() {
+            let given = Arc::clone(&self.given);
+            // What it came to is in its samples.
+            let _ = self.errand(Errand::After, given);
+        }
         Played {
             elapsed: if to_the_end { self.ended_at } else { self.now },
             usage: self.platform.usage().to_vec(),
             aborted: self.watch.and_then(Watch::into_aborted),
             to_the_end,
             events: self.events,
+            before_failed: self.before_failed,
             recorder: self.recorder,
         }
     }
@@ -467,6 +520,15 @@ impl Game {
                 self.later(conn, CLOSE_TIMEOUT, Parcel::CloseTimeout);
             }
             ClientOrder::Reset => self.give_up(conn),
+            ClientOrder::Http(id, request) => {
+                let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                let call = requests::call(*request, address);
+                // As an upgrade's: a round trip before the request can leave.
+                let way = self.network.latency * 3 + self.swing(conn);
+                self.later(conn, way, Parcel::Ask(id, call));
+            }
+            // What comes all the same is nobody's.
+            ClientOrder::HttpForget(_) => {}
         }
     }
 
@@ -559,6 +621,14 @@ impl Game {
     }
 
     fn arrive(&mut self, conn: ConnId, parcel: Parcel) {
+        let parcel = match parcel {
+            Parcel::Ask(id, call) => return self.answer(conn, id, &call),
+            Parcel::Replied(id, reply) => {
+                let (now, gate) = (self.now, &mut self.admission);
+                return self.fleet.http_answered(now, conn, id, reply, gate);
+            }
+            parcel => parcel,
+        };
         let Some(cable) = self.cables.get_mut(&conn) else {
             return;
         };
@@ -653,6 +723,27 @@ impl Game {
         }
     }
 
+    /// A request has arrived.
+    fn answer(&mut self, conn: ConnId, id: RequestId, call: &Call) {
+        let (at, reply) = requests::reply(
+            &mut self.platform,
+            self.now,
+            call,
+            self.is_stand_in,
+            self.network.tls,
+        );
+        let Some(reply) = reply else {
+            return;
+        };
+        let way = at.since(self.now) + self.network.latency + self.swing(conn);
+        self.later(conn, way, Parcel::Replied(id, reply));
+    }
+
+    fn swing(&self, conn: ConnId) -> Duration {
+        let draw = self.draw.of(conn.0).of(self.sequence);
+        self.network.jitter.sample(draw)
+    }
+
     /// The client's end is no more, and the platform knows.
     fn hang_up(&mut self, conn: ConnId) {
         if let Some(cable) = self.cables.get_mut(&conn) {
@@ -727,6 +818,7 @@ fn incoming(frame: &Outgoing) -> Incoming<'_> {
     match frame {
         Outgoing::Text(text) => Incoming::Text(text),
         Outgoing::Binary(bytes) => Incoming::Binary(bytes),
+        Outgoing::Http(_) => Incoming::Binary(&[]),
     }
 }
 

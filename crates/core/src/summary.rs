@@ -4,9 +4,11 @@
 mod death;
 mod figures;
 mod moment;
+mod request;
 mod speaker;
 mod spread;
 mod transaction;
+mod usage;
 
 pub mod contract;
 
@@ -14,9 +16,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::evidence::{Clues, Flaw, Problem};
+use crate::http;
 use crate::sample::{
-    self, Closure, Evidence, Failure, Millis, Sample, Session, SessionOutcome, Throttle, Turn,
-    TurnOutcome, Upgrade, Upgraded, What, Who,
+    self, Closure, Evidence, Failure, HttpOutcome, Millis, Sample, Session, SessionOutcome,
+    Throttle, Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::script::Labels;
 use crate::time::At;
@@ -29,13 +32,16 @@ pub use figures::{
     Upgrades, WrongAnswer,
 };
 pub use moment::{Close, Countdown, Event, Moment};
+pub use request::{HttpCounts, Requests};
 pub use speaker::Speaker;
 pub use spread::Percentiles;
 
 use death::Morgue;
 use moment::Earliest;
+use request::HttpFigures;
 use spread::Spans;
 use transaction::TransactionFigures;
+pub use usage::Usage;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
 #[derive(Clone, Debug)]
@@ -58,6 +64,10 @@ pub struct Recorder {
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
     wrong: Earliest<sample::WrongAnswer>,
+    usage: Usage,
+    /// Of all, and one for each label up to the cap, then one for all others; nothing where the plan asks nothing.
+    http: Option<Box<HttpFigures>>,
+    http_by_label: Vec<HttpFigures>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -137,6 +147,8 @@ impl Recorder {
         Self {
             by_label: vec![TurnFigures::new(LABEL_DIGITS); apart(&labels.turns)],
             transactions: vec![TransactionFigures::new(LABEL_DIGITS); apart(&labels.transactions)],
+            http: (!labels.requests.is_empty()).then(|| Box::new(HttpFigures::new(DIGITS))),
+            http_by_label: vec![HttpFigures::new(LABEL_DIGITS); apart(&labels.requests)],
             labels,
             wall: Wall::default(),
             sessions: SessionCounts::default(),
@@ -152,6 +164,7 @@ impl Recorder {
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
             wrong: Earliest::new(MOST_WRONG),
+            usage: Usage::default(),
         }
     }
 
@@ -177,6 +190,8 @@ impl Recorder {
             What::Throttled(throttle) => self.throttles.record(throttle),
             What::Closure(closure) => self.closure(sample, &closure),
             What::Session(session) => self.sessions.ended(&session),
+            What::Usage(usage) => self.usage.record(usage),
+            What::Http(http) => self.request(&http),
         }
     }
 
@@ -218,6 +233,13 @@ impl Recorder {
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
         self.wrong.merge(other.wrong);
+        self.usage.merge(other.usage);
+        if let Some((ours, theirs)) = self.http.as_mut().zip(other.http) {
+            ours.merge(&theirs);
+        }
+        for (ours, theirs) in self.http_by_label.iter_mut().zip(&other.http_by_label) {
+            ours.merge(theirs);
+        }
     }
 
     pub fn progress(&self) -> Progress {
@@ -262,6 +284,7 @@ impl Recorder {
                 longest_silence_s: (self.throttles.silent.0 > 0)
                     .then(|| seconds(self.throttles.silent)),
                 countdowns_cut: self.throttles.cut,
+                usage: self.usage.reported(),
                 planned,
                 never_reached: planned - sent,
                 wrong_answers: distinct(wrong, &self.labels.turns),
@@ -293,6 +316,14 @@ impl Recorder {
             lie: evidence.iter().find_map(|kept| lie_in(kept, self.wall)),
             evidence,
             evidence_left_out,
+            http: self.http.map(|all| Requests {
+                counts: all.counts(),
+                by_name: by_name(
+                    &self.labels.requests,
+                    &self.http_by_label,
+                    HttpFigures::counts,
+                ),
+            }),
             facts: facts.clone(),
         }
     }
@@ -329,6 +360,22 @@ impl Recorder {
         }
     }
 
+    fn request(&mut self, http: &sample::Http) {
+        // What was never sent cannot have been late.
+        if http.sent >= http.released {
+            self.lateness.record(http.sent.since(http.released));
+        }
+        if http.outcome == HttpOutcome::Failed(http::Failure::Connect(ConnectError::Local)) {
+            self.local_failures += 1;
+        }
+        if let Some(figures) = &mut self.http {
+            figures.record(http);
+        }
+        if let Some(figures) = labelled(&mut self.http_by_label, http.label) {
+            figures.record(http);
+        }
+    }
+
     fn closure(&mut self, sample: &Sample, closure: &Closure) {
         if closure.is_clean() {
             self.closures.clean += 1;
@@ -357,7 +404,7 @@ impl SessionCounts {
             session.outcome,
             SessionOutcome::Refused
                 | SessionOutcome::NotStarted
-                | SessionOutcome::Failed(Failure::Connect)
+                | SessionOutcome::Failed(Failure::Connect | Failure::Before)
         ) {
             self.never_open += 1;
         }
@@ -557,7 +604,8 @@ impl TurnFigures {
             TurnOutcome::Mismatched
             | TurnOutcome::Fallback
             | TurnOutcome::Throttled
-            | TurnOutcome::Cut => {}
+            | TurnOutcome::Cut
+            | TurnOutcome::Errored => {}
         }
     }
 
@@ -595,6 +643,7 @@ impl TurnFigures {
             fallback: self.count(TurnOutcome::Fallback),
             throttled: self.count(TurnOutcome::Throttled),
             unfinished: self.count(TurnOutcome::Cut),
+            errored: self.count(TurnOutcome::Errored),
             failed: self.sent() - self.count(TurnOutcome::Answered),
             latency: self.latency.percentiles(),
             first_frame: self.first_frame.percentiles(),
@@ -678,6 +727,8 @@ pub struct Summary {
     /// The first thing that a refusal said of itself and that cannot be, in a sentence.
     pub lie: Option<String>,
     pub evidence_left_out: u64,
+    /// Nothing where the plan asks nothing over HTTP.
+    pub http: Option<Requests>,
 }
 
 /// How many labels have figures of their own, and one more for all others where there are any.
@@ -766,6 +817,7 @@ const fn failure_name(failure: Failure) -> &'static str {
         Failure::Greeting => "greeting",
         Failure::Missed => "missed",
         Failure::Handoff => "handoff",
+        Failure::Before => "before",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Conversations as text: what happens, and what the session does about it.
 
+mod requests;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,11 @@ use crate::admission::Admission as Gate;
 use crate::dialect::{Client, Dialect, Heard, Identity, Server};
 use crate::draw::Spread;
 use crate::fleet::{Fleet, Order, Stripe};
+use crate::http::{self, RequestId};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
-    Admission, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal,
-    Pace, Plan, Route, Say, Step, Target, Until,
+    Admission, Around, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss,
+    OnRefusal, Pace, Plan, Route, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -749,6 +751,89 @@ fn a_limit_that_speaks_in_a_shape_of_its_own_is_still_a_refusal() {
 }
 
 #[test]
+fn a_turn_that_the_platform_reports_as_failed_is_neither_answered_nor_awaited() {
+    check(
+        plan("say hi; say bye"),
+        "0 open
+         1 < chunk I am
+         2 < failed out of tokens
+         3 < failed#1 again
+         4 < reply ciao",
+        "0.0 > hi
+         2.0 turn errored
+         2.0 > bye
+         4.0 turn answered in 2.0
+         4.0 close 1000",
+    );
+    // The failure of a turn that timed out is not the next one's.
+    check(
+        plan("say one; say two"),
+        "0 open
+         10 wake
+         11 < failed too slow
+         12 < reply to two",
+        "0.0 > one
+         10.0 turn timed out after 10.0
+         10.0 > two
+         12.0 turn answered in 2.0
+         12.0 close 1000",
+    );
+}
+
+#[test]
+fn what_the_platform_says_in_place_of_an_answer_is_kept() {
+    let (mut fleet, _) = played(plan("say hi"), "0 open\n1 < failed out of tokens");
+    let wrong = fleet.poll_wrong_answer().map(|wrong| wrong.text);
+    assert_eq!(wrong.as_deref(), Some("out of tokens"));
+}
+
+#[test]
+fn tokens_are_counted_once_for_each_turn_and_without_one_too() {
+    check(
+        plan("greet 5; say hi; say bye"),
+        "0 open
+         0.5 < usage 0 4
+         0.6 < greeting
+         1 < usage 3 1
+         1.1 < usage#1 3 9
+         1.2 < reply hello
+         2 < usage#1 1 1
+         3 < reply ciao",
+        "0.5 tokens 0 + 4 of no turn
+         0.6 > hi
+         1.2 turn answered in 0.6
+         1.2 tokens 3 + 9
+         1.2 > bye
+         2.0 tokens 1 + 1 of no turn
+         3.0 turn answered in 1.8
+         3.0 close 1000",
+    );
+}
+
+#[test]
+fn an_answer_of_very_many_messages_is_judged_at_its_end() {
+    let mut plan = plan("say hi");
+    expect(&mut plan).done_within = Some(Duration::from_secs(20));
+    expect(&mut plan).check = Some(Check::Contains("the end".into()));
+    let long = "x".repeat(100 << 10);
+    let mut moves = String::from("0 open\n");
+    for n in 1..=9 {
+        let _ = writeln!(moves, "{n} < reply {long}");
+    }
+    let expect = |at, latency| {
+        format!("0.0 > hi\n{at} turn answered in {latency}, first 1.0\n{at} close 1000")
+    };
+    // The few that come first are judged one by one.
+    let few = format!("0 open\n1 < reply {long}\n2 < reply the end");
+    check(Arc::clone(&plan), &few, &expect("2.0", "2.0"));
+    check(
+        plan,
+        &format!("{moves}10 < reply the end\n20 wake"),
+        &expect("20.0", "10.0"),
+    );
+}
+
+#[test]
 fn a_session_without_a_limit_on_messages_is_no_larger_than_before() {
     assert_eq!(
         super::allowance::Pacing::of(&plan("say hi"))
@@ -780,9 +865,16 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
     fleet.trace();
     let mut gate = Gate::new(Pace::Off, std::iter::empty::<&Limit>());
     let mut log = String::new();
-    let conn = ConnId(0);
+    let mut conn = ConnId(0);
     fleet.wake(At::ZERO, &mut gate);
-    assert!(matches!(fleet.poll_order(), Some((_, Order::Open(_)))));
+    match fleet.poll_order() {
+        Some((_, Order::Open(_))) => {}
+        Some((_, Order::Http(id, request))) => {
+            let _ = writeln!(log, "0.0 {}", request_text(id.0, &request));
+        }
+        None => {}
+        other => panic!("a conversation begins with {other:?}"),
+    }
     for line in moves.lines().map(str::trim) {
         let (at, what) = line.split_once(' ').unwrap();
         let now = At::from_secs_f64(at.parse().unwrap());
@@ -812,6 +904,22 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
                 assert_eq!(fleet.next_wake(), Some(now), "woken when it wants to be");
                 fleet.wake(now, &mut gate);
             }
+            "<=" | "x" => {
+                let mut words = rest.splitn(3, ' ');
+                let id = RequestId(words.next().unwrap().parse().unwrap());
+                let reply = match words.next() {
+                    None => http::Reply::Failed {
+                        failure: http::Failure::Connect(ConnectError::Refused),
+                        detail: "nobody is there".to_owned(),
+                    },
+                    Some(status) => http::Reply::Answer(crate::wire::Answer {
+                        status: status.parse().unwrap(),
+                        headers: vec![("x-it".to_owned(), "it".to_owned())],
+                        body: words.next().unwrap_or_default().to_owned(),
+                    }),
+                };
+                fleet.http_answered(now, conn, id, reply, &mut gate);
+            }
             "stop" => fleet.stop(now, &mut gate),
             "reset" => fleet.ended(now, conn, Ended::Reset, &mut gate),
             "closed" => {
@@ -827,13 +935,13 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
             }
             _ => panic!("no such move: {line}"),
         }
-        write_log(&mut fleet, now, &mut log);
+        conn = write_log(&mut fleet, now, &mut log).unwrap_or(conn);
     }
     (fleet, log)
 }
 
 /// Samples before orders: what came to an end, then what is done next.
-fn write_log(fleet: &mut Fleet, now: At, log: &mut String) {
+fn write_log(fleet: &mut Fleet, now: At, log: &mut String) -> Option<ConnId> {
     while let Some(sample) = fleet.poll_sample() {
         let what = match sample.what {
             What::Due
@@ -864,27 +972,59 @@ fn write_log(fleet: &mut Fleet, now: At, log: &mut String) {
                     }
                 )
             }
+            What::Usage(usage) => {
+                let whose = if usage.of_turn { "" } else { " of no turn" };
+                format!("tokens {} + {}{whose}", usage.input, usage.output)
+            }
             What::Session(end) => format!(
                 "session {:?}, {} never reached",
                 end.outcome, end.never_reached
             ),
+            What::Http(http) => {
+                let took = http.ended.since(http.due).as_secs_f64();
+                format!("http {:?} after {took:.1}", http.outcome)
+            }
         };
         let _ = writeln!(log, "{:.1} {what}", now.as_secs_f64());
     }
-    while let Some((_, order)) = fleet.poll_order() {
+    let mut opened = None;
+    while let Some((conn, order)) = fleet.poll_order() {
         let what = match order {
-            Order::Open(_) => "open".to_owned(),
+            Order::Open(open) => {
+                opened = Some(conn);
+                let token = open
+                    .headers
+                    .into_iter()
+                    .find(|(name, _)| name == "authorization");
+                let token = token
+                    .map(|(_, token)| token)
+                    .filter(|token| token != "Bearer ");
+                let to = open.url.or(token).unwrap_or_default();
+                format!("open {to}").trim().to_owned()
+            }
             Order::Send(Outgoing::Text(text)) => format!("> {text}"),
-            Order::Send(Outgoing::Binary(_)) => "> binary".to_owned(),
+            Order::Send(Outgoing::Binary(_) | Outgoing::Http(_)) => "> no text".to_owned(),
             Order::Close { code } => format!("close {code}"),
             Order::Reset => "reset".to_owned(),
+            Order::Http(id, request) => request_text(id.0, &request),
+            Order::HttpForget(id) => format!("forget {}", id.0),
         };
         let _ = writeln!(log, "{:.1} {what}", now.as_secs_f64());
     }
+    opened
+}
+
+fn request_text(id: u32, request: &http::Request) -> String {
+    let http::Request {
+        method, url, body, ..
+    } = request;
+    format!("=> {id} {method} {url} {body}")
 }
 
 fn turn_text(turn: &crate::sample::Turn) -> String {
-    use crate::sample::TurnOutcome::{Answered, Cut, Fallback, Mismatched, Throttled, TimedOut};
+    use crate::sample::TurnOutcome::{
+        Answered, Cut, Errored, Fallback, Mismatched, Throttled, TimedOut,
+    };
     let latency = turn.last.since(turn.due).as_secs_f64();
     let first = turn.first.since(turn.due).as_secs_f64();
     let first = if turn.first == turn.last {
@@ -905,6 +1045,7 @@ fn turn_text(turn: &crate::sample::Turn) -> String {
         TimedOut => format!("turn timed out after {latency:.1}{first}"),
         Throttled => "turn throttled".to_owned(),
         Cut => "turn cut".to_owned(),
+        Errored => "turn errored".to_owned(),
     }
 }
 
@@ -919,6 +1060,7 @@ fn plan(script: &str) -> Arc<Plan> {
             until: Until::Loops(NonZeroU32::MIN),
         }),
         conversation: steps(script),
+        around: Around::default(),
     };
     Arc::new(Plan {
         name: "test".to_owned(),
@@ -944,6 +1086,7 @@ fn plan(script: &str) -> Arc<Plan> {
         permission: None,
         max_lateness: None,
         seed: 1,
+        around: Around::default(),
     })
 }
 
@@ -1031,6 +1174,7 @@ fn nowhere() -> Profile {
             apology: None,
         },
         policy: None,
+        http: Vec::new(),
     }
 }
 
@@ -1130,6 +1274,15 @@ impl Client for Words {
             },
             "ping" => Heard::Answer("pong".to_owned().into()),
             "over" => Heard::Over { why: text },
+            "failed" => Heard::Failed { turn, text },
+            "usage" => {
+                let mut tokens = rest.split(' ').map(|n| n.parse().unwrap());
+                Heard::Usage {
+                    turn,
+                    input: tokens.next().unwrap(),
+                    output: tokens.next().unwrap(),
+                }
+            }
             _ => Heard::Unknown {
                 why: frame.to_owned(),
             },
