@@ -143,9 +143,10 @@ pub struct Fleet {
     shared: Shared,
     stripe: Stripe,
     groups: Vec<Muster>,
-    sessions: BTreeMap<ConnId, Afloat>,
+    /// Boxed: the map's nodes are half empty.
+    sessions: BTreeMap<ConnId, Box<Afloat>>,
     /// At most one live entry a session: a later deadline only changes the session's field.
-    timers: BinaryHeap<Reverse<(At, ConnId)>>,
+    timers: Timers,
     /// Users whose next conversation begins then.
     again: BinaryHeap<Reverse<(At, Who)>>,
     conns: u64,
@@ -171,6 +172,8 @@ struct Afloat {
     /// The moment of its live entry among the timers.
     armed: At,
 }
+
+type Timers = BinaryHeap<Reverse<(At, ConnId)>>;
 
 /// Which part of the schedule is this fleet's: n = index, index + of, …
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -545,10 +548,10 @@ impl Fleet {
         let is_prepared = session.is_prepared();
         self.sessions.insert(
             conn,
-            Afloat {
+            Box::new(Afloat {
                 session,
                 armed: At::NEVER,
-            },
+            }),
         );
         match is_prepared {
             true => self.seek(now, planned, conn, gate),
@@ -613,13 +616,14 @@ impl Fleet {
             },
         );
         if !afloat.session.is_over() {
-            return self.arm(conn);
+            return afloat.arm(conn, &mut self.timers);
         }
         if !afloat.session.is_concluding() {
             gate.freed(now, conn);
             if self.passes_on(now, conn)
-                && let Some(Afloat { session, .. }) = self.sessions.get_mut(&conn)
+                && let Some(afloat) = self.sessions.get_mut(&conn)
             {
+                let session = &mut afloat.session;
                 let (shared, out) = (&self.shared, &mut self.out);
                 session.conclude(now, &mut Context { shared, out });
                 if !session.is_over() {
@@ -640,9 +644,10 @@ impl Fleet {
     /// After a conversation its user has another, or is through. Gives whether there is something left to do for a user
     /// who is through.
     fn passes_on(&mut self, now: At, conn: ConnId) -> bool {
-        let Some(Afloat { session, .. }) = self.sessions.get(&conn) else {
+        let Some(afloat) = self.sessions.get(&conn) else {
             return false;
         };
+        let session = &afloat.session;
         let Some(muster) = self.groups.get(usize::from(session.who.group)) else {
             return false;
         };
@@ -665,12 +670,8 @@ impl Fleet {
     }
 
     fn arm(&mut self, conn: ConnId) {
-        let Some(afloat) = self.sessions.get_mut(&conn) else {
-            return;
-        };
-        if afloat.session.deadline() < afloat.armed {
-            afloat.armed = afloat.session.deadline();
-            self.timers.push(Reverse((afloat.armed, conn)));
+        if let Some(afloat) = self.sessions.get_mut(&conn) {
+            afloat.arm(conn, &mut self.timers);
         }
     }
 
@@ -729,7 +730,8 @@ impl Fleet {
         let session = Session::new(who, conn, dealt, known, &self.shared);
         let armed = At::NEVER;
         self.groups[usize::from(who.group)].afloat += 1;
-        self.sessions.insert(conn, Afloat { session, armed });
+        self.sessions
+            .insert(conn, Box::new(Afloat { session, armed }));
         self.on(now, conn, gate, |session, cx| session.conclude(now, cx));
     }
 
@@ -747,9 +749,20 @@ impl Fleet {
         gate: &mut dyn Gatekeeper,
         wanted: impl Fn(&Session) -> bool,
     ) {
-        let chosen = |(conn, afloat): (&ConnId, &Afloat)| wanted(&afloat.session).then_some(*conn);
+        let chosen =
+            |(conn, afloat): (&ConnId, &Box<Afloat>)| wanted(&afloat.session).then_some(*conn);
         for conn in self.sessions.iter().filter_map(chosen).collect::<Vec<_>>() {
             self.on(now, conn, gate, |session, cx| session.stop(now, cx));
+        }
+    }
+}
+
+impl Afloat {
+    fn arm(&mut self, conn: ConnId, timers: &mut Timers) {
+        let deadline = self.session.deadline();
+        if deadline < self.armed {
+            self.armed = deadline;
+            timers.push(Reverse((deadline, conn)));
         }
     }
 }

@@ -56,6 +56,8 @@ pub(crate) struct Output {
     pub(crate) traces: Option<VecDeque<Trace>>,
     /// A miss that ends the whole run.
     pub(crate) abort: bool,
+    /// Room for what a frame means, empty between two.
+    pub(crate) heard: Vec<Heard>,
     /// Messages that may still be sent, where the plan has a budget of them.
     pub(crate) messages: Option<u32>,
     /// The first miss of a request, in a sentence.
@@ -388,14 +390,15 @@ impl Session {
             return;
         }
         self.pulse.heard(now);
-        let mut heard = Vec::new();
+        let mut heard = std::mem::take(&mut cx.out.heard);
         self.client.hear(frame, &mut heard);
         let raw = match frame {
             Incoming::Text(text) => text,
             Incoming::Binary(_) => "",
         };
         if let Some(refused) = refusal_in(now, raw, &heard, cx.shared.wall) {
-            heard = vec![refused];
+            heard.clear();
+            heard.push(refused);
         }
         let shown = cx.is_watched().then(|| match frame {
             Incoming::Text(text) => self.shown(text, &heard, cx.shared).into_owned(),
@@ -404,7 +407,7 @@ impl Session {
         if let (Some(text), true) = (&shown, heard.is_empty()) {
             cx.received(now, self.conn, text, "ignored", None);
         }
-        for heard in heard {
+        for heard in heard.drain(..) {
             // The meaning is traced before what follows from it, so that `try` prints cause before effect.
             if let Some(text) = &shown {
                 let (meaning, span) = self.meaning(now, &heard);
@@ -419,6 +422,7 @@ impl Session {
                 _ => self.hear(now, heard, raw, cx),
             }
         }
+        cx.out.heard = heard;
     }
 
     pub(crate) fn ended(&mut self, now: At, end: Ending, cx: &mut Context<'_>) {

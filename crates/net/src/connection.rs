@@ -34,6 +34,8 @@ struct State {
     /// A Close frame is answered by the end of the stream.
     no_echo: bool,
     end: Option<End>,
+    /// Its connection is at work, and looks here again before it waits.
+    is_at_work: bool,
     waker: Option<Waker>,
 }
 
@@ -134,6 +136,10 @@ impl Mailbox {
         }
     }
 
+    fn work(&self, begins: bool) {
+        self.state.borrow_mut().is_at_work = begins;
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.state.borrow().outbox.is_empty()
     }
@@ -177,7 +183,9 @@ impl Mailbox {
 }
 
 fn wake(state: &mut State) {
-    if let Some(waker) = &state.waker {
+    if let Some(waker) = &state.waker
+        && !state.is_at_work
+    {
         waker.wake_by_ref();
     }
 }
@@ -277,10 +285,10 @@ impl Connection {
                 Some(ended) => ended,
                 None => {
                     match mailbox.ended() {
-                        // Boxed: hardly any connection comes to it.
+                        // Boxed, as is the goodbye: what is over soon should not take room all the while.
                         Some(End::Stall) => Box::pin(self.hold(false)).await,
                         Some(End::Unplug) => Box::pin(self.hold(true)).await,
-                        _ => self.cut(mailbox).await,
+                        _ => Box::pin(self.cut(mailbox)).await,
                     }
                     return None;
                 }
@@ -291,7 +299,7 @@ impl Connection {
             self.socket = socket::facts(self.stream.tcp(), self.errno);
         }
         if !matches!(ended, Ended::Reset | Ended::Local) && self.write_error.is_none() {
-            goodbye(&mut self.stream, mailbox).await;
+            Box::pin(goodbye(&mut self.stream, mailbox)).await;
         }
         Some(ended)
     }
@@ -353,6 +361,18 @@ impl Connection {
         on: &mut dyn FnMut(Heard<'_>),
     ) -> Poll<Option<Ended>> {
         mailbox.register(cx);
+        mailbox.work(true);
+        let polled = self.poll_at_work(cx, mailbox, on);
+        mailbox.work(false);
+        polled
+    }
+
+    fn poll_at_work(
+        &mut self,
+        cx: &mut Context<'_>,
+        mailbox: &Mailbox,
+        on: &mut dyn FnMut(Heard<'_>),
+    ) -> Poll<Option<Ended>> {
         let mut heard = 0;
         for turn in 0.. {
             self.write(cx, mailbox);

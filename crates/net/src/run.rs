@@ -20,9 +20,9 @@ use plimsoll_core::summary::{Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
 use plimsoll_core::watch::{Aborted, Watch};
 use plimsoll_core::wire::{ConnectError, Wall};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 use url::Url;
 
 use crate::clock::{Clock, epoch_millis};
@@ -648,11 +648,11 @@ fn policy_text(profile: &Profile) -> String {
 
 /// Runs a future on a runtime of its own, on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
-        .build()?;
-    let done = LocalSet::new().block_on(&runtime, future);
+        .build_local(LocalOptions::default())?;
+    let done = runtime.block_on(future);
     // A resolver that hangs does not hold up the end.
     runtime.shutdown_background();
     done

@@ -145,7 +145,7 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs one shard to its end, on a `LocalSet`.
+/// Runs one shard to its end, on a `LocalRuntime`.
 pub(crate) async fn run(parts: Parts, inbox: UnboundedReceiver<News>) -> io::Result<Report> {
     let shard = Shard::new(parts)?;
     drive(&shard, inbox).await;
@@ -363,7 +363,7 @@ impl Shard {
             Order::Open(open) => {
                 let mailbox = Rc::new(Mailbox::new(Role::Client, self.masks.clone()));
                 self.mailboxes.borrow_mut().insert(conn, mailbox.clone());
-                tokio::task::spawn_local(self.clone().converse(conn, open, mailbox));
+                tokio::task::spawn_local(self.clone().converse(conn, Box::new(open), mailbox));
             }
             Order::Send(message) => {
                 if let Some(mailbox) = self.mailboxes.borrow().get(&conn) {
@@ -406,7 +406,7 @@ impl Shard {
     }
 
     /// One connection from the socket call to its end.
-    async fn converse(self: Rc<Self>, conn: ConnId, open: Open, mailbox: Rc<Mailbox>) {
+    async fn converse(self: Rc<Self>, conn: ConnId, open: Box<Open>, mailbox: Rc<Mailbox>) {
         // Boxed: connecting takes far more room than talking, and is over soon.
         let Some((stream, early)) = Box::pin(self.connect(conn, open, &mailbox)).await else {
             self.mailboxes.borrow_mut().remove(&conn);
@@ -426,7 +426,7 @@ impl Shard {
         let ending = connection.ending(ended);
         self.on_fleet(|fleet, now, gate| fleet.ended(now, conn, ending, gate));
         if matches!(ended, Ended::Violation(_)) {
-            linger(connection.into_stream()).await;
+            Box::pin(linger(connection.into_stream())).await;
         }
     }
 
@@ -434,7 +434,7 @@ impl Shard {
     async fn connect(
         self: &Rc<Self>,
         conn: ConnId,
-        open: Open,
+        open: Box<Open>,
         mailbox: &Mailbox,
     ) -> Option<(Stream, Vec<u8>)> {
         let mut times = UpgradeTimes::default();

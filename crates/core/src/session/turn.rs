@@ -231,6 +231,9 @@ impl Turn {
     }
 
     fn outcome(&self, rules: &Rules<'_>) -> TurnOutcome {
+        if rules.take_anything() {
+            return TurnOutcome::Answered;
+        }
         let text = self.text();
         let lower = text.to_lowercase();
         if rules
@@ -286,6 +289,11 @@ pub(super) fn beginning(mut text: String, most: usize) -> String {
 }
 
 impl Rules<'_> {
+    /// Whatever comes is an answer.
+    const fn take_anything(&self) -> bool {
+        self.expect.check.is_none() && self.captures.is_empty() && self.fallback.is_empty()
+    }
+
     fn read_json(&self) -> bool {
         let captures = |capture: &Capture| matches!(capture.from, Source::Json(_));
         self.expect.check.as_ref().is_some_and(Check::reads_json)

@@ -1,5 +1,6 @@
 //! The client's half: fills the declared message, and judges frames by the declared rules.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ impl Client for Talker {
     fn say(&mut self, turn: u32, text: &str, out: &mut Vec<Outgoing>) {
         let values = Message {
             say: text,
-            turn: &turn.to_string(),
+            turn,
+            number: OnceCell::new(),
             token: &self.token,
         };
         out.push(self.dialect.send.render(&values));
@@ -251,7 +253,9 @@ fn unknown(why: &str) -> Heard {
 
 struct Message<'a> {
     say: &'a str,
-    turn: &'a str,
+    turn: u32,
+    /// The turn in digits, once it is asked for.
+    number: OnceCell<String>,
     token: &'a str,
 }
 
@@ -259,7 +263,7 @@ impl Values for Message<'_> {
     fn value(&self, slot: Slot) -> &str {
         match slot {
             Slot::Say => self.say,
-            Slot::Turn => self.turn,
+            Slot::Turn => self.number.get_or_init(|| self.turn.to_string()),
             Slot::Token => self.token,
             Slot::Column(_)
             | Slot::Var(_)
