@@ -1,6 +1,7 @@
 //! The virtual users of one shard: who is due, their sessions and their timers. The driver (sockets, or the simulated
 //! network) calls a method for what happened, and then takes orders until there are none.
 
+mod errand;
 mod muster;
 mod pause;
 mod relay;
@@ -11,6 +12,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::errand::{Errand, Given};
 use self::muster::{Final, Muster, share};
 pub use self::pause::Pause;
 pub use self::relay::Relay;
@@ -158,6 +160,9 @@ pub struct Fleet {
     parked: Vec<ConnId>,
     /// What users between two conversations know from before their first; empty where nobody has anything to know.
     known: BTreeMap<(u16, u32), Known>,
+    /// To be begun in place of conversations, and what it came to.
+    errand: Option<Errand>,
+    learnt: Option<Given>,
     out: Output,
 }
 
@@ -203,6 +208,8 @@ impl Fleet {
             conns: 0,
             stopped: false,
             known: BTreeMap::new(),
+            errand: None,
+            learnt: None,
             out,
         }
     }
@@ -216,7 +223,7 @@ impl Fleet {
 
     /// When `wake` wants to be called next; may change after every call of any other method.
     pub fn next_wake(&self) -> Option<At> {
-        if !self.spent && self.is_out_of_budget() {
+        if self.errand.is_some() || !self.spent && self.is_out_of_budget() {
             return Some(At::ZERO);
         }
         let is_on = self.paused.is_none();
@@ -240,6 +247,9 @@ impl Fleet {
 
     /// Starts who is due, and fires timers.
     pub fn wake(&mut self, now: At, gate: &mut dyn Gatekeeper) {
+        if let Some(errand) = self.errand.take() {
+            self.begin_errand(now, errand, gate);
+        }
         for group in 0..self.groups.len() {
             match self.groups[group].end_at(now, self.paused) {
                 Some(Final::Stops) => self.end_group(now, group, gate),
@@ -387,6 +397,9 @@ impl Fleet {
         for group in 0..self.groups.len() {
             self.end_group(now, group, gate);
         }
+        if self.shared.is_errand {
+            self.stop_those(now, gate, |_| true);
+        }
     }
 
     /// Gives up at once: what is open is counted as open at the end.
@@ -427,6 +440,7 @@ impl Fleet {
     pub fn is_done(&self) -> bool {
         self.sessions.is_empty()
             && self.again.is_empty()
+            && self.errand.is_none()
             && self.groups.iter().all(Muster::is_through)
     }
 
@@ -614,6 +628,9 @@ impl Fleet {
             }
         }
         let session = self.sessions.remove(&conn);
+        if self.shared.is_errand {
+            self.learnt = session.as_ref().and_then(|it| it.session.known().cloned());
+        }
         let group = session.map(|afloat| usize::from(afloat.session.who.group));
         if let Some(muster) = group.and_then(|group| self.groups.get_mut(group)) {
             muster.afloat -= 1;

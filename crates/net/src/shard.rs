@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use plimsoll_core::admission::Admission;
-use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Open, Order, Relay, Trace, TraceEvent};
+use plimsoll_core::fleet::{
+    Asker, Fleet, Gatekeeper, Next, Open, Order, Relay, Stripe, Trace, TraceEvent,
+};
 use plimsoll_core::http::{self, RequestId};
 use plimsoll_core::profile::Cut;
 use plimsoll_core::summary::{Phase, Recorder};
@@ -144,8 +146,22 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Runs one shard to its end, on a `LocalSet`.
-pub(crate) async fn run(parts: Parts, mut inbox: UnboundedReceiver<News>) -> io::Result<Report> {
+pub(crate) async fn run(parts: Parts, inbox: UnboundedReceiver<News>) -> io::Result<Report> {
     let shard = Shard::new(parts)?;
+    drive(&shard, inbox).await;
+    Ok(shard.report.take())
+}
+
+/// Runs what the whole run does once, and gives its fleet back.
+pub(crate) async fn run_errand(parts: Parts, inbox: UnboundedReceiver<News>) -> io::Result<Fleet> {
+    let plan = Arc::clone(&parts.beyond.plan);
+    let shard = Shard::new(parts)?;
+    drive(&shard, inbox).await;
+    let stripe = Stripe { index: 0, of: 1 };
+    Ok(shard.fleet.replace(Fleet::new(plan, stripe, "")))
+}
+
+async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<News>) {
     let mut stage = shard.stage.subscribe();
     let grace = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(grace);
@@ -193,7 +209,6 @@ pub(crate) async fn run(parts: Parts, mut inbox: UnboundedReceiver<News>) -> io:
         .borrow()
         .relay(now, |relay| relay.gone(shard.index));
     shard.report.borrow_mut().spent = shard.fleet.borrow().spent();
-    Ok(shard.report.take())
 }
 
 struct Shard {
