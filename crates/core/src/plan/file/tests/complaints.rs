@@ -970,19 +970,20 @@ fn a_group_follows_one_above_it() {
   - {name: a, follows: a, load: {users: 1}, conversation: [{say: hi}]}
   - {name: b, follows: c, start: soon, load: {users: 1}, conversation: [{say: hi}]}",
         r"
-plan.yaml:2:22: no group above this one is called 'a'
+plan.yaml:2:24: no group above this one is called 'a'
   2 |   - {name: a, follows: a, load: {users: 1}, conversation: [{say: hi}]}
     |                        ^
   help: remove it: the first group follows none
 
-plan.yaml:3:22: no group above this one is called 'c'
+plan.yaml:3:24: no group above this one is called 'c'
   3 |   - {name: b, follows: c, start: soon, load: {users: 1}, conversation: [{say: hi}]}
     |                        ^
   help: did you mean 'a'? allowed here: a
 
-plan.yaml:3:32: 'soon' is not a span of time; write a number with its unit: 500ms, 5s, 1m 30s, 2h
+plan.yaml:3:34: 'soon' is not a span of time
   3 |   - {name: b, follows: c, start: soon, load: {users: 1}, conversation: [{say: hi}]}
     |                                  ^^^^
+  help: write a number with its unit: 500ms, 5s, 1m 30s, 2h
 ",
     );
 }
