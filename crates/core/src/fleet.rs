@@ -711,7 +711,8 @@ impl Fleet {
         let session = Session::new(who, conn, dealt, known, &self.shared);
         let armed = At::NEVER;
         self.groups[usize::from(who.group)].afloat += 1;
-        self.sessions.insert(conn, Afloat { session, armed });
+        let afloat = Box::new(Afloat { session, armed });
+        self.sessions.insert(conn, afloat);
         self.on(now, conn, gate, |session, cx| session.conclude(now, cx));
     }
 
@@ -729,9 +730,9 @@ impl Fleet {
         gate: &mut dyn Gatekeeper,
         wanted: impl Fn(&Session) -> bool,
     ) {
-        let chosen =
-            |(conn, afloat): (&ConnId, &Box<Afloat>)| wanted(&afloat.session).then_some(*conn);
-        for conn in self.sessions.iter().filter_map(chosen).collect::<Vec<_>>() {
+        let all = self.sessions.iter();
+        let chosen = all.filter_map(|(conn, afloat)| wanted(&afloat.session).then_some(*conn));
+        for conn in chosen.collect::<Vec<_>>() {
             self.on(now, conn, gate, |session, cx| session.stop(now, cx));
         }
     }

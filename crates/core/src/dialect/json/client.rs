@@ -68,7 +68,7 @@ impl Client for Talker {
             {
                 heard.push(dialect.rules.answer(text.to_owned(), None, None));
             }
-            None => heard.push(unknown("not JSON")),
+            Err(_) => heard.push(unknown("not JSON")),
         }
     }
 
