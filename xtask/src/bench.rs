@@ -1,5 +1,6 @@
 //! Benchmarks: `small`, `fast` and `on-time` hold the engine against bare loops on the same machine; `check` against
-//! `run` of the built binary; `forensics` from the tests; `admission` in virtual time; `guard` counts instructions.
+//! `run` of the built binary; `forensics` from the tests; `admission` in virtual time; `guard` counts instructions;
+//! `peers` beside other tools.
 
 pub(crate) mod admission;
 pub(crate) mod check;
@@ -7,6 +8,7 @@ pub(crate) mod fast;
 pub(crate) mod forensics;
 pub(crate) mod guard;
 pub(crate) mod on_time;
+pub(crate) mod peers;
 mod rig;
 pub(crate) mod small;
 

@@ -18,6 +18,7 @@ mod interrupt;
 mod limits;
 mod machine;
 mod new;
+mod pausing;
 mod platforms;
 mod preset;
 mod progress;

@@ -22,8 +22,9 @@ use crate::console::Console;
 use crate::exit::{Ending, Failure};
 use crate::figures::WIDTH;
 use crate::input::{self, Input};
+use crate::pausing::Keys;
 use crate::progress::Display;
-use crate::{interrupt, machine, screen};
+use crate::{interrupt, machine, progress, screen};
 
 pub(crate) fn run(args: &Run) -> Result<Ending, Failure> {
     let input = input::read(&args.subject, &args.load, &args.words, &args.over)?;
@@ -75,7 +76,14 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
         stop_by: times.stops.as_ref().map(jiff::Zoned::timestamp),
         ..started.options(&args.over)?
     };
+    let keys = (!args.quiet && progress::is_drawable())
+        .then(|| Keys::start(&control, display.messages()))
+        .flatten();
+    if keys.is_some() {
+        console.note("The key p pauses, and goes on.");
+    }
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
+    drop(keys);
     display.end();
     let mut books = started.close(finished?)?;
     books.redact(console);
@@ -179,6 +187,8 @@ impl Started {
             asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_default(),
             exhausted: finished.exhausted,
+            pauses: finished.pauses,
+            cut: finished.cut,
         });
         Ok(Books::close(
             summary,
