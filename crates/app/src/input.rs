@@ -6,10 +6,11 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plimsoll_core::document::{Document, MOST_BYTES};
 use plimsoll_core::plan::file::{Overrides, Sources};
-use plimsoll_core::plan::{Permission, Plan, ProxyChoice, Target};
+use plimsoll_core::plan::{Permission, Plan, ProxyChoice, Schema, Target};
 use plimsoll_core::profile::Profile;
 use plimsoll_core::profile::file as profile_file;
 use plimsoll_core::text::Text;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use crate::args::{Load, Over, Words};
 use crate::console::Secrets;
 use crate::exit::Failure;
+use crate::fit;
 use crate::proxy::{self, Chosen};
 use crate::secrets::{self, Outside};
 
@@ -118,7 +120,7 @@ fn proxy_of(plan: &Plan) -> Result<Option<Chosen>, String> {
 }
 
 /// Reads a profile: a built-in one by its name, any other from its file.
-pub(crate) fn profile(name: &str) -> Result<std::sync::Arc<Profile>, Failure> {
+pub(crate) fn profile(name: &str) -> Result<Arc<Profile>, Failure> {
     if let Some(profile) = profile_file::built_in(name) {
         return Ok(profile);
     }
@@ -130,7 +132,7 @@ pub(crate) fn profile(name: &str) -> Result<std::sync::Arc<Profile>, Failure> {
     }
     let text = read_text(name, A_PROFILE)?;
     profile_file::read(name, &text)
-        .map(std::sync::Arc::new)
+        .map(Arc::new)
         .map_err(Failure::input)
 }
 
@@ -312,6 +314,10 @@ impl Sources for Here {
             value: value.clone(),
         });
         Some(value)
+    }
+
+    fn schema(&self, schema: &Value) -> Result<Arc<dyn Schema>, String> {
+        fit::compile(schema)
     }
 }
 

@@ -13,6 +13,7 @@ mod draft;
 mod emulate;
 mod exit;
 mod figures;
+mod fit;
 mod input;
 mod interrupt;
 mod limits;

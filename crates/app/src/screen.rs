@@ -239,7 +239,12 @@ fn wrong_answers(turns: &Turns, width: usize) -> Vec<String> {
         } else {
             format!("{}: ", clean(&wrong.name))
         };
-        let text = format!("{name}\"{}\"", clean(&wrong.text));
+        let why = wrong
+            .why
+            .as_deref()
+            .map(|why| format!("{}, in ", clean(why)));
+        let why = why.unwrap_or_default();
+        let text = format!("{name}{why}\"{}\"", clean(&wrong.text));
         format!(
             "  {}{}",
             label("  wrong answer"),

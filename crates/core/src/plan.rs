@@ -4,6 +4,7 @@
 pub mod file;
 pub mod permission;
 pub mod route;
+pub mod schema;
 pub mod variable;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use permission::Permission;
 use regex::Regex;
 pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
+pub use schema::{Part, Schema};
 use serde_json_path::JsonPath;
 use url::{Position, Url};
 
@@ -345,6 +347,7 @@ pub enum Check {
     Json(Predicate),
     Not(Box<Self>),
     All(Vec<Self>),
+    Schema(Part, Arc<dyn Schema>),
 }
 
 /// What happens after a turn that missed its expectation.

@@ -714,9 +714,12 @@ fn by_name<F, C>(labels: &[String], figures: &[F], counts: fn(&F) -> C) -> BTree
 /// The first few that differ.
 fn distinct(wrong: Vec<sample::WrongAnswer>, labels: &[String]) -> Vec<WrongAnswer> {
     let mut distinct: Vec<WrongAnswer> = Vec::new();
-    for sample::WrongAnswer { label, text, .. } in wrong {
+    for wrong in wrong {
+        let sample::WrongAnswer {
+            label, text, why, ..
+        } = wrong;
         let name = labels.get(usize::from(label)).cloned().unwrap_or_default();
-        let one = WrongAnswer { name, text };
+        let one = WrongAnswer { name, text, why };
         if distinct.len() < MOST_DISTINCT && !distinct.contains(&one) {
             distinct.push(one);
         }

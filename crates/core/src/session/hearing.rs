@@ -182,9 +182,10 @@ impl Session {
 
     /// The turn has come to its end: what the script does next follows from how.
     fn finish_turn(&mut self, now: At, outcome: TurnOutcome, cx: &mut Context<'_>) {
-        let Some((turn, on_miss)) = self.close_turn(now, outcome, cx) else {
+        let Some(closed) = self.close_turn(now, outcome, cx) else {
             return;
         };
+        let (turn, on_miss) = (closed.number, closed.on_miss);
         if outcome == TurnOutcome::TimedOut {
             self.replies.timed_out(turn);
         }
@@ -197,7 +198,10 @@ impl Session {
             under.missed = true;
         }
         cx.missed(now, self.conn, || {
-            format!("turn {turn}: {}", outcome.name())
+            let why = closed
+                .why
+                .map_or_else(String::new, |why| format!(": {why}"));
+            format!("turn {turn}: {}{why}", outcome.name())
         });
         self.after_miss(now, on_miss, Failure::Missed, cx);
     }
@@ -213,13 +217,13 @@ impl Session {
         }
     }
 
-    /// Books the turn under way, if there is one; gives its number and what a miss means for it.
+    /// Books the turn under way, if there is one.
     pub(super) fn close_turn(
         &mut self,
         now: At,
         outcome: TurnOutcome,
         cx: &mut Context<'_>,
-    ) -> Option<(u32, OnMiss)> {
+    ) -> Option<Closed> {
         let takes_secret = self.takes_secret(cx.shared);
         let turn = self.turn.take()?;
         self.deadline = At::NEVER;
@@ -245,6 +249,7 @@ impl Session {
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
+        let mut why = None;
         if let Some(usage) = turn.usage {
             cx.sample(now, self.who, What::Usage(usage));
         }
@@ -252,6 +257,10 @@ impl Session {
             outcome,
             TurnOutcome::Mismatched | TurnOutcome::Fallback | TurnOutcome::Errored
         ) {
+            if outcome == TurnOutcome::Mismatched && !takes_secret {
+                why = turn.why_not(&self.rules(turn.op, cx.shared, &self.voice(cx.shared)));
+                why = why.map(|why| self.without_secrets(&why, cx.shared).into_owned());
+            }
             // Before it is cut: the rest of a secret would not be known any more.
             let text = match (&turn.failure, takes_secret) {
                 (Some(failure), _) => self.without_secrets(failure, cx.shared).into_owned(),
@@ -263,9 +272,14 @@ impl Session {
                 who: self.who,
                 label: say.label,
                 text: beginning(text, WrongAnswer::LONGEST),
+                why: why.clone(),
             });
         }
-        Some((turn.number, say.on_miss))
+        Some(Closed {
+            number: turn.number,
+            on_miss: say.on_miss,
+            why,
+        })
     }
 
     pub(super) fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {
@@ -295,6 +309,15 @@ impl Session {
         }
         self.leave(now, outcome, cx);
     }
+}
+
+/// A turn that was booked.
+pub(super) struct Closed {
+    number: u32,
+    /// What a miss means for it.
+    on_miss: OnMiss,
+    /// Why its answer was not the expected one, where there is more to say than that.
+    why: Option<String>,
 }
 
 /// A refusal in a shape that the dialect does not know: a frame that it makes nothing of, or takes for speech as a whole,

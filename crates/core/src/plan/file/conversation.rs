@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use super::expectation::WITHIN;
 use super::names::Names;
 use super::raw;
-use super::{Arm, Condition, Expect, Message, OnMiss, Say, Step};
+use super::{Arm, Condition, Expect, Message, OnMiss, Say, Sources, Step};
 use crate::document::values::Pairs;
 use crate::document::{Document, Field, Place, quoted};
 use crate::draw::Spread;
@@ -68,6 +68,7 @@ pub(super) struct Conversation<'a> {
     pub(super) document: &'a Document,
     pub(super) names: &'a Names,
     pub(super) turns: &'a mut Turns,
+    pub(super) sources: &'a dyn Sources,
 }
 
 impl Conversation<'_> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::environments::Environment;
 use super::vars::Var;
@@ -363,6 +364,10 @@ pub(super) struct Expect {
     pub(super) done_within: Maybe<Span>,
     /// The answer is complete once nothing came for this long.
     pub(super) quiet: Maybe<Span>,
+    /// The answer's text is JSON, and fits this JSON Schema: a mapping, or the path of a file.
+    pub(super) schema: Maybe<Value>,
+    /// A frame of the answer, as it came, fits this JSON Schema.
+    pub(super) frame_schema: Maybe<Value>,
 }
 
 pub(super) enum Not {
@@ -378,6 +383,8 @@ pub(super) struct Checks {
     pub(super) equals: Maybe<String>,
     pub(super) regex: Maybe<String>,
     pub(super) json: Maybe<String>,
+    pub(super) schema: Maybe<Value>,
+    pub(super) frame_schema: Maybe<Value>,
 }
 
 impl Short for Not {

@@ -1269,3 +1269,21 @@ single.yaml:1:1: an included file is a list, and this is a mapping
 "#,
     );
 }
+
+#[test]
+fn a_schema_is_tried_before_the_run() {
+    check(
+        "conversation: [{say: hi, expect: {schema: {type: strnig}}}, {say: ho, expect: {not: {frame_schema: {$ref: 'http://127.0.0.1:9/x'}}}}]",
+        r#"
+"#,
+    );
+    check(
+        "conversation: [{say: hi, expect: {schema: [1]}}, {say: ho, expect: {schema: no.json, frame_schema: hello.yaml}}]",
+        r#"
+"#,
+    );
+    check(
+        "conversation: [{say: hi, expect: {schema: order.json, frame_schema: {required: [text]}}}]",
+        "",
+    );
+}
