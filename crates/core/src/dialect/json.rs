@@ -2,6 +2,7 @@
 //! client sees; the emulator's half is derived from it where it can be, and declared under `serve` where not.
 
 mod client;
+mod frame;
 mod server;
 mod shape;
 pub(super) mod template;
