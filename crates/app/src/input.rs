@@ -29,6 +29,8 @@ pub(crate) struct Input {
     pub(crate) secrets: Secrets,
     /// The file of the plan's profile, where it is not a built-in one.
     pub(crate) profile_file: Option<PathBuf>,
+    /// The plan's own.
+    pub(crate) folder: PathBuf,
     /// The proxy on the way to the target; what is wrong with it concerns only those who go there.
     pub(crate) proxy: Result<Option<Chosen>, String>,
 }
@@ -102,6 +104,7 @@ pub(crate) fn from_text(
     Ok(Input {
         proxy,
         secrets,
+        folder: folder.to_owned(),
         profile_file: profile_file_of(&plan, &here.files.into_inner()),
         plan,
     })

@@ -16,6 +16,7 @@ mod figures;
 mod fit;
 mod input;
 mod interrupt;
+mod judge;
 mod limits;
 mod machine;
 mod new;

@@ -20,7 +20,7 @@ use crate::input::{self, Input};
 use crate::progress::Display;
 use crate::run::Started;
 use crate::transcript::{self, Frames};
-use crate::{aim, interrupt, screen, secrets};
+use crate::{aim, interrupt, machine, screen, secrets};
 
 pub(crate) fn try_one(args: &Try) -> Result<Ending, Failure> {
     let address = input::is_address(&args.subject);
@@ -85,6 +85,7 @@ fn converse(
         (finished, printing.join().unwrap_or_default())
     });
     display.end();
+    started.used = machine::used();
     let books = started.close(finished?)?;
     screen::short(&books)
         .iter()

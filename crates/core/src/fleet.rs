@@ -13,6 +13,7 @@ use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who,
 use crate::schedule::Schedule;
 use crate::session::{Context, Output, Session, Shared};
 use crate::time::At;
+use crate::transcript::Transcripts;
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes, Wall,
 };
@@ -168,6 +169,7 @@ impl Fleet {
         let part = |whole: Option<NonZeroU32>| Some(share(whole?.get(), stripe));
         let out = Output {
             messages: part(plan.budget.messages),
+            transcripts: Transcripts::of(&plan),
             ..Output::default()
         };
         Self {
@@ -392,6 +394,11 @@ impl Fleet {
 
     pub fn poll_wrong_answer(&mut self) -> Option<WrongAnswer> {
         self.out.wrong.pop_front()
+    }
+
+    /// The conversations that were kept for a judge, where the plan has one.
+    pub fn take_transcripts(&mut self) -> Option<Transcripts> {
+        self.out.transcripts.take()
     }
 
     pub fn poll_evidence(&mut self) -> Option<Evidence> {

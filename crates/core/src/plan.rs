@@ -2,6 +2,7 @@
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod file;
+pub mod judge;
 pub mod permission;
 pub mod route;
 pub mod schema;
@@ -12,6 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use judge::Judge;
 pub use permission::Permission;
 use regex::Regex;
 pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
@@ -60,6 +62,8 @@ pub struct Plan {
     /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
     pub max_lateness: Option<Duration>,
     pub seed: u64,
+    /// Scores conversations after the run.
+    pub judge: Option<Judge>,
 }
 
 impl Plan {

@@ -24,6 +24,7 @@ use crate::script;
 use crate::session::extended;
 use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
+use crate::transcript::{Transcript, Transcripts};
 use crate::watch::{Aborted, Watch};
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
@@ -70,6 +71,8 @@ pub struct Played {
     pub to_the_end: bool,
     /// Moments at which something happened.
     pub events: u64,
+    /// The conversations that a judge would read, where the plan has one.
+    pub transcripts: Vec<Transcript>,
 }
 
 impl Played {
@@ -311,7 +314,8 @@ impl Game {
         }
     }
 
-    fn played(self) -> Played {
+    fn played(mut self) -> Played {
+        let transcripts = self.fleet.take_transcripts();
         let to_the_end = self.next().is_none();
         Played {
             elapsed: if to_the_end { self.ended_at } else { self.now },
@@ -319,6 +323,7 @@ impl Game {
             aborted: self.watch.and_then(Watch::into_aborted),
             to_the_end,
             events: self.events,
+            transcripts: transcripts.map_or_else(Vec::new, Transcripts::into_all),
             recorder: self.recorder,
         }
     }

@@ -3,6 +3,7 @@
 
 mod death;
 mod figures;
+mod judged;
 mod moment;
 mod speaker;
 mod spread;
@@ -29,6 +30,7 @@ pub use figures::{
     Arrivals, Closures, FirstRefusal, Generator, Sessions, TransactionCounts, TurnCounts, Turns,
     Upgrades, WrongAnswer,
 };
+pub use judged::{Judged, score};
 pub use moment::{Close, Countdown, Event, Moment};
 pub use speaker::Speaker;
 pub use spread::Percentiles;
@@ -663,6 +665,8 @@ pub struct Facts {
     pub rss_peak_bytes: u64,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
+    /// What the plan's judge made of the conversations.
+    pub judge: Option<Judged>,
 }
 
 /// A run in figures.

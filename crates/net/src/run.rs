@@ -18,6 +18,7 @@ use plimsoll_core::schedule::asked;
 use plimsoll_core::script;
 use plimsoll_core::summary::{Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
+use plimsoll_core::transcript::{Transcript, Transcripts};
 use plimsoll_core::watch::{Aborted, Watch};
 use plimsoll_core::wire::{ConnId, ConnectError, Wall};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -134,15 +135,16 @@ impl Control {
         self.0.clock.get().map_or(At::ZERO, |clock| clock.now())
     }
 
+    /// Waits until somebody uses this to end the run; that may be long after it has ended by itself.
+    pub async fn interrupted(&self) {
+        let mut stage = self.0.stage.subscribe();
+        while self.0.interrupted.get().is_none() && stage.changed().await.is_ok() {}
+    }
+
     fn reach(&self, stage: Stage) {
         let _ = self.0.interrupted.set(());
-        self.0.stage.send_if_modified(|now| {
-            let later = *now < stage;
-            if later {
-                *now = stage;
-            }
-            later
-        });
+        // Told even when the stage is reached already: somebody may wait for the interruption.
+        self.0.stage.send_modify(|now| *now = stage.max(*now));
     }
 }
 
@@ -179,6 +181,8 @@ pub struct Finished {
     pub aborted: Option<Aborted>,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
+    /// The conversations for a judge to read, where the plan has one.
+    pub transcripts: Vec<Transcript>,
     /// What the first failed attempt to connect said, in a sentence.
     pub first_error: Option<String>,
     /// What was done otherwise than the plan or the other side asked for, as a sentence.
@@ -264,6 +268,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         )
     });
     let elapsed = clock.now();
+    let transcripts = report.transcripts;
     let _ = control.0.last.set(control.progress());
     Ok(Finished {
         recorder: together(recorders, labels, clock.wall()),
@@ -271,6 +276,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         interrupted: control.0.interrupted.get().is_some(),
         aborted: watch.as_ref().and_then(|watch| locked(watch).aborted()),
         exhausted: report.exhausted,
+        transcripts: transcripts.map_or_else(Vec::new, Transcripts::into_all),
         first_error: report.first_error,
         remark: sentences([
             locked(&gate.admission).remark(),
@@ -340,6 +346,13 @@ fn join(threads: Vec<Shard>) -> io::Result<Report> {
             exhausted: all.exhausted || shard.exhausted,
             called: all.called || shard.called,
             spent: [0, 1].map(|n| all.spent[n] || shard.spent[n]),
+            transcripts: match (all.transcripts, shard.transcripts) {
+                (Some(mut all), Some(shard)) => {
+                    all.merge(shard);
+                    Some(all)
+                }
+                (all, shard) => all.or(shard),
+            },
             first_error: all.first_error.or(shard.first_error),
         })
     })

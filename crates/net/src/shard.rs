@@ -13,6 +13,7 @@ use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Open, Order, Trace, T
 use plimsoll_core::profile::Cut;
 use plimsoll_core::summary::Recorder;
 use plimsoll_core::time::At;
+use plimsoll_core::transcript::Transcripts;
 use plimsoll_core::watch::Watch;
 use plimsoll_core::wire::{Answer, ConnId, ConnectError, Ended, UpgradeTimes};
 use plimsoll_core::ws::Role;
@@ -64,6 +65,7 @@ pub(crate) struct Report {
     pub(crate) spent: [bool; 2],
     /// Of an attempt to connect.
     pub(crate) first_error: Option<String>,
+    pub(crate) transcripts: Option<Transcripts>,
 }
 
 /// The one admission of the run, behind a lock; whom it lets go later hears of it in its shard's inbox.
@@ -154,8 +156,10 @@ pub(crate) async fn run(
             }
         }
     }
-    shard.report.borrow_mut().spent = shard.fleet.borrow().spent();
-    Ok(shard.report.take())
+    let mut report = shard.report.take();
+    report.spent = shard.fleet.borrow().spent();
+    report.transcripts = shard.fleet.borrow_mut().take_transcripts();
+    Ok(report)
 }
 
 struct Shard {

@@ -9,6 +9,7 @@ mod environments;
 mod expand;
 mod expectation;
 mod identities;
+mod judge;
 mod load;
 mod names;
 mod permission;
@@ -171,7 +172,16 @@ impl Reader<'_> {
         let mut turns = Turns::default();
         let groups = self.groups(raw.load, raw.conversation, raw.groups, &names, &mut turns);
         let (turn_names, known) = (turns.names(), groups.is_some());
-        let goals = self.conditions(raw.goals, known, |source| Goal::parse(source, &turn_names));
+        let had_judge = raw.judge.is_some();
+        let goals = self.conditions(raw.goals, known, |source| {
+            let goal = Goal::parse(source, &turn_names)?;
+            match goal.path().is_of_the_judge() && !had_judge {
+                true => Err(NO_JUDGE.to_owned()),
+                false => Ok(goal),
+            }
+        });
+        let judge = raw.judge.and_then(Field::placed);
+        let judge = judge.and_then(|(raw, here)| judge::judge(raw, here, self.document));
         let abort = self.conditions(raw.abort, known, |source| Rule::parse(source, &turn_names));
         let permission = raw.permission.and_then(Field::placed);
         let permission =
@@ -217,6 +227,7 @@ impl Reader<'_> {
             permission,
             max_lateness: raw.max_lateness.and_then(Field::ok).map(|span| span.0),
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
+            judge,
         })
     }
 
@@ -568,6 +579,7 @@ fn at_most(pace: Pace, most: crate::time::Rate) -> Pace {
     }
 }
 
+const NO_JUDGE: &str = "nobody scores conversations in this plan; add judge: {command: ./judge.sh}";
 /// A name stands in headings and file names.
 const LONGEST_NAME: usize = 100;
 

@@ -11,15 +11,16 @@ use crate::plan::{OnHandoff, OnMiss};
 use crate::sample::{Failure, SessionOutcome, TurnOutcome, Usage, What, WrongAnswer};
 use crate::script::Op;
 use crate::time::{At, span_text};
+use crate::transcript::From;
 use crate::wire::Wall;
 
 impl Session {
     pub(super) fn hear(&mut self, now: At, heard: Heard, raw: &str, cx: &mut Context<'_>) {
         match heard {
             Heard::Ready if self.phase == Phase::Readying => self.begin(now, cx),
-            Heard::Greeting { .. } => self.on_greeting(now, cx),
-            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
-                self.on_greeting(now, cx)
+            Heard::Greeting { text } => self.on_greeting(now, &text, cx),
+            Heard::Reply { text, .. } | Heard::Chunk { text, .. } if self.said == 0 => {
+                self.on_greeting(now, &text, cx);
             }
             Heard::Reply {
                 text,
@@ -82,8 +83,9 @@ impl Session {
         }
     }
 
-    fn on_greeting(&mut self, now: At, cx: &mut Context<'_>) {
+    fn on_greeting(&mut self, now: At, text: &str, cx: &mut Context<'_>) {
         self.greeted = true;
+        self.minute(now, From::Bot, text, cx);
         if self.phase == Phase::Greeting {
             self.begin(now, cx);
         }
@@ -231,6 +233,9 @@ impl Session {
         if outcome == TurnOutcome::Answered && !say.captures.is_empty() {
             let captured = turn.captured(&self.rules(turn.op, cx.shared, &self.voice(cx.shared)));
             self.remember(captured, cx.shared);
+            if takes_secret {
+                self.unsay_secrets(cx);
+            }
         }
         let answered = matches!(
             outcome,
@@ -249,6 +254,14 @@ impl Session {
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
+        if self.is_minuted(cx) {
+            let text = match (&turn.failure, takes_secret) {
+                (Some(failure), _) => failure.clone(),
+                (None, true) => AN_ANSWER_WITH_ONE.to_owned(),
+                (None, false) => turn.text(),
+            };
+            self.minute_answer(now, say.label, &text, outcome, cx);
+        }
         let mut why = None;
         if let Some(usage) = turn.usage {
             cx.sample(now, self.who, What::Usage(usage));
@@ -290,6 +303,7 @@ impl Session {
     pub(super) fn count_handoff(&mut self, now: At, cx: &mut Context<'_>) {
         if !self.handed_off {
             cx.sample(now, self.who, What::Handoff);
+            self.minute(now, From::Platform, "a person took over", cx);
         }
         self.handed_off = true;
     }

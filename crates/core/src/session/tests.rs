@@ -1066,6 +1066,7 @@ fn plan(script: &str) -> Arc<Plan> {
         permission: None,
         max_lateness: None,
         seed: 1,
+        judge: None,
     })
 }
 

@@ -8,10 +8,31 @@ use super::{Attribution, Findings, Kind, LimitSeen, Step, closing_claims, window
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
 use crate::plan::{Budget, Each, Exhausted, Load, Pace, Target, Until};
-use crate::summary::Event;
+use crate::summary::{Event, Judged};
 use crate::text::Text;
 use crate::time::{At, span_text};
 use crate::watch::Aborted;
+
+/// What the judge did not score, and why.
+fn unjudged(judged: &Judged) -> Option<String> {
+    if judged.sampled == 0 {
+        return Some("No conversation said anything that the judge could score.".to_owned());
+    }
+    let left = match judged.sampled - judged.asked {
+        0 => String::new(),
+        left => format!("; {} were left when judging was interrupted", count(left)),
+    };
+    let why = judged.failures.first().map(|why| format!(": {why}"));
+    (judged.failed > 0 || judged.is_interrupted()).then(|| {
+        format!(
+            "The judge scored {} of {} conversations, and gave no score for {}{}{left}.",
+            count(judged.scored),
+            count(judged.sampled),
+            count(judged.failed),
+            why.unwrap_or_default()
+        )
+    })
+}
 
 /// Which rule ended the run, and when.
 fn aborted(aborted: &Aborted) -> String {
@@ -97,6 +118,7 @@ impl Findings<'_> {
         why.extend(self.throttled());
         why.extend(self.never_began());
         why.extend(self.unanswered());
+        why.extend(self.summary.facts.judge.as_ref().and_then(unjudged));
         why
     }
 

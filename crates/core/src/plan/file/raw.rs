@@ -65,6 +65,20 @@ pub(super) struct Plan {
     pub(super) max_lateness: Maybe<Span>,
     /// The same seed draws the same think times and rows; 1 when left out.
     pub(super) seed: Maybe<u64>,
+    pub(super) judge: Maybe<Judge>,
+}
+
+/// Scores conversations once the run is over: the command gets one at a time as JSON on its standard input, and answers on
+/// its first line with a score from 0 to 1, `pass` or `fail`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Judge {
+    /// So many conversations at most, drawn by the seed; 100 when left out, 1000 at most.
+    pub(super) sample: Maybe<Count>,
+    /// A program, or a list of it and its arguments; it is started in the plan's own folder, and no shell reads it.
+    pub(super) command: Field<Texts>,
+    /// By then it has to have answered, for each conversation; 60s when left out.
+    pub(super) within: Maybe<Span>,
 }
 
 /// `emulator`, a ws:// or wss:// address, or a mapping.

@@ -112,6 +112,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         permission: None,
         max_lateness: None,
         seed: 1,
+        judge: None,
     }
 }
 
