@@ -183,8 +183,11 @@ fn plan_of_address(address: &str, load: &Load, words: &Words, over: &Over) -> Va
     if load.duration.is_none() {
         shape["loops"] = json!(1);
     }
-    let send = words.send.as_deref().map(frame_of);
-    plan_around(address, shape, conversation, send.as_ref(), over)
+    let dialect = words
+        .send
+        .as_deref()
+        .map(|send| guessed(Some(&frame_of(send))));
+    plan_around(address, shape, conversation, dialect, over)
 }
 
 /// JSON where it is JSON, else one text.
@@ -195,13 +198,20 @@ pub(crate) fn frame_of(typed: &str) -> Value {
     }
 }
 
-/// A plan, as JSON, which is YAML too. Messages are plain text, or what `send` makes of it, unless a platform is named,
-/// whose endpoint then knows. Every frame is a reply, but for those that call themselves an error.
+/// The dialect of a bot that is not known: every frame is a reply, but for those that call themselves an error. `send` is
+/// the frame that carries a message.
+pub(crate) fn guessed(send: Option<&Value>) -> Value {
+    let plain = json!("{{ say }}");
+    json!({"json": {"send": send.unwrap_or(&plain), "error": {"when": AN_ERROR}, "reply": {}}})
+}
+
+/// A plan, as JSON, which is YAML too. Without a dialect, messages are plain text unless a platform is named, whose endpoint
+/// then knows.
 pub(crate) fn plan_around(
     address: &str,
     load: Value,
     conversation: Vec<Value>,
-    send: Option<&Value>,
+    dialect: Option<Value>,
     over: &Over,
 ) -> Value {
     let mut plan = json!({
@@ -212,10 +222,10 @@ pub(crate) fn plan_around(
         "load": load,
         "conversation": conversation,
     });
-    if send.is_some() || over.platform.is_none() {
-        let plain = json!("{{ say }}");
-        let send = send.unwrap_or(&plain);
-        plan["dialect"] = json!({"json": {"send": send, "error": {"when": AN_ERROR}, "reply": {}}});
+    if let Some(dialect) = dialect {
+        plan["dialect"] = dialect;
+    } else if over.platform.is_none() {
+        plan["dialect"] = json!("text");
     }
     plan
 }
@@ -386,6 +396,54 @@ const LONGEST_VALUE: usize = 16 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bot_that_is_not_known_says_in_many_ways_that_it_did_not_understand() {
+        use plimsoll_core::dialect::{Heard, Identity};
+        use plimsoll_core::wire::Incoming;
+
+        let plan = plan_around(
+            "ws://127.0.0.1:1/",
+            json!({"users": 1}),
+            vec![json!({"say": "hello"})],
+            Some(guessed(None)),
+            &Over::default(),
+        );
+        let here = Here::default();
+        let plan = plimsoll_core::plan::file::read(
+            "plan.yaml",
+            &plan.to_string(),
+            &Overrides::default(),
+            &here,
+        );
+        let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+        let mut client = plan.dialect.client(&Identity::default());
+        let mut check = |frame: &str, is_error: bool| {
+            let mut heard = Vec::new();
+            client.hear(Incoming::Text(frame), &mut heard);
+            let failed = matches!(heard[..], [Heard::Failed { .. }]);
+            let replied = matches!(heard[..], [Heard::Reply { .. }]);
+            assert_eq!(
+                (failed, replied),
+                (is_error, !is_error),
+                "{frame} is {heard:?}"
+            );
+        };
+        check(r#"{"error": "unknown command"}"#, true);
+        check(r#"{"error": {"code": 1}}"#, true);
+        check(r#"{"errors": [{"message": "no"}]}"#, true);
+        check(r#"{"type": "error", "message": "no"}"#, true);
+        check(r#"{"event": "error"}"#, true);
+        check(r#"{"status": "error"}"#, true);
+        check(r#"{"success": false}"#, true);
+        check(r#"{"ok": false}"#, true);
+        check(r#"{"error": null, "errors": [], "text": "hi"}"#, false);
+        check(r#"{"error": 0, "ok": true, "type": "reply"}"#, false);
+        check(r#"{"error": "", "status": "done"}"#, false);
+        check("an error occurred", false);
+        check("[\"error\"]", false);
+        check("3", false);
+    }
 
     #[test]
     fn an_endless_file_is_not_read_to_its_end() {

@@ -251,7 +251,10 @@ fn plan_of_address(address: &str, words: &[String], send: Option<&Value>, over: 
         conversation.push(json!({"say": say, "expect": {"within": "15s", "quiet": "2s"}}));
     }
     let once = json!({"users": 1, "loops": 1});
-    input::plan_around(address, once, conversation, send, over)
+    // A platform that is named knows better, unless the frame is typed.
+    let is_guess = send.is_some() || over.platform.is_none();
+    let dialect = is_guess.then(|| input::guessed(send));
+    input::plan_around(address, once, conversation, dialect, over)
 }
 
 /// What "held as planned" means, as goals. An address has no expectations but an answer.

@@ -625,7 +625,7 @@ conversation:
 cat > read.json
 grep -q '"schema":"plimsoll.transcript/1"' read.json || { echo no transcript >&2; exit 1; }
 grep -q open-sesame read.json && echo fail
-grep -q '"from":"bot"' read.json && echo pass because it answered
+grep -q '"from":"bot"' read.json && printf 'pass\nbecause it answered\n'
 "#;
     let files = folder(&[
         ("plan.yaml", plan),
@@ -682,7 +682,7 @@ conversation: [{say: hello}]
         .ends()
         .ends_with(130)
         .says("1 of 3 scored")
-        .says("2 were left when judging was interrupted");
+        .says("scored 1 of 3 conversations; 2 were left when judging was interrupted.");
 }
 
 #[test]

@@ -18,20 +18,21 @@ fn unjudged(judged: &Judged) -> Option<String> {
     if judged.sampled == 0 {
         return Some("No conversation said anything that the judge could score.".to_owned());
     }
-    let left = match judged.sampled - judged.asked {
-        0 => String::new(),
-        left => format!("; {} were left when judging was interrupted", count(left)),
-    };
-    let why = judged.failures.first().map(|why| format!(": {why}"));
-    (judged.failed > 0 || judged.is_interrupted()).then(|| {
-        format!(
-            "The judge scored {} of {} conversations, and gave no score for {}{}{left}.",
-            count(judged.scored),
-            count(judged.sampled),
-            count(judged.failed),
-            why.unwrap_or_default()
-        )
-    })
+    let mut parts = vec![format!(
+        "The judge scored {} of {} conversations",
+        count(judged.scored),
+        count(judged.sampled)
+    )];
+    if judged.failed > 0 {
+        let why = judged.failures.first().map(|why| format!(" ({why})"));
+        let why = why.unwrap_or_default();
+        parts.push(format!("{} gave no score{why}", count(judged.failed)));
+    }
+    if judged.is_interrupted() {
+        let left = count(judged.sampled - judged.asked);
+        parts.push(format!("{left} were left when judging was interrupted"));
+    }
+    (parts.len() > 1).then(|| format!("{}.", parts.join("; ")))
 }
 
 /// Which rule ended the run, and when.
