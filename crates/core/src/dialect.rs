@@ -19,6 +19,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use crate::document::{Short, Wrong, either, quoted, suggestion};
+use crate::http;
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing, Wall};
 
@@ -29,6 +30,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// The client's half of one conversation.
     fn client(&self, identity: &Identity) -> Box<dyn Client>;
+
+    /// The names of the HTTP requests that its clients send by themselves.
+    fn requests(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// The platform's half of one conversation.
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server>;
@@ -62,6 +68,29 @@ pub trait Client: Send {
 
     /// Writes the protocol's goodbye, sent before the Close frame. Often nothing.
     fn leave(&mut self, out: &mut Vec<Outgoing>);
+
+    /// Writes the requests that its upgrade needs the answers of: [`Outgoing::Http`] only. `headers` are those that the plan
+    /// wants sent with the upgrade. Where it writes one, a later [`Heard::Ready`] lets the upgrade go.
+    fn prepare(&mut self, _headers: &[(String, String)], _out: &mut Vec<Outgoing>) {}
+
+    /// What came of its request of that id: pushes what it means, as `hear` does. A request that failed or had no answer in
+    /// time ([`ConnectError::TimedOut`](crate::wire::ConnectError::TimedOut)) has a reply, too. Before the upgrade only
+    /// [`Heard::Ready`], [`Heard::Answer`] with a further request, and [`Heard::Over`] mean anything.
+    fn replied(&mut self, _id: u32, _reply: &http::Reply, _heard: &mut Vec<Heard>) {}
+
+    /// Where its upgrade goes and what it bears, if that differs from what the plan says. Asked before each attempt.
+    fn door(&self) -> Option<Door> {
+        None
+    }
+}
+
+/// What a client learnt about its upgrade by asking for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Door {
+    /// `ws://…`, `wss://…`, or a path that begins with '/', of the target's own origin; `None` for the plan's.
+    pub url: Option<String>,
+    /// In place of the plan's of the same names, which are in lower case.
+    pub headers: Vec<(String, String)>,
 }
 
 /// What a frame from the platform means.

@@ -2,6 +2,7 @@
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod file;
+pub mod http;
 pub mod judge;
 pub mod permission;
 pub mod route;
@@ -13,6 +14,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use http::{Around, Http};
 pub use judge::Judge;
 pub use permission::Permission;
 use regex::Regex;
@@ -62,6 +64,8 @@ pub struct Plan {
     /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
     pub max_lateness: Option<Duration>,
     pub seed: u64,
+    /// Of the whole run, once.
+    pub around: Around,
     /// Scores conversations after the run.
     pub judge: Option<Judge>,
 }
@@ -167,6 +171,8 @@ pub struct Group {
     pub load: Load,
     /// Never empty.
     pub conversation: Vec<Step>,
+    /// Of each of its users.
+    pub around: Around,
 }
 
 /// When users or conversations start.
@@ -268,6 +274,8 @@ pub enum Step {
         name: String,
         steps: Vec<Self>,
     },
+    /// A request, beside the connection.
+    Http(Box<Http>),
 }
 
 #[derive(Clone, Debug)]
@@ -316,6 +324,8 @@ pub enum Source {
     /// The first group, or the whole match where there is no group.
     Regex(Regex),
     Between(Text, Text),
+    /// Of an HTTP answer: the value of this header, its name in lower case.
+    Header(String),
 }
 
 /// A variable that conversations fill as they go.

@@ -5,6 +5,7 @@ mod death;
 mod figures;
 mod judged;
 mod moment;
+mod request;
 mod speaker;
 mod spread;
 mod transaction;
@@ -16,9 +17,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::evidence::{Clues, Flaw, Problem};
+use crate::http;
 use crate::sample::{
-    self, Closure, Evidence, Failure, Millis, Sample, Session, SessionOutcome, Throttle, Turn,
-    TurnOutcome, Upgrade, Upgraded, What, Who,
+    self, Closure, Evidence, Failure, HttpOutcome, Millis, Sample, Session, SessionOutcome,
+    Throttle, Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::script::Labels;
 use crate::time::At;
@@ -32,11 +34,13 @@ pub use figures::{
 };
 pub use judged::{Judged, score};
 pub use moment::{Close, Countdown, Event, Moment};
+pub use request::{HttpCounts, Requests};
 pub use speaker::Speaker;
 pub use spread::Percentiles;
 
 use death::Morgue;
 use moment::Earliest;
+use request::HttpFigures;
 use spread::Spans;
 use transaction::TransactionFigures;
 pub use usage::Usage;
@@ -63,6 +67,9 @@ pub struct Recorder {
     evidence: Earliest<Evidence>,
     wrong: Earliest<sample::WrongAnswer>,
     usage: Usage,
+    /// Of all, and one for each label up to the cap, then one for all others; nothing where the plan asks nothing.
+    http: Option<Box<HttpFigures>>,
+    http_by_label: Vec<HttpFigures>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -142,6 +149,8 @@ impl Recorder {
         Self {
             by_label: vec![TurnFigures::new(LABEL_DIGITS); apart(&labels.turns)],
             transactions: vec![TransactionFigures::new(LABEL_DIGITS); apart(&labels.transactions)],
+            http: (!labels.requests.is_empty()).then(|| Box::new(HttpFigures::new(DIGITS))),
+            http_by_label: vec![HttpFigures::new(LABEL_DIGITS); apart(&labels.requests)],
             labels,
             wall: Wall::default(),
             sessions: SessionCounts::default(),
@@ -184,6 +193,7 @@ impl Recorder {
             What::Closure(closure) => self.closure(sample, &closure),
             What::Session(session) => self.sessions.ended(&session),
             What::Usage(usage) => self.usage.record(usage),
+            What::Http(http) => self.request(&http),
         }
     }
 
@@ -226,6 +236,12 @@ impl Recorder {
         self.evidence.merge(other.evidence);
         self.wrong.merge(other.wrong);
         self.usage.merge(other.usage);
+        if let Some((ours, theirs)) = self.http.as_mut().zip(other.http) {
+            ours.merge(&theirs);
+        }
+        for (ours, theirs) in self.http_by_label.iter_mut().zip(&other.http_by_label) {
+            ours.merge(theirs);
+        }
     }
 
     pub fn progress(&self) -> Progress {
@@ -302,6 +318,14 @@ impl Recorder {
             lie: evidence.iter().find_map(|kept| lie_in(kept, self.wall)),
             evidence,
             evidence_left_out,
+            http: self.http.map(|all| Requests {
+                counts: all.counts(),
+                by_name: by_name(
+                    &self.labels.requests,
+                    &self.http_by_label,
+                    HttpFigures::counts,
+                ),
+            }),
             facts: facts.clone(),
         }
     }
@@ -338,6 +362,22 @@ impl Recorder {
         }
     }
 
+    fn request(&mut self, http: &sample::Http) {
+        // What was never sent cannot have been late.
+        if http.sent >= http.released {
+            self.lateness.record(http.sent.since(http.released));
+        }
+        if http.outcome == HttpOutcome::Failed(http::Failure::Connect(ConnectError::Local)) {
+            self.local_failures += 1;
+        }
+        if let Some(figures) = &mut self.http {
+            figures.record(http);
+        }
+        if let Some(figures) = labelled(&mut self.http_by_label, http.label) {
+            figures.record(http);
+        }
+    }
+
     fn closure(&mut self, sample: &Sample, closure: &Closure) {
         if closure.is_clean() {
             self.closures.clean += 1;
@@ -366,7 +406,7 @@ impl SessionCounts {
             session.outcome,
             SessionOutcome::Refused
                 | SessionOutcome::NotStarted
-                | SessionOutcome::Failed(Failure::Connect)
+                | SessionOutcome::Failed(Failure::Connect | Failure::Before)
         ) {
             self.never_open += 1;
         }
@@ -691,6 +731,8 @@ pub struct Summary {
     /// The first thing that a refusal said of itself and that cannot be, in a sentence.
     pub lie: Option<String>,
     pub evidence_left_out: u64,
+    /// Nothing where the plan asks nothing over HTTP.
+    pub http: Option<Requests>,
 }
 
 /// How many labels have figures of their own, and one more for all others where there are any.
@@ -782,6 +824,7 @@ const fn failure_name(failure: Failure) -> &'static str {
         Failure::Greeting => "greeting",
         Failure::Missed => "missed",
         Failure::Handoff => "handoff",
+        Failure::Before => "before",
     }
 }
 

@@ -138,7 +138,7 @@ impl Transcript {
 
     /// As it is handed to a judge.
     pub fn document(&self, plan: &Plan, run_id: &str) -> Value {
-        let (_, labels) = script::compile(&plan.groups);
+        let (_, labels) = script::compile(plan);
         let Who { group, user, round } = self.who;
         let group = plan.groups.get(usize::from(group));
         let messages: Vec<_> = self

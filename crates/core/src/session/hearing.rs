@@ -195,10 +195,7 @@ impl Session {
         if outcome == TurnOutcome::Answered {
             return self.advance(now, cx);
         }
-        let memory = self.memory.as_deref_mut().into_iter();
-        for under in memory.flat_map(|memory| &mut memory.transactions) {
-            under.missed = true;
-        }
+        self.miss_transactions();
         cx.missed(now, self.conn, || {
             let why = closed
                 .why
@@ -208,7 +205,13 @@ impl Session {
         self.after_miss(now, on_miss, Failure::Missed, cx);
     }
 
-    fn after_miss(&mut self, now: At, on_miss: OnMiss, failure: Failure, cx: &mut Context<'_>) {
+    pub(super) fn after_miss(
+        &mut self,
+        now: At,
+        on_miss: OnMiss,
+        failure: Failure,
+        cx: &mut Context<'_>,
+    ) {
         match on_miss {
             OnMiss::Continue => self.begin(now, cx),
             OnMiss::End => self.leave(now, SessionOutcome::Failed(failure), cx),
@@ -216,6 +219,14 @@ impl Session {
                 cx.out.abort = true;
                 self.leave(now, SessionOutcome::Failed(failure), cx);
             }
+        }
+    }
+
+    /// Whatever is measured together with a miss has missed.
+    pub(super) fn miss_transactions(&mut self) {
+        let memory = self.memory.as_deref_mut().into_iter();
+        for under in memory.flat_map(|memory| &mut memory.transactions) {
+            under.missed = true;
         }
     }
 

@@ -25,7 +25,7 @@ fn identity() -> Identity {
 fn json_of(frame: &Outgoing) -> Value {
     match frame {
         Outgoing::Text(text) => serde_json::from_str(text).unwrap(),
-        Outgoing::Binary(_) => Value::Null,
+        Outgoing::Binary(_) | Outgoing::Http(_) => Value::Null,
     }
 }
 

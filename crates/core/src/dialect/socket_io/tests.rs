@@ -30,7 +30,7 @@ fn identity() -> Identity {
 fn text(frame: &Outgoing) -> &str {
     match frame {
         Outgoing::Text(text) => text,
-        Outgoing::Binary(_) => "(binary)",
+        Outgoing::Binary(_) | Outgoing::Http(_) => "(no text)",
     }
 }
 

@@ -10,7 +10,8 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
 use crate::plan::{
-    Admission, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route, Target, Until,
+    Admission, Around, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route,
+    Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
@@ -75,6 +76,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             apology: None,
         },
         policy: None,
+        http: Vec::new(),
     };
     Plan {
         name: "test".to_owned(),
@@ -93,6 +95,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
                 until: Until::Loops(some(1)),
             }),
             conversation: Vec::new(),
+            around: Around::default(),
         }],
         data: None,
         vars: Vec::new(),
@@ -112,6 +115,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         permission: None,
         max_lateness: None,
         seed: 1,
+        around: Around::default(),
         judge: None,
     }
 }
