@@ -111,6 +111,31 @@ impl Node {
         })
     }
 
+    /// Shows every text in it, under the key that it stands at.
+    pub fn every_text(&self, key: &str, see: &mut dyn FnMut(&str, &Text)) {
+        match self {
+            Self::Fixed(json) => match serde_json::from_str(json) {
+                Ok(Value::String(text)) => see(key, &text.as_str().into()),
+                Ok(Value::Object(members)) => {
+                    for (key, value) in members {
+                        Self::Fixed(value.to_string()).every_text(&key, see);
+                    }
+                }
+                Ok(Value::Array(items)) => {
+                    for item in items {
+                        Self::Fixed(item.to_string()).every_text(key, see);
+                    }
+                }
+                _ => {}
+            },
+            Self::Text(text) => see(key, text),
+            Self::Object(members) => members
+                .iter()
+                .for_each(|(key, node)| node.every_text(key.trim_matches('"'), see)),
+            Self::Array(items) => items.iter().for_each(|node| node.every_text(key, see)),
+        }
+    }
+
     /// The error is a sentence.
     pub fn write(&self, values: &dyn Values, json: &mut String) -> Result<(), String> {
         match self {

@@ -20,21 +20,28 @@ impl Around {
     }
 }
 
-/// Shows the variables that steps without a connection capture.
+/// Shows the variables that requests capture.
 pub fn captured_in(steps: &[Step], see: &mut dyn FnMut(usize)) {
+    every_request(steps, &mut |http| {
+        http.captures.iter().for_each(|one| see(one.variable));
+    });
+}
+
+/// Shows every request of the steps, and of those inside them.
+pub fn every_request(steps: &[Step], see: &mut dyn FnMut(&Http)) {
     for step in steps {
         match step {
-            Step::Http(http) => http.captures.iter().for_each(|one| see(one.variable)),
+            Step::Http(http) => see(http),
             Step::Repeat { steps, .. }
             | Step::While { steps, .. }
-            | Step::Transaction { steps, .. } => captured_in(steps, see),
+            | Step::Transaction { steps, .. } => every_request(steps, see),
             Step::If {
                 steps, otherwise, ..
             } => {
-                captured_in(steps, see);
-                captured_in(otherwise, see);
+                every_request(steps, see);
+                every_request(otherwise, see);
             }
-            Step::Choose(arms) => arms.iter().for_each(|arm| captured_in(&arm.steps, see)),
+            Step::Choose(arms) => arms.iter().for_each(|arm| every_request(&arm.steps, see)),
             Step::Greeting { .. } | Step::Say(_) | Step::Send(_) | Step::Think(_) => {}
         }
     }

@@ -1,10 +1,12 @@
 //! Requests of a simulated run: what the emulated platform makes of them. Whose host a request names says nothing here, for
 //! there is only the one platform.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use url::{Position, Url};
 
+use crate::admission::Admission;
+use crate::fleet::{Fleet, Order};
 use crate::http::{self, Failure};
 use crate::platform::{Platform, Reply};
 use crate::profile::Cut;
@@ -61,4 +63,35 @@ pub(super) fn reply(
         Reply::Stall => return (at, None),
     };
     (at, Some(reply))
+}
+
+/// Plays an errand of the whole run to its end. For the platform that takes no time: it happens before the run begins, or
+/// after it has ended.
+pub(super) fn run_errand(
+    fleet: &mut Fleet,
+    platform: &mut Platform,
+    admission: &mut Admission,
+    now: At,
+    is_stand_in: bool,
+) {
+    let mut there = now;
+    fleet.wake(now, admission);
+    while !fleet.is_done() {
+        while let Some((conn, order)) = fleet.poll_order() {
+            let Order::Http(id, request) = order else {
+                continue;
+            };
+            let call = call(*request, IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let (at, reply) = reply(platform, now, &call, is_stand_in, false);
+            if let Some(reply) = reply {
+                there += at.since(now);
+                fleet.http_answered(there, conn, id, reply, admission);
+            }
+        }
+        let Some(at) = fleet.next_wake() else {
+            return;
+        };
+        there = there.max(at);
+        fleet.wake(there, admission);
+    }
 }

@@ -114,7 +114,7 @@ impl Conversation<'_> {
         let captures = self.captures_of_http(capture);
         let name = match name {
             Some(name) => self.name(name, "a request"),
-            None => url.as_ref().map(|url| made_name(url)),
+            None => url.as_ref().map(made_name),
         };
         if let Some(name) = &name {
             self.requests.insert(name.clone());
