@@ -545,9 +545,12 @@ fn secrets_are_in_no_output() {
     run(["try", &url, "--say", "hello", "--send", send, "-o", &draft])
         .ends_with(0)
         .says("wrote");
-    run(["run", &url, "--send", send, "--users", "2"])
-        .ends_with(0)
-        .says("2 answered");
+    let patient = "max_lateness=60s";
+    run([
+        "run", &url, "--send", send, "--users", "2", "--set", patient,
+    ])
+    .ends_with(0)
+    .says("2 answered");
     let draft = std::fs::read_to_string(draft).unwrap();
     assert!(draft.contains("token=${TOKEN}&room=lobby"), "{draft}");
     assert!(!draft.contains("tok-4711"), "{draft}");
@@ -586,6 +589,7 @@ fn a_bot_that_apologises_above_a_load_ends_with_3() {
 version: 1
 platform: busy.yaml
 target: emulator
+max_lateness: 60s
 load: {users: 3}
 fallback: something went wrong
 conversation:
@@ -612,6 +616,7 @@ fn a_judge_scores_a_sample_after_the_run() {
 version: 1
 platform: generic
 target: emulator
+max_lateness: 60s
 load: {users: 9}
 judge: {sample: 4, command: [sh, judge.sh]}
 goals: [judge.mean >= 0.5, judge.failed == 0]
@@ -663,6 +668,7 @@ fn an_interrupted_judge_has_saved_what_there_is() {
 version: 1
 platform: generic
 target: emulator
+max_lateness: 60s
 load: {users: 3}
 judge: {command: [sh, judge.sh]}
 conversation: [{say: hello}]
