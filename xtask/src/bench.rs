@@ -1,11 +1,12 @@
 //! Benchmarks: `memory` and `check` against `run` of the built binary; `forensics` from the tests; `admission` in virtual
-//! time; `guard` counts instructions.
+//! time; `guard` counts instructions; `peers` beside other tools.
 
 pub(crate) mod admission;
 pub(crate) mod check;
 pub(crate) mod forensics;
 pub(crate) mod guard;
 pub(crate) mod memory;
+pub(crate) mod peers;
 
 use std::path::PathBuf;
 

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         ["bench", "forensics"] => bench::forensics::forensics(),
         ["bench", "guard"] => bench::guard::guard(Then::Compare),
         ["bench", "guard", "--accept"] => bench::guard::guard(Then::Accept),
+        ["bench", "peers", rest @ ..] => bench::peers::peers(rest),
         ["help" | "--help" | "-h"] | [] => {
             println!("{HELP}");
             Ok(())
@@ -95,5 +96,7 @@ cargo xtask bench forensics
 cargo xtask bench guard [--accept]
     Instructions that codec, conversation, recorder, schedule and admission take, counted by callgrind, against those of
     bench/guard.json; more than 3 percent above fail. --accept writes the counts there.
+cargo xtask bench peers [--help]
+    Plimsoll beside k6, Artillery, Locust, k9-load, JMeter and Gatling, against a server in Go; writes bench/peers.md.
 cargo xtask help
     This list.";

@@ -20,6 +20,7 @@ mod judge;
 mod limits;
 mod machine;
 mod new;
+mod pausing;
 mod platforms;
 mod preset;
 mod progress;

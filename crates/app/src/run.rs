@@ -24,8 +24,9 @@ use crate::figures::{WIDTH, count};
 use crate::input::{self, Input};
 use crate::judge::Court;
 use crate::machine::Used;
+use crate::pausing::Keys;
 use crate::progress::Display;
-use crate::{interrupt, machine, screen};
+use crate::{interrupt, machine, progress, screen};
 
 pub(crate) fn run(args: &Run) -> Result<Ending, Failure> {
     let input = input::read(&args.subject, &args.load, &args.words, &args.over)?;
@@ -80,7 +81,14 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
         stop_by: times.stops.as_ref().map(jiff::Zoned::timestamp),
         ..started.options(&args.over)?
     };
+    let keys = (!args.quiet && progress::is_drawable())
+        .then(|| Keys::start(&control, display.messages()))
+        .flatten();
+    if keys.is_some() {
+        console.note("The key p pauses, and goes on.");
+    }
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
+    drop(keys);
     display.end();
     let finished = finished?;
     started.used = machine::used();
@@ -228,6 +236,8 @@ impl Started {
             asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_default(),
             exhausted: finished.exhausted,
+            pauses: finished.pauses,
+            cut: finished.cut,
             judge: judged,
         });
         Ok(Books::close(

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use plimsoll_core::fleet::Pause;
 use plimsoll_core::summary::{
     HttpCounts, Judged, Percentiles, Summary, TurnCounts, Turns, WrongAnswer,
 };
-use plimsoll_core::time::span_text;
+use plimsoll_core::time::{At, span_text};
 use plimsoll_core::verdict::{GoalResult, Kind, Verdict};
 
 use crate::books::Books;
@@ -25,6 +26,8 @@ pub(crate) fn of(books: &Books, written: &[String], width: usize) -> Vec<String>
         lines.push(String::new());
         lines.extend(conversations(summary, width));
         lines.extend(requests(summary, width));
+        lines.extend(groups(summary, width));
+        lines.extend(apart(summary, width));
         lines.extend(upgrades(summary, width));
         lines.extend(turns(summary, width));
         lines.extend(closures(summary, verdict, width));
@@ -159,6 +162,54 @@ fn conversations(summary: &Summary, width: usize) -> Vec<String> {
         parts.push(format!("failures: {}", failures.join(", ")));
     }
     row("conversations", &parts, width)
+}
+
+/// A line for each group, where there are several.
+fn groups(summary: &Summary, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, group) in summary.groups.iter().take(MOST_NAMES) {
+        let sessions = &group.sessions;
+        let mut parts = vec![
+            format!("{} due", count(sessions.due)),
+            format!("{} completed", count(sessions.completed)),
+        ];
+        push_some(&mut parts, sessions.refused, "refused");
+        push_some(&mut parts, sessions.failed, "failed");
+        push_some(&mut parts, sessions.not_started, "not started");
+        parts.push(format!("{} turns answered", count(group.turns.answered)));
+        push_percentile(&mut parts, "p95", &group.turns.latency, |spans| spans.p95);
+        let name = format!("  {}", shorten(&clean(name), 13));
+        lines.extend(row(&name, &parts, width));
+    }
+    lines
+}
+
+/// What of the run is in none of the figures, and when nothing was begun.
+fn apart(summary: &Summary, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(warm_up) = &summary.warm_up {
+        let figures = &warm_up.figures;
+        let mut parts = vec![
+            some(figures.sessions.due, "conversation"),
+            some(figures.turns.counts.sent, "turn"),
+        ];
+        push_percentile(&mut parts, "p95", &figures.turns.counts.latency, |spans| {
+            spans.p95
+        });
+        parts.push("not measured: in none of the other figures, nor in the goals".to_owned());
+        lines.extend(row("warm-up", &parts, width));
+    }
+    let pauses = &summary.facts.pauses;
+    if !pauses.is_empty() {
+        let text = |pause: &Pause| {
+            let at = span_text(Duration::from_secs(pause.at.since(At::ZERO).as_secs()));
+            let lasts = span_text(Duration::from_millis(pause.lasts.as_millis() as u64));
+            format!("at {at} for {lasts}")
+        };
+        let parts: Vec<_> = pauses.iter().take(MOST_NAMES).map(text).collect();
+        lines.extend(row("paused", &parts, width));
+    }
+    lines
 }
 
 fn upgrades(summary: &Summary, width: usize) -> Vec<String> {
@@ -439,6 +490,12 @@ fn row(name: &str, parts: &[String], most: usize) -> Vec<String> {
 
 fn label(name: &str) -> String {
     paint(BOLD, format_args!("{name:<LABEL$}"))
+}
+
+/// `1 turn`, `2 turns`.
+fn some(n: u64, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(n))
 }
 
 fn push_some(parts: &mut Vec<String>, n: u64, what: &str) {

@@ -5,10 +5,11 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use plimsoll_core::fleet::{Trace, TraceEvent};
 use plimsoll_core::goal::Goal;
-use plimsoll_core::plan::{Closed, Group, Load, Plan, Target, Until};
+use plimsoll_core::plan::{Begin, Closed, Load, Plan, Target, Until};
 use plimsoll_net::Control;
 use serde_json::Value;
 
@@ -120,11 +121,12 @@ fn one_conversation(plan: &mut Plan) -> Result<(), Failure> {
         .map(|goal| Goal::parse(goal, &[]).map_err(Failure::fault))
         .collect::<Result<_, _>>()?;
     plan.groups.truncate(1);
-    for Group { load, .. } in &mut plan.groups {
-        *load = Load::Closed(Closed {
+    for group in &mut plan.groups {
+        (group.begin, group.warm_up) = (Begin::default(), Duration::ZERO);
+        group.load = Load::Closed(Closed {
             users: std::num::NonZeroU32::MIN,
-            ramp_up: std::time::Duration::ZERO,
-            start_delay: std::time::Duration::ZERO,
+            ramp_up: Duration::ZERO,
+            start_delay: Duration::ZERO,
             until: Until::Loops(std::num::NonZeroU32::MIN),
         });
     }

@@ -41,13 +41,23 @@ fn the_order_status_example_logs_in_at_a_bot_that_wants_it() {
         env!("CARGO_MANIFEST_DIR"),
         "/../../examples/order-status.yaml"
     );
-    let few = ["--set", "load.users=6", "--set", "load.ramp_up=100ms"];
+    // A busy machine is late; whether the bot answers rightly does not depend on it.
+    let few = [
+        "--set",
+        "load.users=6",
+        "--set",
+        "load.ramp_up=100ms",
+        "--set",
+        "max_lateness=1m",
+        "--set",
+        "goals=[sessions.failed == 0, turns.mismatched == 0, http.failed == 0]",
+    ];
     run(["run", plan, "--target", &target, "-e", &login, "--quiet"]
         .into_iter()
         .chain(few))
     .ends_with(0)
     .says("6 completed")
-    .says("12 sent, 12 as expected");
+    .says("12 sent · 12 as expected");
     let told: Vec<_> = (0..12).map(|_| server.next_line()).collect();
     assert_eq!(
         told.iter().filter(|line| *line == "out True").count(),

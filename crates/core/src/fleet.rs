@@ -2,6 +2,9 @@
 //! network) calls a method for what happened, and then takes orders until there are none.
 
 mod errand;
+mod muster;
+mod pause;
+mod relay;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -10,11 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::errand::{Errand, Given};
+use self::muster::{Final, Muster, share};
+pub use self::pause::Pause;
+pub use self::relay::Relay;
 use crate::http::{self, RequestId};
-use crate::plan::{Load, Plan, Until};
+use crate::plan::Plan;
 use crate::rows::NoRow;
 use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who, WrongAnswer};
-use crate::schedule::Schedule;
 use crate::session::{Context, Dealt, Known, Output, Session, Shared};
 use crate::time::At;
 use crate::transcript::Transcripts;
@@ -150,26 +155,16 @@ pub struct Fleet {
     left: Option<u32>,
     /// The budget lets nobody begin any more.
     spent: bool,
+    /// Nobody begins a conversation since then.
+    paused: Option<At>,
+    /// Whom the pause keeps from asking for admission.
+    parked: Vec<ConnId>,
     /// What users between two conversations know from before their first; empty where nobody has anything to know.
     known: BTreeMap<(u16, u32), Known>,
     /// To be begun in place of conversations, and what it came to.
     errand: Option<Errand>,
     learnt: Option<Given>,
     out: Output,
-}
-
-/// A group's part of the schedule that is this fleet's.
-struct Muster {
-    schedule: Schedule,
-    /// The next of the schedule: its number and when it is due.
-    upcoming: Option<(u64, At)>,
-    loops: Option<u32>,
-    /// No conversation begins at or after this.
-    ends: At,
-    /// What is still open then is stopped.
-    stops: At,
-    max_open: u32,
-    afloat: u32,
 }
 
 struct Afloat {
@@ -192,7 +187,7 @@ impl Fleet {
         let groups = plan
             .groups
             .iter()
-            .map(|group| Muster::new(&group.load, stripe))
+            .map(|group| Muster::new(group, stripe))
             .collect();
         let part = |whole: Option<NonZeroU32>| Some(share(whole?.get(), stripe));
         let out = Output {
@@ -204,6 +199,8 @@ impl Fleet {
         Self {
             left: part(plan.budget.conversations),
             spent: false,
+            paused: None,
+            parked: Vec::new(),
             shared: Shared::new(plan, run_id),
             stripe,
             groups,
@@ -231,19 +228,18 @@ impl Fleet {
         if self.errand.is_some() || !self.spent && self.is_out_of_budget() {
             return Some(At::ZERO);
         }
-        let upcoming = self
-            .groups
-            .iter()
-            .filter_map(|group| Some(group.upcoming?.1))
-            .min();
+        let is_on = self.paused.is_none();
+        let upcoming = self.groups.iter().filter_map(|group| group.upcoming());
+        let upcoming = upcoming.map(|(_, at)| at).min().filter(|_| is_on);
         let stops = self
             .groups
             .iter()
             .filter(|group| group.afloat > 0)
-            .map(|group| group.ends.min(group.stops))
+            .filter_map(|group| group.next_end(self.paused))
             .min();
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        let again = self.again.peek().map(|Reverse((at, _))| *at);
+        let again = self.again.peek().filter(|_| is_on);
+        let again = again.map(|Reverse((at, _))| *at);
         [upcoming, stops, timer, again]
             .into_iter()
             .flatten()
@@ -257,10 +253,10 @@ impl Fleet {
             self.begin_errand(now, errand, gate);
         }
         for group in 0..self.groups.len() {
-            if now >= self.groups[group].stops {
-                self.end_group(now, group, gate);
-            } else if now >= self.groups[group].ends {
-                self.end_starts(now, group, gate);
+            match self.groups[group].end_at(now, self.paused) {
+                Some(Final::Stops) => self.end_group(now, group, gate),
+                Some(Final::Starts) => self.end_starts(now, group, gate),
+                None => {}
             }
         }
         self.heed_budget(now, gate);
@@ -286,6 +282,8 @@ impl Fleet {
             let due = afloat.session.deadline();
             if due > now {
                 self.arm(conn);
+            } else if self.paused.is_some() && afloat.session.asks() && !afloat.session.was_open() {
+                self.parked.push(conn);
             } else if afloat.session.asks() {
                 self.seek(now, due, conn, gate);
             } else {
@@ -419,12 +417,33 @@ impl Fleet {
         self.sessions.get(&conn).map(|afloat| afloat.session.who)
     }
 
+    /// The group that this one follows is through.
+    pub fn begin(&mut self, group: u16, at: At) {
+        if let Some(muster) = self.groups.get_mut(usize::from(group)) {
+            muster.begin(at);
+        }
+    }
+
+    /// A group of which nobody is left in this fleet. Each is given once; a [`Relay`] says what follows.
+    pub fn poll_through(&mut self) -> Option<u16> {
+        let again = &self.again;
+        let comes_again = |group: usize| {
+            let of_it = |Reverse((_, who)): &Reverse<(At, Who)>| usize::from(who.group) == group;
+            again.iter().any(of_it)
+        };
+        let mut groups = self.groups.iter_mut().enumerate();
+        let (group, muster) =
+            groups.find(|(group, muster)| muster.has_nobody() && !comes_again(*group))?;
+        muster.tell();
+        Some(group as u16)
+    }
+
     /// Nobody is due, held or open any more.
     pub fn is_done(&self) -> bool {
         self.sessions.is_empty()
             && self.again.is_empty()
             && self.errand.is_none()
-            && self.groups.iter().all(|group| group.upcoming.is_none())
+            && self.groups.iter().all(Muster::is_through)
     }
 
     /// Which counts of its part of the budget are used up: conversations, messages.
@@ -469,13 +488,16 @@ impl Fleet {
 
     /// The next user or arrival that is due: further conversations of a user before new users of the same moment.
     fn next_due(&mut self, now: At) -> Option<(At, Who)> {
+        if self.paused.is_some() {
+            return None;
+        }
         let again = self
             .again
             .peek()
             .map(|Reverse((at, _))| *at)
             .filter(|at| *at <= now);
         let upcoming = |(index, group): (usize, &Muster)| {
-            Some((group.upcoming?.1, index)).filter(|(at, _)| *at <= now)
+            Some((group.upcoming()?.1, index)).filter(|(at, _)| *at <= now)
         };
         let first = self.groups.iter().enumerate().filter_map(upcoming).min();
         if again.is_some_and(|again| first.is_none_or(|(at, _)| again <= at)) {
@@ -483,7 +505,7 @@ impl Fleet {
             return Some((at, who));
         }
         let (at, index) = first?;
-        let user = self.groups[index].take(self.stripe)?;
+        let user = self.groups[index].take()?;
         Some((
             at,
             Who {
@@ -501,6 +523,7 @@ impl Fleet {
             who,
             what: What::Due,
         });
+        let warm_up = self.is_warm_up(who, planned);
         let muster = &mut self.groups[usize::from(who.group)];
         let dealt = if muster.afloat < muster.max_open {
             self.shared.deal(who, planned)
@@ -516,6 +539,7 @@ impl Fleet {
                 what: What::Session(End {
                     outcome,
                     never_reached,
+                    warm_up,
                 }),
             });
             return;
@@ -524,7 +548,7 @@ impl Fleet {
         self.left = self.left.map(|left| left.saturating_sub(1));
         let conn = self.next_conn();
         let known = self.known.remove(&(who.group, who.user));
-        let session = Session::new(who, conn, dealt, known, &self.shared);
+        let session = Session::new(who, conn, dealt, known, &self.shared).in_warm_up(warm_up);
         let is_prepared = session.is_prepared();
         self.sessions.insert(
             conn,
@@ -635,11 +659,7 @@ impl Fleet {
         } else {
             PAUSE_UNOPENED
         };
-        if muster.loops.is_some_and(|loops| round < loops)
-            && now + pause < muster.ends
-            && now + pause < muster.schedule.leaves(session.who.user.into())
-            && !self.out.abort
-        {
+        if muster.wants_again(round, now + pause, session.who.user) && !self.out.abort {
             let Who { group, user, .. } = session.who;
             if let Some(known) = session.known() {
                 self.known.insert((group, user), Arc::clone(known));
@@ -664,7 +684,7 @@ impl Fleet {
     /// Nobody of the group starts any more, and its conversations end politely.
     fn end_group(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
         self.end_starts(now, group, gate);
-        self.groups[group].stops = At::NEVER;
+        self.groups[group].stop();
         self.stop_those(now, gate, |session| usize::from(session.who.group) == group);
     }
 
@@ -690,8 +710,7 @@ impl Fleet {
 
     /// Nobody of the group comes due any more.
     fn forget_upcoming(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
-        let muster = &mut self.groups[group];
-        (muster.upcoming, muster.loops, muster.ends) = (None, None, At::NEVER);
+        self.groups[group].forget();
         let again = std::mem::take(&mut self.again).into_vec();
         let (gone, again): (Vec<_>, Vec<_>) =
             (again.into_iter()).partition(|Reverse((_, who))| usize::from(who.group) == group);
@@ -742,54 +761,6 @@ impl Fleet {
     }
 }
 
-impl Muster {
-    fn new(load: &Load, stripe: Stripe) -> Self {
-        let schedule = Schedule::new(load);
-        let first = u64::from(stripe.index);
-        let (loops, ends, max_open) = match load {
-            Load::Closed(closed) => match closed.until {
-                Until::Loops(loops) => (Some(loops.get()), At::NEVER, u32::MAX),
-                Until::Duration(span) => (Some(u32::MAX), At::ZERO + span, u32::MAX),
-            },
-            Load::Staged(_) => {
-                let last = At::ZERO + schedule.delay() + schedule.span();
-                (Some(u32::MAX), last, u32::MAX)
-            }
-            Load::Open(open) => (
-                None,
-                At::NEVER,
-                open.max_open
-                    .map_or(u32::MAX, |max| share(max.get(), stripe)),
-            ),
-        };
-        let upcoming = schedule
-            .due(first)
-            .filter(|at| *at < ends)
-            .map(|at| (first, at));
-        Self {
-            schedule,
-            upcoming,
-            loops,
-            ends,
-            stops: ends + GRACEFUL_STOP,
-            max_open,
-            afloat: 0,
-        }
-    }
-
-    /// Takes the next of the schedule.
-    fn take(&mut self, stripe: Stripe) -> Option<u64> {
-        let (n, _) = self.upcoming?;
-        let next = n + u64::from(stripe.of);
-        self.upcoming = self
-            .schedule
-            .due(next)
-            .filter(|at| *at < self.ends)
-            .map(|at| (next, at));
-        Some(n)
-    }
-}
-
 /// What a permission's rate leaves between two requests of this fleet's; all fleets together keep to it.
 fn space(plan: &Plan, stripe: Stripe) -> Duration {
     let most = plan.permission.as_ref().and_then(|one| one.max_rate);
@@ -798,14 +769,6 @@ fn space(plan: &Plan, stripe: Stripe) -> Duration {
     span.unwrap_or_default()
 }
 
-/// A fleet's part of a cap for the whole run: the parts of all fleets add up to it.
-const fn share(whole: u32, stripe: Stripe) -> u32 {
-    whole / stripe.of + (stripe.index < whole % stripe.of) as u32
-}
-
-/// How long conversations that are open at the end of a duration may go on, as k6 does by default: cutting them would
-/// count as aborted what the bot did well.
-const GRACEFUL_STOP: Duration = Duration::from_secs(30);
 /// The code of a close in order.
 const NORMAL: u16 = 1000;
 /// A user whose conversation never opened waits this long before its next one: a platform that refuses at once must

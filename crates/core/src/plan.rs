@@ -171,8 +171,21 @@ pub struct Group {
     pub load: Load,
     /// Never empty.
     pub conversation: Vec<Step>,
+    /// From there all times of its load count.
+    pub begin: Begin,
+    /// What is planned for so long after that is not measured: its figures stand apart.
+    pub warm_up: Duration,
     /// Of each of its users.
     pub around: Around,
+}
+
+/// When a group's load begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begin {
+    /// A group before it in the plan, whose last conversation must have ended; the run's begin where there is none.
+    pub follows: Option<u16>,
+    /// So long after that.
+    pub wait: Duration,
 }
 
 /// When users or conversations start.
@@ -181,6 +194,27 @@ pub enum Load {
     Closed(Closed),
     Staged(Staged),
     Open(Open),
+}
+
+impl Load {
+    /// From when on, counted from its begin, nobody begins a conversation; `None` where that depends on how long
+    /// conversations take.
+    pub fn ends(&self) -> Option<Duration> {
+        match self {
+            Self::Closed(closed) => match closed.until {
+                Until::Duration(duration) => Some(duration),
+                Until::Loops(_) => None,
+            },
+            Self::Staged(staged) => {
+                let stages = staged.stages.iter().map(|stage| stage.lasts);
+                Some(staged.start_delay + stages.sum::<Duration>())
+            }
+            Self::Open(open) => {
+                let stages = open.stages.iter().map(|stage| stage.lasts);
+                Some(open.start_delay + stages.sum::<Duration>())
+            }
+        }
+    }
 }
 
 /// The closed model, in JMeter's words: so many virtual users, each with one conversation at a time.
@@ -198,7 +232,7 @@ pub struct Closed {
 pub enum Until {
     /// After so many conversations.
     Loops(NonZeroU32),
-    /// No new conversation begins at or after this moment, counted from the run's begin; open ones have 30 s more.
+    /// No new conversation begins at or after this moment, counted from the group's begin; open ones have 30 s more.
     Duration(Duration),
 }
 

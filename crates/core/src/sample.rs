@@ -282,6 +282,8 @@ pub struct Session {
     pub outcome: SessionOutcome,
     /// Turns of its conversation that were never sent.
     pub never_reached: u32,
+    /// It was planned for the warm-up.
+    pub warm_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

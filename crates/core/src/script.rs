@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::draw::Spread;
 use crate::plan::{Arm, Capture, Expect, Http, Message, OnMiss, Plan, Step};
+use crate::sample::Who;
 use crate::text::{Condition, Text};
 
 #[derive(Clone, Debug, Default)]
@@ -84,14 +85,24 @@ pub struct Way {
     pub to: usize,
 }
 
-/// The names of turns, of transactions and of HTTP requests, in the order in which they come first: a sample has an index
-/// into them.
+/// The names of turns, of transactions and of HTTP requests, in the order in which they come first, and of groups: a
+/// sample has an index into them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
     pub turns: Vec<String>,
     pub transactions: Vec<String>,
     /// Those that the dialect sends by itself come first.
     pub requests: Vec<String>,
+    /// Of the groups, in the plan's order.
+    pub groups: Vec<String>,
+}
+
+impl Labels {
+    /// The name of somebody's group, where there are several.
+    pub fn group_of(&self, who: Who) -> Option<String> {
+        let name = self.groups.get(usize::from(who.group))?;
+        (self.groups.len() > 1).then(|| name.clone())
+    }
 }
 
 /// Compiles the conversations of all groups, and behind them what the whole run does before and after; names become
@@ -130,6 +141,9 @@ pub fn compile(plan: &Plan) -> (Vec<Script>, Labels) {
     let labels = Labels {
         turns: turns.list,
         transactions: transactions.list,
+        groups: (plan.groups.iter())
+            .map(|group| group.name.clone())
+            .collect(),
         requests: requests.list,
     };
     (scripts, labels)

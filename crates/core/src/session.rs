@@ -136,6 +136,8 @@ pub(crate) struct Session {
     handed_off: bool,
     /// The platform said that the conversation is over.
     over: bool,
+    /// It was planned for the warm-up.
+    warm_up: bool,
     /// What it came to, known before its connection has ended.
     outcome: Option<SessionOutcome>,
 }
@@ -238,7 +240,20 @@ impl Session {
             greeted: false,
             handed_off: false,
             over: false,
+            warm_up: false,
             outcome: None,
+        }
+    }
+
+    pub(crate) const fn in_warm_up(mut self, warm_up: bool) -> Self {
+        self.warm_up = warm_up;
+        self
+    }
+
+    /// A pause kept it waiting so much longer: it is to begin so much later.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        if self.is_held() && !self.was_open() {
+            self.planned += by;
         }
     }
 
@@ -738,6 +753,7 @@ impl Session {
             What::Session(End {
                 outcome,
                 never_reached,
+                warm_up: self.warm_up,
             }),
         );
     }

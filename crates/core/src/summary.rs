@@ -3,8 +3,10 @@
 
 mod death;
 mod figures;
+mod group;
 mod judged;
 mod moment;
+mod phase;
 mod request;
 mod speaker;
 mod spread;
@@ -17,6 +19,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::evidence::{Clues, Flaw, Problem};
+use crate::fleet::Pause;
 use crate::http;
 use crate::sample::{
     self, Closure, Evidence, Failure, HttpOutcome, Millis, Sample, Session, SessionOutcome,
@@ -29,17 +32,20 @@ use crate::wire::{ConnectError, Ended, Wall};
 
 pub use death::{Autopsy, Death, Lag, Survived, Unanswered};
 pub use figures::{
-    Arrivals, Closures, FirstRefusal, Generator, Sessions, TransactionCounts, TurnCounts, Turns,
-    Upgrades, WrongAnswer,
+    Arrivals, Closures, FirstRefusal, Generator, GroupCounts, GroupSessions, Sessions,
+    TransactionCounts, TurnCounts, Turns, Upgrades, WrongAnswer,
 };
 pub use judged::{Judged, score};
 pub use moment::{Close, Countdown, Event, Moment};
+pub use phase::{Figures, Phase, WarmUp};
 pub use request::{HttpCounts, Requests};
 pub use speaker::Speaker;
 pub use spread::Percentiles;
 
 use death::Morgue;
+use group::GroupFigures;
 use moment::Earliest;
+use phase::{Asked, Tally};
 use request::HttpFigures;
 use spread::Spans;
 use transaction::TransactionFigures;
@@ -50,15 +56,9 @@ pub use usage::Usage;
 pub struct Recorder {
     labels: Labels,
     wall: Wall,
-    sessions: SessionCounts,
-    upgrades: UpgradeCounts,
-    turns: TurnFigures,
-    /// One for each label up to the cap, then one for all others.
-    by_label: Vec<TurnFigures>,
-    transactions: Vec<TransactionFigures>,
-    late: u64,
-    throttles: Throttles,
-    closures: ClosureCounts,
+    steady: Tally,
+    /// Where anything was planned for a warm-up.
+    warm_up: Option<Box<Tally>>,
     lateness: Spans,
     local_failures: u64,
     morgue: Morgue,
@@ -66,10 +66,6 @@ pub struct Recorder {
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
     wrong: Earliest<sample::WrongAnswer>,
-    usage: Usage,
-    /// Of all, and one for each label up to the cap, then one for all others; nothing where the plan asks nothing.
-    http: Option<Box<HttpFigures>>,
-    http_by_label: Vec<HttpFigures>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -147,18 +143,10 @@ impl Recorder {
     /// A sample's `label` is an index into these.
     pub fn new(labels: Labels) -> Self {
         Self {
-            by_label: vec![TurnFigures::new(LABEL_DIGITS); apart(&labels.turns)],
-            transactions: vec![TransactionFigures::new(LABEL_DIGITS); apart(&labels.transactions)],
-            http: (!labels.requests.is_empty()).then(|| Box::new(HttpFigures::new(DIGITS))),
-            http_by_label: vec![HttpFigures::new(LABEL_DIGITS); apart(&labels.requests)],
+            steady: Tally::new(&labels),
+            warm_up: None,
             labels,
             wall: Wall::default(),
-            sessions: SessionCounts::default(),
-            upgrades: UpgradeCounts::new(),
-            turns: TurnFigures::new(DIGITS),
-            late: 0,
-            throttles: Throttles::default(),
-            closures: ClosureCounts::default(),
             lateness: Spans::new(DIGITS),
             local_failures: 0,
             morgue: Morgue::new(),
@@ -166,7 +154,6 @@ impl Recorder {
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
             wrong: Earliest::new(MOST_WRONG),
-            usage: Usage::default(),
         }
     }
 
@@ -177,24 +164,31 @@ impl Recorder {
         self
     }
 
+    /// Counts what was not planned for a warm-up.
     pub fn record(&mut self, sample: &Sample) {
+        self.record_in(Phase::Steady, sample);
+    }
+
+    pub fn record_in(&mut self, phase: Phase, sample: &Sample) {
         match sample.what {
-            What::Due => self.sessions.due += 1,
             What::Upgrade(upgrade) => self.upgrade(sample.who, &upgrade),
-            What::Turn(turn) => self.turn(&turn),
-            What::Transaction(transaction) => {
-                if let Some(figures) = labelled(&mut self.transactions, transaction.label) {
-                    figures.record(&transaction);
-                }
+            What::Turn(turn) => {
+                self.lateness.record(turn.sent.since(turn.released));
+                self.morgue.done(turn.released, turn.sent);
             }
-            What::LateReply => self.late += 1,
-            What::Handoff => self.sessions.handoffs += 1,
-            What::Throttled(throttle) => self.throttles.record(throttle),
             What::Closure(closure) => self.closure(sample, &closure),
-            What::Session(session) => self.sessions.ended(&session),
-            What::Usage(usage) => self.usage.record(usage),
             What::Http(http) => self.request(&http),
+            _ => {}
         }
+        let tally = match phase {
+            Phase::Steady => &mut self.steady,
+            Phase::WarmUp => {
+                let labels = &self.labels;
+                self.warm_up
+                    .get_or_insert_with(|| Box::new(Tally::new(labels)))
+            }
+        };
+        tally.record(sample);
     }
 
     /// Keeps what a refusal said; caps how much it keeps, and counts the rest.
@@ -214,20 +208,13 @@ impl Recorder {
     /// Adds what another recorder of the same run counted, as if this one had counted it.
     pub fn merge(&mut self, other: Self) {
         debug_assert_eq!(self.labels, other.labels, "recorders of one run");
-        self.sessions.merge(other.sessions);
-        self.upgrades.merge(other.upgrades);
-        self.turns.merge(&other.turns);
-        for (ours, theirs) in self.by_label.iter_mut().zip(&other.by_label) {
-            ours.merge(theirs);
+        self.steady.merge(other.steady);
+        if let Some(theirs) = other.warm_up {
+            match &mut self.warm_up {
+                Some(ours) => ours.merge(*theirs),
+                None => self.warm_up = Some(theirs),
+            }
         }
-        for (ours, theirs) in self.transactions.iter_mut().zip(&other.transactions) {
-            ours.merge(theirs);
-        }
-        self.late += other.late;
-        self.throttles.merge(other.throttles);
-        self.closures.clean += other.closures.clean;
-        self.closures.abnormal += other.closures.abnormal;
-        add_all(&mut self.closures.by_code, other.closures.by_code);
         self.lateness.merge(&other.lateness);
         self.local_failures += other.local_failures;
         self.morgue.merge(other.morgue);
@@ -235,31 +222,32 @@ impl Recorder {
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
         self.wrong.merge(other.wrong);
-        self.usage.merge(other.usage);
-        if let Some((ours, theirs)) = self.http.as_mut().zip(other.http) {
-            ours.merge(&theirs);
-        }
-        for (ours, theirs) in self.http_by_label.iter_mut().zip(&other.http_by_label) {
-            ours.merge(theirs);
-        }
     }
 
     pub fn progress(&self) -> Progress {
-        let SessionCounts {
-            due, never_open, ..
-        } = self.sessions;
-        let accepted = self.upgrades.accepted;
+        let phases = || {
+            [Some(&self.steady), self.warm_up.as_deref()]
+                .into_iter()
+                .flatten()
+        };
+        let sum = |of: fn(&Tally) -> u64| phases().map(of).sum::<u64>();
+        let due = sum(|phase| phase.sessions.due);
+        let accepted = sum(|phase| phase.upgrades.accepted);
+        let never_open = sum(|phase| phase.sessions.never_open);
+        let dropped = sum(|phase| phase.closures.abnormal);
+        // What was measured, once anything was.
+        let p95 = |phase: &Tally| phase.turns.latency.quantile(0.95);
         Progress {
             planned: None,
             due,
             held: due.saturating_sub(accepted + never_open),
-            open: accepted.saturating_sub(self.closures.clean + self.closures.abnormal),
-            refused: self.upgrades.refused(),
-            dropped: self.closures.abnormal,
-            completed: self.sessions.count(SessionOutcome::Completed),
-            turns_answered: self.turns.count(TurnOutcome::Answered),
+            open: accepted.saturating_sub(sum(|phase| phase.closures.clean) + dropped),
+            refused: sum(|phase| phase.upgrades.refused()),
+            dropped,
+            completed: sum(|phase| phase.sessions.count(SessionOutcome::Completed)),
+            turns_answered: sum(|phase| phase.turns.count(TurnOutcome::Answered)),
             turns_planned: None,
-            p95_ms: self.turns.latency.quantile(0.95),
+            p95_ms: phases().find_map(p95),
         }
     }
 
@@ -269,40 +257,30 @@ impl Recorder {
         let (countdowns, _) = self.countdowns.finish();
         let (evidence, evidence_left_out) = self.evidence.finish();
         let (wrong, _) = self.wrong.finish();
-        let accepted = self.upgrades.accepted;
-        // As for conversations: a run that ends early never reaches the turns of those that were for later.
-        let sent = self.turns.sent();
-        let planned = (sent + self.sessions.never_reached).max(facts.asked_turns.unwrap_or(0));
-        let sessions = self
-            .sessions
-            .finish(facts.asked, accepted, peak_open(&moments));
+        let whole = Asked::of(facts);
+        let (mut steady, warm_up) = match self.warm_up {
+            None => (self.steady.finish(whole, &self.labels, &moments), None),
+            Some(warm_up) => {
+                let all_upgrades = self.steady.all_upgrades(&warm_up, &self.labels);
+                let asked = whole.without(&warm_up);
+                let warm_up = WarmUp {
+                    figures: warm_up.finish(whole.none(), &self.labels, &moments),
+                    all_upgrades,
+                };
+                let steady = self.steady.finish(asked, &self.labels, &moments);
+                (steady, Some(Box::new(warm_up)))
+            }
+        };
+        steady.turns.wrong_answers = distinct(wrong, &self.labels.turns);
         Summary {
-            arrivals: self.upgrades.arrivals(facts, self.sessions.due),
-            upgrades: self.upgrades.finish(),
-            turns: Turns {
-                late: self.late,
-                throttle_notices: self.throttles.notices,
-                longest_countdown_s: self.throttles.asked.map(seconds),
-                longest_silence_s: (self.throttles.silent.0 > 0)
-                    .then(|| seconds(self.throttles.silent)),
-                countdowns_cut: self.throttles.cut,
-                usage: self.usage.reported(),
-                planned,
-                never_reached: planned - sent,
-                wrong_answers: distinct(wrong, &self.labels.turns),
-                by_name: by_name(&self.labels.turns, &self.by_label, TurnFigures::counts),
-                counts: self.turns.counts(),
-            },
-            transactions: by_name(
-                &self.labels.transactions,
-                &self.transactions,
-                TransactionFigures::counts,
-            ),
-            closures: Closures {
-                clean: self.closures.clean,
-                abnormal: self.closures.abnormal,
-                by_code: self.closures.by_code,
-            },
+            arrivals: steady.arrivals,
+            sessions: steady.sessions,
+            upgrades: steady.upgrades,
+            turns: steady.turns,
+            transactions: steady.transactions,
+            closures: steady.closures,
+            groups: steady.groups,
+            warm_up,
             generator: Generator {
                 lateness: self.lateness.percentiles(),
                 sustained_lateness: self.lateness.sustained_p99(),
@@ -311,21 +289,13 @@ impl Recorder {
                 exhausted: facts.exhausted || self.local_failures > 0,
                 moments_left_out,
             },
-            sessions,
             autopsy: self.morgue.finish(),
             moments,
             countdowns,
             lie: evidence.iter().find_map(|kept| lie_in(kept, self.wall)),
             evidence,
             evidence_left_out,
-            http: self.http.map(|all| Requests {
-                counts: all.counts(),
-                by_name: by_name(
-                    &self.labels.requests,
-                    &self.http_by_label,
-                    HttpFigures::counts,
-                ),
-            }),
+            http: steady.http,
             facts: facts.clone(),
         }
     }
@@ -340,7 +310,6 @@ impl Recorder {
         if let Upgraded::Errored(error) = upgrade.outcome {
             self.morgue.unanswered(who, upgrade, error);
         }
-        self.upgrades.record(who, upgrade);
         self.moments.push(Moment {
             at: upgrade.ended,
             event: match upgrade.outcome {
@@ -353,15 +322,6 @@ impl Recorder {
         });
     }
 
-    fn turn(&mut self, turn: &Turn) {
-        self.lateness.record(turn.sent.since(turn.released));
-        self.morgue.done(turn.released, turn.sent);
-        self.turns.record(turn);
-        if let Some(figures) = labelled(&mut self.by_label, turn.label) {
-            figures.record(turn);
-        }
-    }
-
     fn request(&mut self, http: &sample::Http) {
         // What was never sent cannot have been late.
         if http.sent >= http.released {
@@ -370,25 +330,13 @@ impl Recorder {
         if http.outcome == HttpOutcome::Failed(http::Failure::Connect(ConnectError::Local)) {
             self.local_failures += 1;
         }
-        if let Some(figures) = &mut self.http {
-            figures.record(http);
-        }
-        if let Some(figures) = labelled(&mut self.http_by_label, http.label) {
-            figures.record(http);
-        }
     }
 
     fn closure(&mut self, sample: &Sample, closure: &Closure) {
-        if closure.is_clean() {
-            self.closures.clean += 1;
-        } else {
-            self.closures.abnormal += 1;
-        }
         if closure.how == Ended::Local {
             self.local_failures += 1;
         }
         self.morgue.closed(sample.at, sample.who, closure);
-        *self.closures.by_code.entry(closure.how.code()).or_default() += 1;
         self.moments.push(Moment {
             at: sample.at,
             event: Event::Closed(Close::of(closure.how, closure.expected)),
@@ -455,6 +403,39 @@ impl SessionCounts {
     }
 }
 
+impl SessionCounts {
+    /// Of one group: how many of it the plan wants is not known here.
+    fn of_group(&self, opened: u64) -> GroupSessions {
+        let all = self.finish(None, opened, 0);
+        GroupSessions {
+            due: all.due,
+            opened: all.opened,
+            completed: all.completed,
+            refused: all.refused,
+            failed: all.failed,
+            aborted: all.aborted,
+            not_started: all.not_started,
+            open_at_end: all.open_at_end,
+            handoffs: all.handoffs,
+        }
+    }
+}
+
+impl Summary {
+    /// Those of the warm-up among them: what a limit did shows in all.
+    pub fn all_upgrades(&self) -> &Upgrades {
+        self.warm_up
+            .as_ref()
+            .map_or(&self.upgrades, |warm_up| &warm_up.all_upgrades)
+    }
+
+    /// A figure of the warm-up and the rest together.
+    pub fn in_all(&self, steady: u64, warm_up: impl Fn(&Figures) -> u64) -> u64 {
+        let more = self.warm_up.as_ref();
+        steady + more.map_or(0, |more| warm_up(&more.figures))
+    }
+}
+
 impl UpgradeCounts {
     fn new() -> Self {
         let spans = || Spans::new(DIGITS);
@@ -517,22 +498,27 @@ impl UpgradeCounts {
         self.refusal.merge(&other.refusal);
     }
 
-    fn arrivals(&self, facts: &Facts, due: u64) -> Arrivals {
-        let asked = facts.asked.unwrap_or(due);
+    fn arrivals(&self, asked: &Asked<'_>, due: u64) -> Arrivals {
         let span = match (self.first_planned, self.last_accepted) {
-            (Some(first), Some(last)) => last.since(first),
+            (Some(first), Some(last)) => {
+                let within = |pause: &&Pause| pause.at >= first && pause.at < last;
+                let paused = asked.pauses.iter().filter(within);
+                last.since(first)
+                    .saturating_sub(paused.map(|pause| pause.lasts).sum())
+            }
             _ => Duration::ZERO,
         };
+        let (over, asked) = (asked.over, asked.conversations.unwrap_or(due));
         Arrivals {
             asked,
-            asked_per_s: per_second(asked, facts.asked_over),
+            asked_per_s: per_second(asked, over),
             delivered: self.accepted,
             // n arrivals at one rate have n - 1 gaps between them.
             delivered_per_s: per_second(self.accepted.saturating_sub(1), span),
         }
     }
 
-    fn finish(self) -> Upgrades {
+    fn finish(self, labels: &Labels) -> Upgrades {
         let refused = self.refused();
         let errored = self.by_error.values().sum();
         Upgrades {
@@ -550,6 +536,7 @@ impl UpgradeCounts {
             first_refusal: self.first_refusal.map(|(at, who, status)| FirstRefusal {
                 at_s: at.as_secs_f64(),
                 user: u64::from(who.user) + 1,
+                group: labels.group_of(who),
                 status,
             }),
             hold: self.hold.percentiles(),
@@ -700,6 +687,10 @@ pub struct Facts {
     pub interrupted: bool,
     /// The rule that ended the run.
     pub aborted: Option<Aborted>,
+    /// In order.
+    pub pauses: Vec<Pause>,
+    /// The run's own bounds (budget, permission, `--stop-by`) kept it from doing all that its load wants.
+    pub cut: bool,
     /// CPU time and peak memory of this process; zero where nothing was measured (virtual time).
     pub cpu_s: f64,
     pub rss_peak_bytes: u64,
@@ -709,7 +700,7 @@ pub struct Facts {
     pub judge: Option<Judged>,
 }
 
-/// A run in figures.
+/// A run in figures: those of its warm-up stand apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     pub facts: Facts,
@@ -720,6 +711,11 @@ pub struct Summary {
     /// Empty where the plan names none.
     pub transactions: BTreeMap<String, TransactionCounts>,
     pub closures: Closures,
+    /// By name, where the plan has several.
+    pub groups: BTreeMap<String, GroupCounts>,
+    /// Where anything was planned for one.
+    pub warm_up: Option<Box<WarmUp>>,
+    /// Of the whole run, as what follows is.
     pub generator: Generator,
     /// In order; `generator.moments_left_out` says how many later ones are missing.
     pub moments: Vec<Moment>,

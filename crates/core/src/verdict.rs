@@ -290,12 +290,10 @@ impl<'a> Findings<'a> {
             goals.extend(["sessions.failed == 0", "sessions.refused == 0"].map(default_goal));
             // Told only when missed: six goals that nobody stated would drown the rest.
             let missed = |(goal, _): &(Goal, bool)| !goal.judge(self.summary).passed;
-            goals.extend(
-                DEFAULT_IF_MISSED
-                    .map(default_goal)
-                    .into_iter()
-                    .filter(missed),
-            );
+            // What the run's own bounds cut off was not to be.
+            let is_moot = |goal: &&str| self.summary.facts.cut && *goal == ALL_STARTED;
+            let wanted = DEFAULT_IF_MISSED.into_iter().filter(|goal| !is_moot(goal));
+            goals.extend(wanted.map(default_goal).filter(missed));
         }
         let speak = |of: fn(&Path) -> bool| self.plan.goals.iter().any(|goal| of(goal.path()));
         if self.limited > 0 && !self.plan.goals.is_empty() && !speak(is_about_delivery) {
@@ -377,11 +375,15 @@ impl<'a> Findings<'a> {
                 vec![self.holder()]
             }
             Path::Count(Count::SessionsFailed) => {
-                self.blame_for_ends(self.summary.sessions.failed, self.cut + self.closed)
+                let failed = self.summary.sessions.failed;
+                let failed = self.summary.in_all(failed, |more| more.sessions.failed);
+                self.blame_for_ends(failed, self.cut + self.closed)
             }
             Path::Count(Count::UpgradesErrored) => platform_if(self.cut > 0),
             Path::Count(Count::ClosuresAbnormal) => {
-                self.blame_for_ends(self.summary.closures.abnormal, self.closed)
+                let abnormal = self.summary.closures.abnormal;
+                let abnormal = self.summary.in_all(abnormal, |more| more.closures.abnormal);
+                self.blame_for_ends(abnormal, self.closed)
             }
             Path::Count(Count::TurnsUnfinished) => {
                 self.blame_for_ends(self.summary.turns.counts.unfinished, self.closed)
@@ -513,7 +515,7 @@ impl<'a> Findings<'a> {
 
     /// Why nothing was ever reached, if so.
     fn unreachable(&self) -> Option<String> {
-        let upgrades = &self.summary.upgrades;
+        let upgrades = self.summary.all_upgrades();
         let elsewhere = |status: &u16| matches!(status, 200..400 | 404 | 405 | 410 | 426 | 501);
         if upgrades.refused > 0
             && upgrades.accepted == 0
@@ -677,12 +679,14 @@ fn by_cause(causes: &[Explained]) -> BTreeMap<&'static str, u64> {
 /// What a plan without goals wants besides: a bot that never answers, or answers wrongly, has failed no conversation, and
 /// a conversation that was never begun neither.
 const DEFAULT_IF_MISSED: [&str; 5] = [
-    "sessions.not_started == 0",
+    ALL_STARTED,
     "turns.timed_out == 0",
     "turns.mismatched == 0",
     "turns.fallback == 0",
     "turns.errored == 0",
 ];
+
+const ALL_STARTED: &str = "sessions.not_started == 0";
 
 fn default_goal(source: &str) -> (Goal, bool) {
     let goal = Goal::parse(source, &[]).expect("the default goals name figures that exist");

@@ -7,6 +7,7 @@ mod connection;
 mod courier;
 mod dial;
 mod http;
+mod pauses;
 mod proxy;
 mod run;
 mod serve;

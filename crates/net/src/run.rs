@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plimsoll_core::admission::Admission;
 use plimsoll_core::draw::Draw;
-use plimsoll_core::fleet::{Errand, Fleet, Given, Stripe, Trace};
+use plimsoll_core::fleet::{Errand, Fleet, Given, Pause, Relay, Stripe, Trace};
 use plimsoll_core::plan::{Permission, Plan, Proxy};
 use plimsoll_core::profile::file::owner_of;
 use plimsoll_core::profile::{Demand, Profile};
@@ -20,7 +20,7 @@ use plimsoll_core::summary::{Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
 use plimsoll_core::transcript::{Transcript, Transcripts};
 use plimsoll_core::watch::{Aborted, Watch};
-use plimsoll_core::wire::{ConnId, ConnectError, Wall};
+use plimsoll_core::wire::{ConnectError, Wall};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -30,7 +30,8 @@ use crate::clock::{Clock, epoch_millis};
 use crate::connection::Masks;
 use crate::courier::Beyond;
 use crate::dial::{Dialer, Failure};
-use crate::shard::{self, Gate, Parts, Report, Stage, locked};
+use crate::pauses::Pauses;
+use crate::shard::{self, Gate, News, Parts, Report, Stage, locked};
 use crate::target::Target;
 use crate::tls::{ClientTls, Connector, TlsError};
 use crate::upgrade::Resource;
@@ -69,6 +70,7 @@ struct Shared {
     stage: watch::Sender<Stage>,
     interrupted: OnceLock<()>,
     clock: OnceLock<Clock>,
+    pauses: Pauses,
     recorders: Mutex<Vec<Arc<Mutex<Recorder>>>>,
     /// Once the run is over.
     last: OnceLock<Progress>,
@@ -80,6 +82,7 @@ impl Control {
             stage: watch::Sender::new(Stage::Running),
             interrupted: OnceLock::new(),
             clock: OnceLock::new(),
+            pauses: Pauses::new(),
             recorders: Mutex::default(),
             last: OnceLock::new(),
         }))
@@ -93,6 +96,31 @@ impl Control {
     /// Ends the run at once.
     pub fn abandon(&self) {
         self.reach(Stage::Abandoned);
+    }
+
+    /// Begins no conversation until [`Control::resume`]; open ones go on. A run that has not begun yet begins with it.
+    /// `false` where that is so already, and after the run's end.
+    pub fn pause(&self) -> bool {
+        self.on_clock(|pauses, now| pauses.pause(now))
+    }
+
+    /// Goes on, with the rest of the schedule so much later as the pause was long. `false` where nothing is paused.
+    pub fn resume(&self) -> bool {
+        self.on_clock(|pauses, now| pauses.resume(now))
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.0.pauses.is_on()
+    }
+
+    /// For how long in all it was, or is, paused.
+    pub fn paused_for(&self) -> Duration {
+        let pauses = self.0.pauses.until(self.elapsed());
+        pauses.iter().map(|pause| pause.lasts).sum()
+    }
+
+    fn on_clock(&self, change: impl FnOnce(&Pauses, At) -> bool) -> bool {
+        self.0.last.get().is_none() && change(&self.0.pauses, self.elapsed())
     }
 
     /// Waits for a date, as the machine's clock has it, and shows once a second how long that still is. `false` when the
@@ -186,6 +214,10 @@ pub struct Finished {
     pub transcripts: Vec<Transcript>,
     /// What the first failed attempt to connect said, in a sentence.
     pub first_error: Option<String>,
+    /// In order.
+    pub pauses: Vec<Pause>,
+    /// The run's own bounds (budget, permission, the date by which it had to end) kept it from doing more.
+    pub cut: bool,
     /// What was done otherwise than the plan or the other side asked for, as a sentence.
     pub remark: Option<String>,
 }
@@ -252,6 +284,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         .unzip();
     let gate = Gate {
         admission: Arc::new(Mutex::new(admission)),
+        relay: Arc::new(Mutex::new(Relay::new(&plan, shards))),
         inboxes: inboxes.into(),
     };
     let (_, labels) = script::compile(&plan);
@@ -270,6 +303,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         };
         let masks = Draw::new(epoch_millis() as u64).text(&options.run_id);
         let parts = Parts {
+            index,
             clock,
             fleet: Fleet::new(plan.clone(), stripe, &options.run_id)
                 .with_wall(clock.wall())
@@ -284,6 +318,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             last_call: last_call.as_ref().map(|call| call.at),
             trace: options.trace.clone(),
             watch: watch.clone(),
+            pauses: control.0.pauses.clone(),
         };
         threads.push(spawn(parts, inbox));
     }
@@ -305,21 +340,25 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     recorder.merge(before);
     recorder.merge(after);
     let _ = control.0.last.set(control.progress());
+    let spent = spent(&plan, report.spent);
+    let out_of_handoffs = watch
+        .as_ref()
+        .is_some_and(|watch| locked(watch).is_out_of_handoffs());
     Ok(Finished {
         recorder,
         elapsed,
         interrupted: control.0.interrupted.get().is_some(),
         aborted: watch.as_ref().and_then(|watch| locked(watch).aborted()),
         exhausted: report.exhausted,
+        pauses: control.0.pauses.until(elapsed),
+        cut: over.is_some() || spent.is_some() || out_of_handoffs,
         transcripts: transcripts.map_or_else(Vec::new, Transcripts::into_all),
         first_error: report.first_error,
         remark: sentences([
             locked(&gate.admission).remark(),
             over,
-            spent(&plan, report.spent),
-            watch
-                .filter(|watch| locked(watch).is_out_of_handoffs())
-                .map(|_| OUT_OF_HANDOFFS.to_owned()),
+            spent,
+            out_of_handoffs.then(|| OUT_OF_HANDOFFS.to_owned()),
         ]),
     })
 }
@@ -356,10 +395,12 @@ impl Errands<'_> {
         let (inbox, receiver) = tokio::sync::mpsc::unbounded_channel();
         let admission = Arc::new(Mutex::new(Admission::of(self.plan, clock.wall())));
         let parts = Parts {
+            index: 0,
             clock,
             fleet,
             gate: Gate {
                 admission,
+                relay: Arc::new(Mutex::new(Relay::new(self.plan, 1))),
                 inboxes: [inbox].into(),
             },
             recorder: Arc::clone(&recorder),
@@ -371,6 +412,8 @@ impl Errands<'_> {
             last_call: None,
             trace: self.options.trace.clone(),
             watch: None,
+            // What is done once is done, paused or not.
+            pauses: Pauses::new(),
         };
         let fleet = block_on(shard::run_errand(parts, receiver))?;
         let empty = Recorder::new(script::compile(self.plan).1);
@@ -408,7 +451,7 @@ fn sentences<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
 
 type Shard = io::Result<JoinHandle<io::Result<Report>>>;
 
-fn spawn(parts: Parts, inbox: UnboundedReceiver<(ConnId, At)>) -> Shard {
+fn spawn(parts: Parts, inbox: UnboundedReceiver<News>) -> Shard {
     let stage = parts.stage.clone();
     // A part of the users never comes: the rest would be another run than was asked for.
     let abandon = move || {

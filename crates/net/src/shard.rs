@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use plimsoll_core::admission::Admission;
 use plimsoll_core::fleet::{
-    Asker, Fleet, Gatekeeper, Next, Open, Order, Stripe, Trace, TraceEvent,
+    Asker, Fleet, Gatekeeper, Next, Open, Order, Relay, Stripe, Trace, TraceEvent,
 };
 use plimsoll_core::http::{self, RequestId};
 use plimsoll_core::profile::Cut;
-use plimsoll_core::summary::Recorder;
+use plimsoll_core::summary::{Phase, Recorder};
 use plimsoll_core::time::At;
 use plimsoll_core::transcript::Transcripts;
 use plimsoll_core::watch::Watch;
@@ -29,6 +29,7 @@ use crate::clock::{Alarm, Clock};
 use crate::connection::{Connection, End, Heard, Mailbox, Masks, linger};
 use crate::courier::{Beyond, Courier};
 use crate::dial::Failure;
+use crate::pauses::{Pauses, Turn};
 use crate::stream::Stream;
 use crate::target::Target;
 use crate::upgrade::Upgraded;
@@ -44,6 +45,8 @@ pub(crate) enum Stage {
 
 /// What a shard is made of before its thread runs.
 pub(crate) struct Parts {
+    /// Its place among the shards.
+    pub(crate) index: usize,
     pub(crate) clock: Clock,
     pub(crate) fleet: Fleet,
     pub(crate) gate: Gate,
@@ -58,6 +61,16 @@ pub(crate) struct Parts {
     pub(crate) trace: Option<mpsc::SyncSender<Trace>>,
     /// The one of the run, where its plan has something to watch for.
     pub(crate) watch: Option<Arc<Mutex<Watch>>>,
+    pub(crate) pauses: Pauses,
+}
+
+/// What reaches a shard from the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum News {
+    /// Admission lets it go, after it had to wait.
+    Granted(ConnId, At),
+    /// The group that this one follows is through everywhere.
+    Begin(u16, At),
 }
 
 /// What a shard knows at its end beside what it recorded.
@@ -78,8 +91,10 @@ pub(crate) struct Report {
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) admission: Arc<Mutex<Admission>>,
+    /// Says which group begins when another is through.
+    pub(crate) relay: Arc<Mutex<Relay>>,
     /// One for each shard, in order.
-    pub(crate) inboxes: Arc<[UnboundedSender<(ConnId, At)>]>,
+    pub(crate) inboxes: Arc<[UnboundedSender<News>]>,
 }
 
 impl Gatekeeper for Gate {
@@ -112,9 +127,18 @@ impl Gate {
         while let Some((conn, at)) = admission.poll_grant() {
             let shard = (conn.0 % self.inboxes.len() as u64) as usize;
             // A shard that is gone has nobody waiting.
-            let _ = self.inboxes[shard].send((conn, at));
+            let _ = self.inboxes[shard].send(News::Granted(conn, at));
         }
         told
+    }
+
+    /// Tells all shards which groups begin, after one shard told the relay what is through.
+    fn relay(&self, now: At, tell: impl FnOnce(&mut Relay) -> Vec<u16>) {
+        for group in tell(&mut locked(&self.relay)) {
+            for inbox in self.inboxes.iter() {
+                let _ = inbox.send(News::Begin(group, now));
+            }
+        }
     }
 }
 
@@ -123,21 +147,15 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs one shard to its end, on a `LocalSet`. In the inbox arrive those whom admission lets go after they had to wait.
-pub(crate) async fn run(
-    parts: Parts,
-    inbox: UnboundedReceiver<(ConnId, At)>,
-) -> io::Result<Report> {
+/// Runs one shard to its end, on a `LocalSet`.
+pub(crate) async fn run(parts: Parts, inbox: UnboundedReceiver<News>) -> io::Result<Report> {
     let shard = Shard::new(parts)?;
     drive(&shard, inbox).await;
     Ok(shard.report.take())
 }
 
 /// Runs what the whole run does once, and gives its fleet back.
-pub(crate) async fn run_errand(
-    parts: Parts,
-    inbox: UnboundedReceiver<(ConnId, At)>,
-) -> io::Result<Fleet> {
+pub(crate) async fn run_errand(parts: Parts, inbox: UnboundedReceiver<News>) -> io::Result<Fleet> {
     let plan = Arc::clone(&parts.beyond.plan);
     let shard = Shard::new(parts)?;
     drive(&shard, inbox).await;
@@ -145,11 +163,14 @@ pub(crate) async fn run_errand(
     Ok(shard.fleet.replace(Fleet::new(plan, stripe, "")))
 }
 
-async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<(ConnId, At)>) {
+async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<News>) {
     let mut stage = shard.stage.subscribe();
     let grace = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(grace);
     let mut stopping = false;
+    let mut pauses = shard.pauses.follow();
+    // It may have been paused before it began.
+    shard.heed(pauses.news());
     shard.wake();
     while !shard.fleet.borrow().is_done() {
         let now = *stage.borrow_and_update();
@@ -167,10 +188,15 @@ async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<(ConnId, At)>) {
                 break;
             }
         }
+        shard.heed(pauses.news());
         tokio::select! {
             biased;
             () = shard.alarm.rung() => shard.wake(),
-            Some((conn, at)) = inbox.recv() => shard.on_fleet(|fleet, _, _| fleet.granted(conn, at)),
+            Some(news) = inbox.recv() => shard.on_fleet(|fleet, _, _| match news {
+                News::Granted(conn, at) => fleet.granted(conn, at),
+                News::Begin(group, at) => fleet.begin(group, at),
+            }),
+            () = pauses.changed() => {}
             () = shard.done.notified() => {}
             Ok(()) = stage.changed() => {}
             () = &mut grace, if stopping => {
@@ -179,11 +205,17 @@ async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<(ConnId, At)>) {
             }
         }
     }
+    let now = shard.clock.now();
+    shard
+        .gate
+        .borrow()
+        .relay(now, |relay| relay.gone(shard.index));
     shard.report.borrow_mut().spent = shard.fleet.borrow().spent();
     shard.report.borrow_mut().transcripts = shard.fleet.borrow_mut().take_transcripts();
 }
 
 struct Shard {
+    index: usize,
     clock: Clock,
     fleet: RefCell<Fleet>,
     gate: RefCell<Gate>,
@@ -196,6 +228,7 @@ struct Shard {
     last_call: Cell<Option<At>>,
     trace: Option<mpsc::SyncSender<Trace>>,
     watch: Option<Arc<Mutex<Watch>>>,
+    pauses: Pauses,
     alarm: Alarm,
     done: Notify,
     /// Connecting or open.
@@ -212,6 +245,7 @@ impl Shard {
             fleet.trace();
         }
         let shard = Self {
+            index: parts.index,
             clock: parts.clock,
             fleet: RefCell::new(fleet),
             gate: RefCell::new(parts.gate),
@@ -224,6 +258,7 @@ impl Shard {
             last_call: Cell::new(parts.last_call),
             trace: parts.trace,
             watch: parts.watch,
+            pauses: parts.pauses,
             alarm: Alarm::new(parts.clock)?,
             done: Notify::new(),
             mailboxes: RefCell::default(),
@@ -252,6 +287,15 @@ impl Shard {
         self.on_fleet(|fleet, now, gate| fleet.wake(now, gate));
     }
 
+    fn heed(self: &Rc<Self>, news: Vec<Turn>) {
+        for turn in news {
+            self.on_fleet(|fleet, _, gate| match turn {
+                Turn::Pause(at) => fleet.pause(at),
+                Turn::Resume(at) => fleet.resume(at, gate),
+            });
+        }
+    }
+
     fn stop(&self) {
         self.stage.send_if_modified(|stage| {
             let running = *stage == Stage::Running;
@@ -272,14 +316,19 @@ impl Shard {
         if let Some(sample) = fleet.poll_sample() {
             let mut recorder = locked(&self.recorder);
             let mut watch = self.watch.as_ref().map(|watch| locked(watch));
-            let mut record = |sample| {
-                recorder.record(&sample);
+            let mut record = |fleet: &Fleet, sample| {
+                recorder.record_in(Phase::of(fleet.is_in_warm_up(&sample)), &sample);
                 watch.iter_mut().for_each(|watch| watch.record(&sample));
             };
-            record(sample);
+            record(fleet, sample);
             while let Some(sample) = fleet.poll_sample() {
-                record(sample);
+                record(fleet, sample);
             }
+        }
+        while let Some(group) = fleet.poll_through() {
+            let now = self.clock.now();
+            let through = |relay: &mut Relay| relay.through(group, self.index);
+            self.gate.borrow().relay(now, through);
         }
         while let Some(evidence) = fleet.poll_evidence() {
             locked(&self.recorder).keep(evidence);

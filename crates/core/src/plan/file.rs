@@ -16,6 +16,7 @@ mod names;
 mod permission;
 mod raw;
 mod schema;
+mod sequence;
 mod target;
 mod vars;
 
@@ -24,10 +25,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Admission, Arm, Budget, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
-    Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace, Part,
-    Permission, Plan, Proxy, ProxyChoice, Route, Say, Schema, Share, Source, Stage, Staged, Step,
-    Target, Until,
+    Admission, Arm, Begin, Budget, Capture, Captured, Certificate, Check, Closed, Condition, Data,
+    Each, Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace,
+    Part, Permission, Plan, Proxy, ProxyChoice, Route, Say, Schema, Share, Source, Stage, Staged,
+    Step, Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
@@ -430,7 +431,14 @@ impl Reader<'_> {
             ("after", after.map(|field| field.key)),
         ];
         for (name, key) in beside {
-            if let Some(key) = key {
+            let Some(key) = key else { continue };
+            if key.is_flag() {
+                self.document.complain_that(
+                    key,
+                    "a plan with groups has no load of its own for presets and flags to change",
+                    "change one group's, the first of which is number 0: --set groups.0.load.users=200",
+                );
+            } else {
                 self.document.complain_that(
                     key,
                     format!("'{name}' does not go with 'groups'"),
@@ -448,6 +456,7 @@ impl Reader<'_> {
             return None;
         }
         let mut seen = BTreeSet::new();
+        let mut above = Vec::new();
         let converted: Vec<_> = raw
             .into_iter()
             .map(|field| {
@@ -463,6 +472,8 @@ impl Reader<'_> {
                         "rename one of them",
                     );
                 }
+                let begin = sequence::begin(raw.follows, raw.start, &above, self.document);
+                above.push(name.clone().unwrap_or_default());
                 let load_place = raw.load.place;
                 let load = raw.load.get("load", here, self.document);
                 let steps_place = raw.conversation.place;
@@ -475,7 +486,11 @@ impl Reader<'_> {
                     conversations,
                 );
                 let (group, around) = group.zip(around)?;
-                name.map(|_| Group { around, ..group })
+                name.map(|_| Group {
+                    around,
+                    begin,
+                    ..group
+                })
             })
             .collect();
         converted.into_iter().collect()
@@ -497,8 +512,11 @@ impl Reader<'_> {
         steps: Option<(Vec<Field<raw::Step>>, Place)>,
         conversations: &mut Conversation<'_>,
     ) -> Option<Group> {
-        let load = load
-            .and_then(|(raw, here)| load::load(raw, here, self.document).map(|load| (load, here)));
+        let mut warm_up = None;
+        let load = load.and_then(|(mut raw, here)| {
+            warm_up = raw.warm_up.take();
+            load::load(raw, here, self.document).map(|load| (load, here))
+        });
         let steps = steps.and_then(|(raw, here)| {
             conversations.reserve(&raw);
             conversations.steps(raw, here)
@@ -518,8 +536,10 @@ impl Reader<'_> {
         }
         Some(Group {
             name,
+            warm_up: load::warm_up(warm_up, &load, self.document),
             load,
             conversation,
+            begin: Begin::default(),
             around: Around::default(),
         })
     }

@@ -16,8 +16,8 @@ use crate::fleet::{Fleet, Order, Stripe};
 use crate::http::{self, RequestId};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
-    Admission, Around, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss,
-    OnRefusal, Pace, Part, Plan, Route, Say, Step, Target, Until,
+    Admission, Around, Begin, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff,
+    OnMiss, OnRefusal, Pace, Part, Plan, Route, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -1092,6 +1092,8 @@ fn plan(script: &str) -> Arc<Plan> {
             until: Until::Loops(NonZeroU32::MIN),
         }),
         conversation: steps(script),
+        begin: Begin::default(),
+        warm_up: Duration::ZERO,
         around: Around::default(),
     };
     Arc::new(Plan {

@@ -53,11 +53,14 @@ pub struct Upgrades {
     pub refusal: Percentiles,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FirstRefusal {
     pub at_s: f64,
     /// From 1, as people count.
     pub user: u64,
+    /// The user's, where the plan has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     pub status: u16,
 }
 
@@ -129,8 +132,29 @@ pub struct TransactionCounts {
     pub duration: Percentiles,
 }
 
+/// A group's conversations that came due, and its turns.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GroupCounts {
+    pub sessions: GroupSessions,
+    pub turns: TurnCounts,
+}
+
+/// Of those that came due, each is counted under exactly one of the outcomes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GroupSessions {
+    pub due: u64,
+    pub opened: u64,
+    pub completed: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub aborted: u64,
+    pub not_started: u64,
+    pub open_at_end: u64,
+    pub handoffs: u64,
+}
+
 /// Abnormal are those that nobody wanted, with a Close frame or without.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Closures {
     pub clean: u64,
     pub abnormal: u64,

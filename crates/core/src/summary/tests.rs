@@ -61,6 +61,7 @@ fn conversation(user: u32) -> impl Strategy<Value = Vec<Sample>> {
                 What::Session(Session {
                     outcome,
                     never_reached,
+                    warm_up: false,
                 }),
             );
             samples

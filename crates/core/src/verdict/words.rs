@@ -76,13 +76,13 @@ impl Findings<'_> {
                     }),
             );
         }
-        let other = self.summary.upgrades.refused - (self.limited - self.cut);
+        let other = self.summary.all_upgrades().refused - (self.limited - self.cut);
         if let Some(outage) = &self.outage {
             why.push(outage.clone());
         } else if other > 0 {
             let statuses: Vec<_> = self
                 .summary
-                .upgrades
+                .all_upgrades()
                 .by_status
                 .keys()
                 .filter(|status| **status != 101)
@@ -278,8 +278,12 @@ impl Findings<'_> {
             Some(rate) if !held.is_empty() => format!("; says nothing about {rate:.1}/s"),
             _ => String::new(),
         };
+        let cut = match self.summary.facts.cut {
+            true => ", cut short by its own bounds",
+            false => "",
+        };
         format!(
-            "asked {}{asked}, delivered {}{delivered}{held}{silent}",
+            "asked {}{asked}, delivered {}{delivered}{held}{cut}{silent}",
             count(arrivals.asked),
             count(arrivals.delivered)
         )

@@ -176,7 +176,7 @@ pub(super) struct Load {
     pub(super) ramp_up: Maybe<Span>,
     /// Conversations of each user; 1 when neither `loops` nor `duration` is given.
     pub(super) loops: Maybe<Count>,
-    /// Users converse again and again until this long after the run began.
+    /// Users converse again and again until this long after the load began: with the run, unless its group says when.
     pub(super) duration: Maybe<Span>,
     /// Stages of a number of users that rises and falls. One who is taken away finishes the conversation, then begins no
     /// other; after the last stage open conversations have 30 s more.
@@ -185,8 +185,11 @@ pub(super) struct Load {
     pub(super) arrivals: Maybe<Vec<Field<Stage>>>,
     /// An arrival that would be one more than this many at once is dropped, and counted.
     pub(super) max_open: Maybe<Count>,
-    /// The first start is so long after the run began.
+    /// The first start is so long after the load began.
     pub(super) start_delay: Maybe<Span>,
+    /// What is planned for so long after the load began is not measured: its figures stand apart, and goals are judged
+    /// without them.
+    pub(super) warm_up: Maybe<Span>,
 }
 
 /// `{users: 50, over: 1m}` goes to a number of users in a straight line, `{users: 50, for: 5m}` holds it.
@@ -222,6 +225,11 @@ pub(super) struct Group {
     pub(super) before: Maybe<Vec<Field<Step>>>,
     /// What each of its users does after its last conversation.
     pub(super) after: Maybe<Vec<Field<Step>>>,
+    /// Its load begins so long after the run did, or after the end of the group that it follows; at once when left out.
+    /// The times of the load count from there.
+    pub(super) start: Maybe<Span>,
+    /// A group above, all of whose conversations must have ended first.
+    pub(super) follows: Maybe<String>,
 }
 
 /// One step: exactly one of [`KINDS`], with the keys that belong to it.
@@ -705,4 +713,4 @@ short! {
 }
 
 /// What the design has and this version does not.
-pub(super) const LATER: &[Later] = &[("Load", "warm_up", "leave it out")];
+pub(super) const LATER: &[Later] = &[];

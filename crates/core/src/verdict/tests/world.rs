@@ -10,7 +10,7 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
 use crate::plan::{
-    Admission, Around, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route,
+    Admission, Around, Begin, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route,
     Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
@@ -95,6 +95,8 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
                 until: Until::Loops(some(1)),
             }),
             conversation: Vec::new(),
+            begin: Begin::default(),
+            warm_up: Duration::ZERO,
             around: Around::default(),
         }],
         data: None,
@@ -289,6 +291,7 @@ pub(super) fn ended(recorder: &mut Recorder, at: At, user: u32, outcome: Session
     let session = Session {
         outcome,
         never_reached: 0,
+        warm_up: false,
     };
     record(recorder, at, user, What::Session(session));
 }

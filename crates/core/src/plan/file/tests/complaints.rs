@@ -136,7 +136,7 @@ plan.yaml:1:28: 'loops' and 'duration' exclude each other
 plan.yaml:1:28: the duration of 30s ends before the last user starts, at 1m
   1 | load: {users: 5, duration: 30s, ramp_up: 1m}
     |                            ^^^
-  help: it counts from the run's begin: make it longer than start_delay and ramp_up together
+  help: it counts from the load's begin: make it longer than start_delay and ramp_up together
 ",
     );
     check(
@@ -314,7 +314,7 @@ plan.yaml:2:1: unknown key 'plattform'
 ",
     );
     check(
-        "budget: {conversations: 0, time: 10s, chats: 1}\nabort: [turns.failed > 20%, turns.failed > 1% for 2d]\nload: {users: 5, warm_up: 30s}",
+        "budget: {conversations: 0, time: 10s, chats: 1}\nabort: [turns.failed > 20%, turns.failed > 1% for 2d]\nload: {users: 5, duration: 30s, warm_up: 30s}",
         r"
 plan.yaml:1:25: '0' is too few
   1 | budget: {conversations: 0, time: 10s, chats: 1}
@@ -339,10 +339,10 @@ plan.yaml:2:29: '2d' is not a span of time; write a number with its unit: 500ms,
   2 | abort: [turns.failed > 20%, turns.failed > 1% for 2d]
     |                             ^^^^^^^^^^^^^^^^^^^^^^^^
 
-plan.yaml:3:18: 'warm_up' in 'load' is not supported yet
-  3 | load: {users: 5, warm_up: 30s}
-    |                  ^^^^^^^
-  help: leave it out
+plan.yaml:3:42: the warm-up of 30s leaves nothing of a load of 30s to be measured
+  3 | load: {users: 5, duration: 30s, warm_up: 30s}
+    |                                          ^^^
+  help: make it shorter, or the load longer
 ",
     );
     check(
@@ -959,6 +959,30 @@ plan.yaml:2:1: 'load' does not go with 'groups'
   2 | load: {users: 1}
     | ^^^^
   help: move it into a group: groups: [{name, load, conversation}]
+",
+    );
+}
+
+#[test]
+fn a_group_follows_one_above_it() {
+    check(
+        "groups:
+  - {name: a, follows: a, load: {users: 1}, conversation: [{say: hi}]}
+  - {name: b, follows: c, start: soon, load: {users: 1}, conversation: [{say: hi}]}",
+        r"
+plan.yaml:2:22: no group above this one is called 'a'
+  2 |   - {name: a, follows: a, load: {users: 1}, conversation: [{say: hi}]}
+    |                        ^
+  help: remove it: the first group follows none
+
+plan.yaml:3:22: no group above this one is called 'c'
+  3 |   - {name: b, follows: c, start: soon, load: {users: 1}, conversation: [{say: hi}]}
+    |                        ^
+  help: did you mean 'a'? allowed here: a
+
+plan.yaml:3:32: 'soon' is not a span of time; write a number with its unit: 500ms, 5s, 1m 30s, 2h
+  3 |   - {name: b, follows: c, start: soon, load: {users: 1}, conversation: [{say: hi}]}
+    |                                  ^^^^
 ",
     );
 }
