@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a plan, or load one address without a plan
     #[command(after_help = exit::RUN_HELP)]
-    Run(Run),
+    Run(Box<Run>),
     /// Play a plan in virtual time: which limit it meets, when, and the smallest change that fits
     #[command(after_help = exit::CHECK_HELP)]
     Check(Check),

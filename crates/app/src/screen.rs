@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use plimsoll_core::fleet::Pause;
-use plimsoll_core::summary::{HttpCounts, Percentiles, Summary, TurnCounts, Turns, WrongAnswer};
+use plimsoll_core::summary::{
+    HttpCounts, Judged, Percentiles, Summary, TurnCounts, Turns, WrongAnswer,
+};
 use plimsoll_core::time::{At, span_text};
 use plimsoll_core::verdict::{GoalResult, Kind, Verdict};
 
@@ -29,6 +31,13 @@ pub(crate) fn of(books: &Books, written: &[String], width: usize) -> Vec<String>
         lines.extend(upgrades(summary, width));
         lines.extend(turns(summary, width));
         lines.extend(closures(summary, verdict, width));
+        lines.extend(
+            summary
+                .facts
+                .judge
+                .iter()
+                .flat_map(|judged| judge(judged, width)),
+        );
         lines.extend(generator(summary, width));
         lines.extend(verdict.goals.iter().flat_map(|result| goal(result, width)));
     }
@@ -337,7 +346,12 @@ fn wrong_answers(turns: &Turns, width: usize) -> Vec<String> {
         } else {
             format!("{}: ", clean(&wrong.name))
         };
-        let text = format!("{name}\"{}\"", clean(&wrong.text));
+        let why = wrong
+            .why
+            .as_deref()
+            .map(|why| format!("{}, in ", clean(why)));
+        let why = why.unwrap_or_default();
+        let text = format!("{name}{why}\"{}\"", clean(&wrong.text));
         format!(
             "  {}{}",
             label("  wrong answer"),
@@ -416,6 +430,26 @@ fn closures(summary: &Summary, verdict: &Verdict, width: usize) -> Vec<String> {
         parts.push(format!("{} {cause}", count(*n)));
     }
     row("closures", &parts, width)
+}
+
+fn judge(judged: &Judged, width: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    if let Some(mean) = judged.mean {
+        parts.push(format!("mean {mean:.2}"));
+    }
+    if let (Some([low, high]), Some(method)) = (judged.interval, judged.method) {
+        let sure = judged.confidence * 100.0;
+        parts.push(format!(
+            "{sure:.0} % sure of {low:.2} to {high:.2} ({method})"
+        ));
+    }
+    parts.push(format!(
+        "{} of {} scored",
+        count(judged.scored),
+        count(judged.sampled)
+    ));
+    push_some(&mut parts, judged.failed, "without a score");
+    row("judge", &parts, width)
 }
 
 fn generator(summary: &Summary, width: usize) -> Vec<String> {

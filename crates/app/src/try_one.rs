@@ -21,7 +21,7 @@ use crate::input::{self, Input};
 use crate::progress::Display;
 use crate::run::Started;
 use crate::transcript::{self, Frames};
-use crate::{aim, interrupt, screen, secrets};
+use crate::{aim, interrupt, machine, screen, secrets};
 
 pub(crate) fn try_one(args: &Try) -> Result<Ending, Failure> {
     let address = input::is_address(&args.subject);
@@ -86,6 +86,7 @@ fn converse(
         (finished, printing.join().unwrap_or_default())
     });
     display.end();
+    started.used = machine::used();
     let books = started.close(finished?)?;
     screen::short(&books)
         .iter()
@@ -252,7 +253,10 @@ fn plan_of_address(address: &str, words: &[String], send: Option<&Value>, over: 
         conversation.push(json!({"say": say, "expect": {"within": "15s", "quiet": "2s"}}));
     }
     let once = json!({"users": 1, "loops": 1});
-    input::plan_around(address, once, conversation, send, over)
+    // A platform that is named knows better, unless the frame is typed.
+    let is_guess = send.is_some() || over.platform.is_none();
+    let dialect = is_guess.then(|| input::guessed(send));
+    input::plan_around(address, once, conversation, dialect, over)
 }
 
 /// What "held as planned" means, as goals. An address has no expectations but an answer.

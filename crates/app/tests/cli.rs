@@ -630,9 +630,12 @@ fn secrets_are_in_no_output() {
     run(["try", &url, "--say", "hello", "--send", send, "-o", &draft])
         .ends_with(0)
         .says("wrote");
-    run(["run", &url, "--send", send, "--users", "2"])
-        .ends_with(0)
-        .says("2 answered");
+    let patient = "max_lateness=60s";
+    run([
+        "run", &url, "--send", send, "--users", "2", "--set", patient,
+    ])
+    .ends_with(0)
+    .says("2 answered");
     let draft = std::fs::read_to_string(draft).unwrap();
     assert!(draft.contains("token=${TOKEN}&room=lobby"), "{draft}");
     assert!(!draft.contains("tok-4711"), "{draft}");
@@ -652,6 +655,125 @@ fn a_file_that_only_a_frame_takes_in_is_a_secret() {
         assert!(ran.out.contains("[redacted]"), "{}", ran.out);
         assert!(!ran.out.contains("open-sesame"), "{}", ran.out);
     }
+}
+
+/// A bot that apologises to whoever comes as the fourth or later.
+const BUSY: &str = r"
+version: 1
+name: busy
+about: A bot that is soon out of its depth.
+endpoints: [{name: bot, path: /, dialect: json}]
+bot:
+  otherwise: {reply: 'You said: {{ text }}', delay: 20ms}
+  apology: {open_above: 3, text: Something went wrong on our side.}
+";
+
+#[test]
+fn a_bot_that_apologises_above_a_load_ends_with_3() {
+    let plan = r"
+version: 1
+platform: busy.yaml
+target: emulator
+max_lateness: 60s
+load: {users: 3}
+fallback: something went wrong
+conversation:
+  - say: Good morning
+    expect: {contains: morning}
+  - think: 1s
+  - say: Good evening
+    expect: {contains: evening}
+";
+    let files = folder(&[("plan.yaml", plan), ("busy.yaml", BUSY)]);
+    let plan = path(&files, "plan.yaml");
+    run(["run", &plan]).ends_with(0).says("6 answered");
+    run(["run", &plan, "--users", "8"])
+        .ends_with(3)
+        .says("apologies")
+        .says("had an apology for an answer")
+        .says("missed  turns.fallback == 0");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_judge_scores_a_sample_after_the_run() {
+    let plan = r"
+version: 1
+platform: generic
+target: emulator
+max_lateness: 60s
+load: {users: 9}
+judge: {sample: 4, command: [sh, judge.sh]}
+goals: [judge.mean >= 0.5, judge.failed == 0]
+conversation:
+  - say: my password is ${file:pass.txt}, and I am user {{ user }}
+    name: password
+  - send: ${file:pass.txt}
+";
+    // Passes those that it can read, and in which no secret stands.
+    let judge = r#"
+cat > read.json
+grep -q '"schema":"plimsoll.transcript/1"' read.json || { echo no transcript >&2; exit 1; }
+grep -q open-sesame read.json && echo fail
+grep -q '"from":"bot"' read.json && printf 'pass\nbecause it answered\n'
+"#;
+    let files = folder(&[
+        ("plan.yaml", plan),
+        ("judge.sh", judge),
+        ("pass.txt", "open-sesame-77"),
+    ]);
+    let (plan, summary) = (path(&files, "plan.yaml"), path(&files, "summary.json"));
+    run(["run", &plan, "--summary", &summary])
+        .ends_with(0)
+        .says("Judging 4 conversations")
+        .says("mean 1.00")
+        .says("4 of 4 scored");
+    let saved = std::fs::read_to_string(&summary).unwrap();
+    let summary: Value = serde_json::from_str(&saved).unwrap();
+    let schema: Value = serde_json::from_str(&run(["schema", "summary"]).ends_with(0).out).unwrap();
+    if let Err(error) = jsonschema::validate(&schema, &summary) {
+        panic!("{error} at {} in {summary:#}", error.instance_path());
+    }
+    assert_eq!(summary["judge"]["method"], "wilson");
+    std::fs::write(files.path().join("judge.sh"), "echo no licence >&2; exit 7").unwrap();
+    run(["run", &plan])
+        .ends_with(3)
+        .says("it ended with 7: no licence")
+        .says("missed  judge.mean >= 0.5")
+        .says("nothing to measure");
+    run(["run", &plan, "--set", "judge.command=./gone.sh"])
+        .ends_with(2)
+        .complains("judge.command: './gone.sh'");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_judge_has_saved_what_there_is() {
+    let plan = r"
+version: 1
+platform: generic
+target: emulator
+max_lateness: 60s
+load: {users: 3}
+judge: {command: [sh, judge.sh]}
+conversation: [{say: hello}]
+";
+    let judge =
+        "test -e first || { touch first; echo 0.5; exit; }; echo $PPID > up; exec sleep 1000";
+    let files = folder(&[("plan.yaml", plan), ("judge.sh", judge)]);
+    let made = std::process::Command::new("mkfifo")
+        .arg(files.path().join("up"))
+        .status();
+    assert!(made.unwrap().success());
+    let running = Running::start(&["run", &path(&files, "plan.yaml")]);
+    // The second call says that it hangs now.
+    std::fs::read_to_string(files.path().join("up")).unwrap();
+    running.signal(Signal::INT);
+    running
+        .ends()
+        .ends_with(130)
+        .says("1 of 3 scored")
+        .says("scored 1 of 3 conversations; 2 were left when judging was interrupted.");
 }
 
 #[test]

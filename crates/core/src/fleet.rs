@@ -22,6 +22,7 @@ use crate::rows::NoRow;
 use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who, WrongAnswer};
 use crate::session::{Context, Dealt, Known, Output, Session, Shared};
 use crate::time::At;
+use crate::transcript::Transcripts;
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes, Wall,
 };
@@ -195,6 +196,7 @@ impl Fleet {
         let out = Output {
             messages: part(plan.budget.messages),
             every: space(&plan, stripe),
+            transcripts: Transcripts::of(&plan),
             ..Output::default()
         };
         Self {
@@ -467,6 +469,11 @@ impl Fleet {
 
     pub fn poll_wrong_answer(&mut self) -> Option<WrongAnswer> {
         self.out.wrong.pop_front()
+    }
+
+    /// The conversations that were kept for a judge, where the plan has one.
+    pub fn take_transcripts(&mut self) -> Option<Transcripts> {
+        self.out.transcripts.take()
     }
 
     pub fn poll_evidence(&mut self) -> Option<Evidence> {

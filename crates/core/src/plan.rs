@@ -3,8 +3,10 @@
 
 pub mod file;
 pub mod http;
+pub mod judge;
 pub mod permission;
 pub mod route;
+pub mod schema;
 pub mod variable;
 
 use std::fmt;
@@ -13,9 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use http::{Around, Http};
+pub use judge::Judge;
 pub use permission::Permission;
 use regex::Regex;
 pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
+pub use schema::{Part, Schema};
 use serde_json_path::JsonPath;
 use url::{Position, Url};
 
@@ -62,6 +66,8 @@ pub struct Plan {
     pub seed: u64,
     /// Of the whole run, once.
     pub around: Around,
+    /// Scores conversations after the run.
+    pub judge: Option<Judge>,
 }
 
 impl Plan {
@@ -389,6 +395,7 @@ pub enum Check {
     Json(Predicate),
     Not(Box<Self>),
     All(Vec<Self>),
+    Schema(Part, Arc<dyn Schema>),
 }
 
 /// What happens after a turn that missed its expectation.

@@ -27,6 +27,7 @@ use crate::script;
 use crate::session::extended;
 use crate::summary::{Facts, Phase, Recorder, Summary};
 use crate::time::At;
+use crate::transcript::{Transcript, Transcripts};
 use crate::watch::{Aborted, Watch};
 use crate::wire::{
     Answer, Call, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
@@ -78,6 +79,8 @@ pub struct Played {
     pub events: u64,
     /// Why no conversation was begun: what the run does before came to nothing.
     pub before_failed: Option<String>,
+    /// The conversations that a judge would read, where the plan has one.
+    pub transcripts: Vec<Transcript>,
 }
 
 impl Played {
@@ -394,6 +397,7 @@ impl Game {
     }
 
     fn played(mut self) -> Played {
+        let transcripts = self.fleet.take_transcripts();
         let to_the_end = self.next().is_none();
         let watch = self.watch.as_ref();
         let out_of_handoffs = watch.is_some_and(Watch::is_out_of_handoffs);
@@ -411,6 +415,7 @@ impl Game {
             to_the_end,
             events: self.events,
             before_failed: self.before_failed,
+            transcripts: transcripts.map_or_else(Vec::new, Transcripts::into_all),
             recorder: self.recorder,
         }
     }

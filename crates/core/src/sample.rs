@@ -326,6 +326,8 @@ pub struct WrongAnswer {
     pub label: u16,
     /// Its beginning.
     pub text: String,
+    /// What about it is wrong, where that has been found.
+    pub why: Option<String>,
 }
 
 impl WrongAnswer {

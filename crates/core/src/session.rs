@@ -3,11 +3,12 @@
 //!
 //! `hearing` follows from what came in, `http` asks beside the connection, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
-//! variables, `trace` what `try` shows of it, `secrets` what nothing shows, `shared` what all conversations have in common.
+//! variables, `trace` what `try` shows of it, `secrets` what nothing shows, `minutes` what a judge reads, `shared` what all conversations have in common.
 
 mod allowance;
 mod hearing;
 mod http;
+mod minutes;
 mod outbox;
 mod pulse;
 mod replies;
@@ -44,6 +45,7 @@ use crate::sample::{
 };
 use crate::script::{Op, Script};
 use crate::time::{At, span_text};
+use crate::transcript::Transcripts;
 use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
 
 /// What sessions give out, in order.
@@ -66,6 +68,8 @@ pub(crate) struct Output {
     pub(crate) every: Duration,
     /// The next request may go then.
     pub(crate) next_request: At,
+    /// Where somebody judges conversations afterwards.
+    pub(crate) transcripts: Option<Transcripts>,
 }
 
 impl Output {
@@ -763,6 +767,13 @@ impl Session {
         let turn = Turn::new(self.said, op, due, released, now);
         let shared = cx.shared;
         self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
+        if self.is_minuted(cx) {
+            let say = shared.say(self.who, op);
+            if let Message::Said(text) | Message::Raw(text) = &say.message {
+                let text = text.render(&self.voice(shared));
+                self.minute_said(now, say.label, &text, cx);
+            }
+        }
         self.turn = Some(Box::new(turn));
         self.phase = Phase::Talking;
     }

@@ -4,6 +4,7 @@
 mod death;
 mod figures;
 mod group;
+mod judged;
 mod moment;
 mod phase;
 mod request;
@@ -34,6 +35,7 @@ pub use figures::{
     Arrivals, Closures, FirstRefusal, Generator, GroupCounts, GroupSessions, Sessions,
     TransactionCounts, TurnCounts, Turns, Upgrades, WrongAnswer,
 };
+pub use judged::{Judged, score};
 pub use moment::{Close, Countdown, Event, Moment};
 pub use phase::{Figures, Phase, WarmUp};
 pub use request::{HttpCounts, Requests};
@@ -694,6 +696,8 @@ pub struct Facts {
     pub rss_peak_bytes: u64,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
+    /// What the plan's judge made of the conversations.
+    pub judge: Option<Judged>,
 }
 
 /// A run in figures: those of its warm-up stand apart.
@@ -752,9 +756,12 @@ fn by_name<F, C>(labels: &[String], figures: &[F], counts: fn(&F) -> C) -> BTree
 /// The first few that differ.
 fn distinct(wrong: Vec<sample::WrongAnswer>, labels: &[String]) -> Vec<WrongAnswer> {
     let mut distinct: Vec<WrongAnswer> = Vec::new();
-    for sample::WrongAnswer { label, text, .. } in wrong {
+    for wrong in wrong {
+        let sample::WrongAnswer {
+            label, text, why, ..
+        } = wrong;
         let name = labels.get(usize::from(label)).cloned().unwrap_or_default();
-        let one = WrongAnswer { name, text };
+        let one = WrongAnswer { name, text, why };
         if distinct.len() < MOST_DISTINCT && !distinct.contains(&one) {
             distinct.push(one);
         }

@@ -343,6 +343,11 @@ impl<'a> Findings<'a> {
             }
         };
         match path {
+            // A judge that gives no score says nothing of the target.
+            Path::Count(Count::JudgeAsked | Count::JudgeScored | Count::JudgeFailed) => {
+                vec![Attribution::Plan]
+            }
+            Path::Score(_) if result.observed.is_none() => vec![Attribution::Plan],
             // Nothing was measured, because nothing was let in.
             _ if result.observed.is_none() => platform_if(self.limited > 0),
             Path::Span(Span::Lateness, _) | Path::Seconds(_) | Path::Count(Count::RssPeakBytes) => {

@@ -18,6 +18,7 @@ use plimsoll_core::schedule::asked;
 use plimsoll_core::script;
 use plimsoll_core::summary::{Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
+use plimsoll_core::transcript::{Transcript, Transcripts};
 use plimsoll_core::watch::{Aborted, Watch};
 use plimsoll_core::wire::{ConnectError, Wall};
 use tokio::runtime::{Builder, LocalOptions};
@@ -163,15 +164,16 @@ impl Control {
         self.0.clock.get().map_or(At::ZERO, |clock| clock.now())
     }
 
+    /// Waits until somebody uses this to end the run; that may be long after it has ended by itself.
+    pub async fn interrupted(&self) {
+        let mut stage = self.0.stage.subscribe();
+        while self.0.interrupted.get().is_none() && stage.changed().await.is_ok() {}
+    }
+
     fn reach(&self, stage: Stage) {
         let _ = self.0.interrupted.set(());
-        self.0.stage.send_if_modified(|now| {
-            let later = *now < stage;
-            if later {
-                *now = stage;
-            }
-            later
-        });
+        // Told even when the stage is reached already: somebody may wait for the interruption.
+        self.0.stage.send_modify(|now| *now = stage.max(*now));
     }
 }
 
@@ -208,6 +210,8 @@ pub struct Finished {
     pub aborted: Option<Aborted>,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
+    /// The conversations for a judge to read, where the plan has one.
+    pub transcripts: Vec<Transcript>,
     /// What the first failed attempt to connect said, in a sentence.
     pub first_error: Option<String>,
     /// In order.
@@ -327,6 +331,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         )
     });
     let elapsed = clock.now();
+    let transcripts = report.transcripts;
     // What it came to is in its samples.
     let (_, after) = errands.run(Errand::After, given)?;
     // Whoever listens to the frames sees their end when the last shard is gone.
@@ -347,6 +352,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         exhausted: report.exhausted,
         pauses: control.0.pauses.until(elapsed),
         cut: over.is_some() || spent.is_some() || out_of_handoffs,
+        transcripts: transcripts.map_or_else(Vec::new, Transcripts::into_all),
         first_error: report.first_error,
         remark: sentences([
             locked(&gate.admission).remark(),
@@ -473,6 +479,13 @@ fn join(threads: Vec<Shard>) -> io::Result<Report> {
             exhausted: all.exhausted || shard.exhausted,
             called: all.called || shard.called,
             spent: [0, 1].map(|n| all.spent[n] || shard.spent[n]),
+            transcripts: match (all.transcripts, shard.transcripts) {
+                (Some(mut all), Some(shard)) => {
+                    all.merge(shard);
+                    Some(all)
+                }
+                (all, shard) => all.or(shard),
+            },
             first_error: all.first_error.or(shard.first_error),
         })
     })

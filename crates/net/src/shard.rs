@@ -16,6 +16,7 @@ use plimsoll_core::http::{self, RequestId};
 use plimsoll_core::profile::Cut;
 use plimsoll_core::summary::{Phase, Recorder};
 use plimsoll_core::time::At;
+use plimsoll_core::transcript::Transcripts;
 use plimsoll_core::watch::Watch;
 use plimsoll_core::wire::{Answer, ConnId, ConnectError, Ended, UpgradeTimes};
 use plimsoll_core::ws::Role;
@@ -83,6 +84,7 @@ pub(crate) struct Report {
     pub(crate) spent: [bool; 2],
     /// Of an attempt to connect.
     pub(crate) first_error: Option<String>,
+    pub(crate) transcripts: Option<Transcripts>,
 }
 
 /// The one admission of the run, behind a lock; whom it lets go later hears of it in its shard's inbox.
@@ -209,6 +211,7 @@ async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<News>) {
         .borrow()
         .relay(now, |relay| relay.gone(shard.index));
     shard.report.borrow_mut().spent = shard.fleet.borrow().spent();
+    shard.report.borrow_mut().transcripts = shard.fleet.borrow_mut().take_transcripts();
 }
 
 struct Shard {

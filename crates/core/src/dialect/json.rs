@@ -207,7 +207,7 @@ impl Declared {
         let said = match &self.serve.said {
             Some(said) => errors
                 .rule_or_rest("serve.said", Some(said), &["text", "turn"])
-                .map(Said::Declared),
+                .map(|parts| Said::Declared(Box::new(parts))),
             None => Some(Said::derived(&send)),
         };
         match (template, said) {

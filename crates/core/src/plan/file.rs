@@ -10,10 +10,12 @@ mod expand;
 mod expectation;
 mod http;
 mod identities;
+mod judge;
 mod load;
 mod names;
 mod permission;
 mod raw;
+mod schema;
 mod sequence;
 mod target;
 mod vars;
@@ -25,8 +27,8 @@ use std::sync::Arc;
 use super::{
     Admission, Arm, Begin, Budget, Capture, Captured, Certificate, Check, Closed, Condition, Data,
     Each, Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace,
-    Permission, Plan, Proxy, ProxyChoice, Route, Say, Share, Source, Stage, Staged, Step, Target,
-    Until,
+    Part, Permission, Plan, Proxy, ProxyChoice, Route, Say, Schema, Share, Source, Stage, Staged,
+    Step, Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
@@ -45,6 +47,10 @@ pub trait Sources {
     fn read(&self, path: &str) -> Result<String, String>;
     /// A variable of the environment.
     fn env(&self, name: &str) -> Option<String>;
+    /// What judges values by this JSON Schema, without fetching anything. The error is a sentence.
+    fn schema(&self, _schema: &serde_json::Value) -> Result<Arc<dyn Schema>, String> {
+        Err("nobody here judges by one".to_owned())
+    }
 }
 
 /// What flags change.
@@ -191,6 +197,7 @@ impl Reader<'_> {
             requests: &mut requests,
             without_connection: false,
             ends_on_miss: false,
+            sources: self.sources,
         };
         let parts = (raw.load, raw.conversation, raw.before, raw.after);
         let groups = self.groups(parts, raw.groups, &mut conversations);
@@ -208,9 +215,16 @@ impl Reader<'_> {
             turns: turns.names(),
             requests: requests.into_iter().collect(),
         };
+        let had_judge = raw.judge.is_some();
         let goals = self.conditions(raw.goals, known, |source| {
-            Goal::parse_with(source, &turn_names)
+            let goal = Goal::parse_with(source, &turn_names)?;
+            match goal.path().is_of_the_judge() && !had_judge {
+                true => Err(NO_JUDGE.to_owned()),
+                false => Ok(goal),
+            }
         });
+        let judge = raw.judge.and_then(Field::placed);
+        let judge = judge.and_then(|(raw, here)| judge::judge(raw, here, self.document));
         let abort = self.conditions(raw.abort, known, |source| Rule::parse(source, &turn_names));
         let permission = raw.permission.and_then(Field::placed);
         let permission =
@@ -257,6 +271,7 @@ impl Reader<'_> {
             max_lateness: raw.max_lateness.and_then(Field::ok).map(|span| span.0),
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
             around: around?,
+            judge,
         })
     }
 
@@ -627,6 +642,7 @@ fn at_most(pace: Pace, most: crate::time::Rate) -> Pace {
     }
 }
 
+const NO_JUDGE: &str = "nobody scores conversations in this plan; add judge: {command: ./judge.sh}";
 /// A name stands in headings and file names.
 const LONGEST_NAME: usize = 100;
 

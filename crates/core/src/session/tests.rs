@@ -17,7 +17,7 @@ use crate::http::{self, RequestId};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
     Admission, Around, Begin, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff,
-    OnMiss, OnRefusal, Pace, Plan, Route, Say, Step, Target, Until,
+    OnMiss, OnRefusal, Pace, Part, Plan, Route, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -787,6 +787,38 @@ fn what_the_platform_says_in_place_of_an_answer_is_kept() {
     assert_eq!(wrong.as_deref(), Some("out of tokens"));
 }
 
+/// Fits what is a list.
+#[derive(Debug)]
+struct Lists;
+
+impl crate::plan::Schema for Lists {
+    fn mismatch(&self, value: &serde_json::Value) -> Option<String> {
+        (!value.is_array()).then(|| format!("{value} is no list"))
+    }
+}
+
+#[test]
+fn an_answer_fits_its_schema_as_a_text_or_by_one_of_its_frames() {
+    let of = |part| {
+        let mut plan = plan("say hi");
+        expect(&mut plan).check = Some(Check::Schema(part, Arc::new(Lists)));
+        plan
+    };
+    let check = |part, answer: &str, outcome: &str, why: Option<&str>| {
+        let moves = format!("0 open\n1 < {answer}");
+        let (mut fleet, log) = played(of(part), &moves);
+        assert!(log.contains(&format!("turn {outcome} in 1.0")), "{log}");
+        let found = fleet.poll_wrong_answer().and_then(|wrong| wrong.why);
+        assert_eq!(found.as_deref(), why, "{answer}");
+    };
+    check(Part::Text, "reply [1]", "answered", None);
+    check(Part::Text, "reply 1", "mismatched", Some("1 is no list"));
+    let no_json = "the answer is not JSON: expected value at line 1 column 1";
+    check(Part::Text, "reply hello", "mismatched", Some(no_json));
+    let no_frame = "no frame of the answer is JSON";
+    check(Part::Frame, "reply [1]", "mismatched", Some(no_frame));
+}
+
 #[test]
 fn tokens_are_counted_once_for_each_turn_and_without_one_too() {
     check(
@@ -1089,6 +1121,7 @@ fn plan(script: &str) -> Arc<Plan> {
         max_lateness: None,
         seed: 1,
         around: Around::default(),
+        judge: None,
     })
 }
 

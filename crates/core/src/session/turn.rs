@@ -258,6 +258,13 @@ impl Turn {
         }
     }
 
+    /// Why it is not the expected answer, where there is more to say than that.
+    pub(super) fn why_not(&self, rules: &Rules<'_>) -> Option<String> {
+        let check = rules.expect.check.as_ref()?;
+        let why = check.why_not(&self.text(), &self.frames)?;
+        Some(beginning(why, LONGEST_REASON))
+    }
+
     /// What the answer gives to variables, by their numbers.
     pub(super) fn captured(&self, rules: &Rules<'_>) -> Vec<(usize, String)> {
         let text = self.text();
@@ -333,6 +340,7 @@ impl Check {
             Self::Json(_) => true,
             Self::Not(inner) => inner.reads_json(),
             Self::All(all) => all.iter().any(Self::reads_json),
+            Self::Schema(part, _) => part.reads_frames(),
             Self::Contains(_) | Self::AnyOf(_) | Self::Equals(_) | Self::Regex(_) => false,
         }
     }
@@ -362,6 +370,16 @@ impl Check {
             Self::All(all) => all
                 .iter()
                 .all(|check| check.holds(text, lower, frames, values)),
+            Self::Schema(part, schema) => part.mismatch(schema.as_ref(), text, frames).is_none(),
+        }
+    }
+
+    /// Why it does not hold, where there is more to say than what was expected.
+    fn why_not(&self, text: &str, frames: &[Value]) -> Option<String> {
+        match self {
+            Self::Schema(part, schema) => part.mismatch(schema.as_ref(), text, frames),
+            Self::All(all) => all.iter().find_map(|check| check.why_not(text, frames)),
+            _ => None,
         }
     }
 }
@@ -373,5 +391,7 @@ const LARGEST_ANSWER: usize = 4 << 20;
 const MOST_PARTS: usize = 1_000;
 /// Some hundred messages of ordinary length, each judged with those before it.
 const MOST_JUDGED: usize = 1 << 20;
+/// A schema may list all that it would allow.
+const LONGEST_REASON: usize = 300;
 /// A conversation keeps what it captured; nobody's order number is longer.
 const LONGEST_CAPTURE: usize = 64 << 10;

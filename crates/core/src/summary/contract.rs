@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Arrivals, Closures, Figures, GroupCounts, Percentiles, Requests, Sessions, Summary,
+    Arrivals, Closures, Figures, GroupCounts, Judged, Percentiles, Requests, Sessions, Summary,
     TransactionCounts, Turns, Upgrades,
 };
 use crate::fleet::Pause;
@@ -38,6 +38,8 @@ pub struct Document<'a> {
     transactions: &'a BTreeMap<String, TransactionCounts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<&'a Requests>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judge: Option<&'a Judged>,
     closures: ClosuresOut<'a>,
     phases: Phases<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -215,6 +217,7 @@ impl<'a> Document<'a> {
             turns: &summary.turns,
             transactions: &summary.transactions,
             http: summary.http.as_ref(),
+            judge: facts.judge.as_ref(),
             closures: ClosuresOut {
                 clean: summary.closures.clean,
                 abnormal: summary.closures.abnormal,

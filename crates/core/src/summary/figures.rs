@@ -93,6 +93,8 @@ pub struct WrongAnswer {
     pub name: String,
     /// What came, its beginning.
     pub text: String,
+    /// What about it is wrong, where a schema was to be fitted.
+    pub why: Option<String>,
 }
 
 /// Every turn that was sent is counted under exactly one of the outcomes.

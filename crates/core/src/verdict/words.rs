@@ -8,10 +8,32 @@ use super::{Attribution, Findings, Kind, LimitSeen, Step, closing_claims, window
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
 use crate::plan::{Budget, Each, Exhausted, Load, Pace, Target, Until};
-use crate::summary::Event;
+use crate::summary::{Event, Judged};
 use crate::text::Text;
 use crate::time::{At, span_text};
 use crate::watch::Aborted;
+
+/// What the judge did not score, and why.
+fn unjudged(judged: &Judged) -> Option<String> {
+    if judged.sampled == 0 {
+        return Some("No conversation said anything that the judge could score.".to_owned());
+    }
+    let mut parts = vec![format!(
+        "The judge scored {} of {} conversations",
+        count(judged.scored),
+        count(judged.sampled)
+    )];
+    if judged.failed > 0 {
+        let why = judged.failures.first().map(|why| format!(" ({why})"));
+        let why = why.unwrap_or_default();
+        parts.push(format!("{} gave no score{why}", count(judged.failed)));
+    }
+    if judged.is_interrupted() {
+        let left = count(judged.sampled - judged.asked);
+        parts.push(format!("{left} were left when judging was interrupted"));
+    }
+    (parts.len() > 1).then(|| format!("{}.", parts.join("; ")))
+}
 
 /// Which rule ended the run, and when.
 fn aborted(aborted: &Aborted) -> String {
@@ -97,6 +119,7 @@ impl Findings<'_> {
         why.extend(self.throttled());
         why.extend(self.never_began());
         why.extend(self.unanswered());
+        why.extend(self.summary.facts.judge.as_ref().and_then(unjudged));
         why
     }
 

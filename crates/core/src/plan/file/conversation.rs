@@ -7,7 +7,7 @@ use super::expectation::WITHIN;
 use super::http::Requests;
 use super::names::Names;
 use super::raw;
-use super::{Arm, Condition, Expect, Message, OnMiss, Say, Step};
+use super::{Arm, Condition, Expect, Message, OnMiss, Say, Sources, Step};
 use crate::document::values::Pairs;
 use crate::document::{Document, Field, Place, quoted};
 use crate::draw::Spread;
@@ -74,6 +74,7 @@ pub(super) struct Conversation<'a> {
     pub(super) without_connection: bool,
     /// What a miss of an `http` means where the plan does not say.
     pub(super) ends_on_miss: bool,
+    pub(super) sources: &'a dyn Sources,
 }
 
 impl Conversation<'_> {

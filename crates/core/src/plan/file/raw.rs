@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::environments::Environment;
 use super::http::{RawHttp, RawRun};
@@ -72,6 +73,20 @@ pub(super) struct Plan {
     pub(super) after: Maybe<Vec<Field<Step>>>,
     /// What the whole run does once.
     pub(super) run: Maybe<RawRun>,
+    pub(super) judge: Maybe<Judge>,
+}
+
+/// Scores conversations once the run is over: the command gets one at a time as JSON on its standard input, and answers on
+/// its first line with a score from 0 to 1, `pass` or `fail`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Judge {
+    /// So many conversations at most, drawn by the seed; 100 when left out, 1000 at most.
+    pub(super) sample: Maybe<Count>,
+    /// A program, or a list of it and its arguments; it is started in the plan's own folder, and no shell reads it.
+    pub(super) command: Field<Texts>,
+    /// By then it has to have answered, for each conversation; 60s when left out.
+    pub(super) within: Maybe<Span>,
 }
 
 /// `emulator`, a ws:// or wss:// address, or a mapping.
@@ -389,6 +404,10 @@ pub(super) struct Expect {
     pub(super) done_within: Maybe<Span>,
     /// The answer is complete once nothing came for this long.
     pub(super) quiet: Maybe<Span>,
+    /// The answer's text is JSON, and fits this JSON Schema: a mapping, or the path of a file.
+    pub(super) schema: Maybe<Value>,
+    /// A frame of the answer, as it came, fits this JSON Schema.
+    pub(super) frame_schema: Maybe<Value>,
 }
 
 pub(super) enum Not {
@@ -404,6 +423,8 @@ pub(super) struct Checks {
     pub(super) equals: Maybe<String>,
     pub(super) regex: Maybe<String>,
     pub(super) json: Maybe<String>,
+    pub(super) schema: Maybe<Value>,
+    pub(super) frame_schema: Maybe<Value>,
 }
 
 impl Short for Not {

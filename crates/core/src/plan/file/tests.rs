@@ -28,6 +28,23 @@ impl Sources for Fixed {
     fn env(&self, name: &str) -> Option<String> {
         self.env.get(name).map(|value| (*value).to_owned())
     }
+
+    fn schema(&self, schema: &serde_json::Value) -> Result<Arc<dyn Schema>, String> {
+        let validator = jsonschema::options().offline().build(schema);
+        validator
+            .map(|validator| Arc::new(Fit(validator)) as Arc<dyn Schema>)
+            .map_err(|error| error.to_string())
+    }
+}
+
+#[derive(Debug)]
+struct Fit(jsonschema::Validator);
+
+impl Schema for Fit {
+    fn mismatch(&self, value: &serde_json::Value) -> Option<String> {
+        let error = self.0.validate(value).err()?;
+        Some(format!("{error} at {}", error.instance_path()))
+    }
 }
 
 fn sources() -> Fixed {
@@ -59,6 +76,8 @@ fn sources() -> Fixed {
             ("wrong.yaml", "# steps\n- sya: hello\n- think: 5\n"),
             ("circle.yaml", "- include: circle.yaml\n"),
             ("single.yaml", "say: hello\n"),
+            ("order.json", r#"{"type": "object", "required": ["order"]}"#),
+            ("list.json", "[]"),
             ("broken.yaml", "version: 1\nnam: x\n"),
             ("regional.yaml", REGIONAL),
         ]

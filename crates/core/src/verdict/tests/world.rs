@@ -118,6 +118,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         max_lateness: None,
         seed: 1,
         around: Around::default(),
+        judge: None,
     }
 }
 

@@ -305,12 +305,12 @@ plan.yaml:1:10: version 2 of the format is not known
 plan.yaml:1:1: unknown key 'vresion'
   1 | vresion: 1
     | ^^^^^^^
-  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run
+  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge
 
 plan.yaml:2:1: unknown key 'plattform'
   2 | plattform: generic
     | ^^^^^^^^^
-  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run
+  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge
 ",
     );
     check(
@@ -516,7 +516,7 @@ plan.yaml:1:49: 'any_of' is empty
 plan.yaml:1:61: 'not' says nothing
   1 | conversation: [{say: hi, expect: {contains: '', any_of: [], not: {}}}]
     |                                                             ^^^
-  help: write a text, or one of contains, any_of, equals, regex and json
+  help: write a text, or one of contains, any_of, equals, regex, json and schema
 ",
     );
     check(
@@ -1292,5 +1292,102 @@ single.yaml:1:1: an included file is a list, and this is a mapping
     | ^^^
   help: begin each of its items with '- '
 "#,
+    );
+}
+
+#[test]
+fn a_schema_is_tried_before_the_run() {
+    check(
+        "conversation: [{say: hi, expect: {schema: {type: strnig}}}, {say: ho, expect: {not: {frame_schema: {$ref: 'http://127.0.0.1:9/x'}}}}]",
+        r#"
+plan.yaml:1:35: this JSON Schema cannot be used: "strnig" is not valid under any of the schemas listed in the 'anyOf' keyword
+  1 | conversation: [{say: hi, expect: {schema: {type: strnig}}}, {say: ho, expect: {not: {frame_schema: {$ref: 'http://127.0.
+    |                                   ^^^^^^
+  help: see json-schema.org for its words; what '$ref' names stands in the schema itself, under '$defs'
+
+plan.yaml:1:86: this JSON Schema cannot be used: Resource 'http://127.0.0.1:9/x' is not present in a registry and retrieving it failed: Retrieval is disabled, cannot fetch http://127.0.0.1:9/x
+  1 | conversation: [{say: hi, expect: {schema: {type: strnig}}}, {say: ho, expect: {not: {frame_schema: {$ref: 'http://127.0.
+    |                                                                                      ^^^^^^^^^^^^
+  help: see json-schema.org for its words; what '$ref' names stands in the schema itself, under '$defs'
+"#,
+    );
+    check(
+        "conversation: [{say: hi, expect: {schema: [1]}}, {say: ho, expect: {schema: no.json, frame_schema: hello.yaml}}]",
+        r"
+plan.yaml:1:35: [1] is no JSON Schema
+  1 | conversation: [{say: hi, expect: {schema: [1]}}, {say: ho, expect: {schema: no.json, frame_schema: hello.yaml}}]
+    |                                   ^^^^^^
+  help: write a mapping, like {type: object, required: [order]}, or the path of a file
+
+plan.yaml:1:77: no.json: no such file
+  1 | conversation: [{say: hi, expect: {schema: [1]}}, {say: ho, expect: {schema: no.json, frame_schema: hello.yaml}}]
+    |                                                                             ^^^^^^^
+  help: the path counts from the plan's own folder
+
+plan.yaml:1:100: 'hello.yaml' is no JSON: invalid number at line 1 column 2
+  1 | conversation: [{say: hi, expect: {schema: [1]}}, {say: ho, expect: {schema: no.json, frame_schema: hello.yaml}}]
+    |                                                                                                    ^^^^^^^^^^
+  help: a schema in a file of its own is written as JSON
+",
+    );
+    check(
+        "conversation: [{say: hi, expect: {schema: order.json, frame_schema: {required: [text]}}}]",
+        "",
+    );
+}
+
+#[test]
+fn a_judge_has_a_command_and_goals_on_it_need_one() {
+    check(
+        "judge: {sample: 5000, command: [], within: 0s}",
+        r"
+plan.yaml:1:17: 5000 conversations are too many to keep and to score
+  1 | judge: {sample: 5000, command: [], within: 0s}
+    |                 ^^^^
+  help: write 1000 or less: the interval tells how much so many are worth
+
+plan.yaml:1:23: [] is no command
+  1 | judge: {sample: 5000, command: [], within: 0s}
+    |                       ^^^^^^^
+  help: write a program, like ./judge.sh, or a list of it and its arguments: [python3, judge.py]
+
+plan.yaml:1:44: no command answers within zero
+  1 | judge: {sample: 5000, command: [], within: 0s}
+    |                                            ^^
+  help: write a span above zero, like 60s
+",
+    );
+    check(
+        "judge: {}\ngoals: [judge.mean > 80]",
+        r"
+plan.yaml:1:1: 'command' is missing
+  1 | judge: {}
+    | ^^^^^
+  help: add 'command: …' here
+
+plan.yaml:2:9: '80' does not fit judge.mean; it is a mean score: write a number from 0 to 1, like 0.8
+  2 | goals: [judge.mean > 80]
+    |         ^^^^^^^^^^^^^^^
+",
+    );
+    check(
+        "goals: [judge.mean >= 0.8, judge.failed == 0]\nabort: ['judge.mean < 0.5 for 1m']",
+        r"
+plan.yaml:1:9: nobody scores conversations in this plan; add judge: {command: ./judge.sh}
+  1 | goals: [judge.mean >= 0.8, judge.failed == 0]
+    |         ^^^^^^^^^^^^^^^^^
+
+plan.yaml:1:28: nobody scores conversations in this plan; add judge: {command: ./judge.sh}
+  1 | goals: [judge.mean >= 0.8, judge.failed == 0]
+    |                            ^^^^^^^^^^^^^^^^^
+
+plan.yaml:2:9: judge.mean is known only of a whole run; write a figure of the turns, the upgrades, the closures or the conversations, like 'turns.failed > 20% for 1m'
+  2 | abort: ['judge.mean < 0.5 for 1m']
+    |         ^^^^^^^^^^^^^^^^^^^^^^^^^
+",
+    );
+    check(
+        "judge: {command: ./judge.sh}\ngoals: [judge.mean >= 0.8, judge.failed < 5%]",
+        "",
     );
 }
