@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use permission::Permission;
 use regex::Regex;
-pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
+pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route, SourceAddress};
 use serde_json_path::JsonPath;
 use url::{Position, Url};
 

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +13,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::Clock;
 use crate::proxy::tunnel;
+use crate::socket;
+use crate::source::Sources;
 
 /// Why an attempt came to nothing: the name that is counted, and a sentence about this one.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub(crate) struct Dialer {
     port: u16,
     permission: Option<Permission>,
     proxy: Option<Proxy>,
+    sources: Sources,
     found: RefCell<Found>,
     /// The address that answered last: a name with two addresses, one of them dead, is not tried twice by everybody.
     preferred: Cell<usize>,
@@ -60,9 +63,15 @@ impl Dialer {
             port,
             permission,
             proxy,
+            sources: Sources::default(),
             found: RefCell::default(),
             preferred: Cell::new(0),
         }
+    }
+
+    /// The addresses of this machine that its connections are spread over.
+    pub(crate) fn from_sources(self, sources: Sources) -> Self {
+        Self { sources, ..self }
     }
 
     /// Whose address is dialed: the proxy's, where there is one.
@@ -173,7 +182,7 @@ impl Dialer {
                 1 => left,
                 _ => (left / others).min(LONGEST_TRY),
             };
-            match timeout(share, connect(*address)).await {
+            match timeout(share, connect(*address, &self.sources)).await {
                 Ok(Ok(tcp)) => {
                     self.preferred
                         .set((self.preferred.get() + n) % addresses.len());
@@ -242,46 +251,41 @@ impl Dialer {
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    match connect_from(None, address).await {
-        // One source address has some 28,000 ports towards one listener; on loopback there are more addresses.
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrNotAvailable
-                && address.is_ipv4()
-                && address.ip().is_loopback() =>
-        {
-            let mut last = error;
-            for host in SPARE_SOURCES {
-                let source = SocketAddr::new(Ipv4Addr::new(127, 0, 0, host).into(), 0);
-                match connect_from(Some(source), address).await {
-                    Err(error)
-                        if matches!(
-                            error.kind(),
-                            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse
-                        ) =>
-                    {
-                        last = error;
-                    }
-                    done => return done,
-                }
-            }
-            Err(last)
+/// From one of the sources, and from the next where that has no port left.
+async fn connect(address: SocketAddr, sources: &Sources) -> io::Result<TcpStream> {
+    let mut last = None;
+    for source in sources.toward(address.ip()) {
+        match connect_from(source, address).await {
+            Err(error) if is_out_of_ports(&error) => last = Some(error),
+            done => return done,
         }
-        done => done,
     }
+    let none = || {
+        let why = "none of the plan's source addresses is of its kind (IPv4, IPv6)";
+        io::Error::new(io::ErrorKind::Unsupported, why)
+    };
+    Err(last.unwrap_or_else(none))
 }
 
-async fn connect_from(source: Option<SocketAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
         TcpSocket::new_v6()?
     };
     if let Some(source) = source {
-        socket.bind(source)?;
+        socket::choose_port_late(&socket);
+        socket.bind(SocketAddr::new(source, 0))?;
     }
     socket.set_nodelay(true)?;
     socket.connect(address).await
+}
+
+fn is_out_of_ports(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse
+    )
 }
 
 fn failure(address: SocketAddr, error: &io::Error) -> Failure {
@@ -337,8 +341,6 @@ fn is_near_by_name(host: &str) -> bool {
 const FRESH: Duration = Duration::from_secs(10);
 /// For an address that is not the last: time for a lost SYN and its first two repetitions, after 1 s and 3 s.
 const LONGEST_TRY: Duration = Duration::from_millis(3_500);
-/// Last octets of the loopback addresses to connect from when 127.0.0.1 has no port left.
-const SPARE_SOURCES: std::ops::RangeInclusive<u8> = 2..=9;
 
 #[cfg(test)]
 mod tests {

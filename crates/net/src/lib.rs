@@ -3,6 +3,7 @@
 
 // The modules stand in reading order: each may use those above it.
 mod clock;
+mod compression;
 mod connection;
 mod dial;
 mod http;
@@ -11,6 +12,7 @@ mod run;
 mod serve;
 mod shard;
 mod socket;
+mod source;
 mod stream;
 mod target;
 mod tls;

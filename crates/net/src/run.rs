@@ -29,6 +29,7 @@ use crate::clock::{Clock, epoch_millis};
 use crate::connection::Masks;
 use crate::dial::{Dialer, Failure};
 use crate::shard::{self, Gate, Parts, Report, Stage, locked};
+use crate::source::Sources;
 use crate::target::Target;
 use crate::tls::{ClientTls, Connector, TlsError};
 use crate::upgrade::Resource;
@@ -202,6 +203,8 @@ pub enum RunError {
     Url(String),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("{0}; write others: target.source, or --source")]
+    Source(String),
     #[error("stopped before the run began")]
     Stopped,
     #[error("this machine cannot start the run: {0}")]
@@ -379,7 +382,7 @@ fn prepare(
     let port = url
         .port_or_known_default()
         .unwrap_or(if tls { 443 } else { 80 });
-    let resource = Resource::new(url, &options.run_id).map_err(RunError::Url)?;
+    let resource = Resource::new(url, &options.run_id, plan.route.compression).map_err(RunError::Url)?;
     let connector = tls
         .then(|| Connector::new(&options.tls, &host))
         .transpose()?;
@@ -405,6 +408,8 @@ fn prepare(
             _ = stage.wait_for(|stage| *stage > Stage::Running) => Err(RunError::Stopped),
         })
     })??;
+    let sources = Sources::new(&plan.route.source, &addresses).map_err(RunError::Source)?;
+    let dialer = dialer.from_sources(sources);
     let far = !dialer.stays_near(&addresses);
     let permission =
         permission.filter(|permission| far && permission.covers(&host) || permission.names(&host));

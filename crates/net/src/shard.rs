@@ -349,7 +349,15 @@ impl Shard {
             outcome = attempt => outcome,
         };
         match outcome {
-            Ok(Upgraded::Open { stream, early }) => {
+            Ok(Upgraded::Open {
+                stream,
+                early,
+                terms,
+            }) => {
+                // Before anything is said.
+                if let Some(terms) = terms {
+                    mailbox.compress(terms);
+                }
                 self.on_fleet(|fleet, now, gate| fleet.opened(now, conn, times, gate));
                 Some((stream, early))
             }

@@ -13,6 +13,7 @@ mod load;
 mod names;
 mod permission;
 mod raw;
+mod reach;
 mod target;
 mod vars;
 

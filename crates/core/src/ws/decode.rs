@@ -451,6 +451,31 @@ mod tests {
     }
 
     #[test]
+    fn the_bit_of_a_compressed_message_stands_only_where_it_may() {
+        let check = |negotiated: bool, mut wire: Vec<u8>, expect: Result<(), Violation>| {
+            let mut decoder = Decoder::new(Role::Client, Limits::default());
+            if negotiated {
+                decoder.expect_deflated();
+            }
+            let mut heard = 0;
+            let outcome = decoder.feed(&mut wire, &mut |event| {
+                heard += usize::from(matches!(event, Event::Deflated { text: true, .. }));
+            });
+            assert_eq!((outcome, heard), (expect, usize::from(expect.is_ok())));
+        };
+        let bits = |bits| Err(Violation::ReservedBits(bits));
+        // What is not UTF-8 before it is inflated may be so afterwards.
+        check(true, vec![0xc1, 2, 0xf2, 0x48], Ok(()));
+        check(true, vec![0x41, 1, 0xf2, 0x80, 1, 0x48], Ok(()));
+        check(false, vec![0xc1, 2, 0xf2, 0x48], bits(4));
+        check(true, vec![0x41, 1, 0xf2, 0xc0, 1, 0x48], bits(4));
+        check(true, vec![0xc9, 0], bits(4));
+        check(true, vec![0xc8, 0], bits(4));
+        check(true, vec![0xa1, 0], bits(2));
+        check(true, vec![0xd1, 0], bits(5));
+    }
+
+    #[test]
     fn limits_hold_for_frames_and_for_messages_apart() {
         let limits = Limits {
             max_frame: 10,
