@@ -22,6 +22,7 @@ mod platforms;
 mod preset;
 mod progress;
 mod proxy;
+mod room;
 mod run;
 mod schema;
 mod screen;

@@ -23,7 +23,7 @@ use crate::exit::{Ending, Failure};
 use crate::figures::WIDTH;
 use crate::input::{self, Input};
 use crate::progress::Display;
-use crate::{interrupt, machine, screen};
+use crate::{interrupt, machine, room, screen};
 
 pub(crate) fn run(args: &Run) -> Result<Ending, Failure> {
     let input = input::read(&args.subject, &args.load, &args.words, &args.over)?;
@@ -49,6 +49,7 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let control = Control::new();
     let display = Display::start(&control, &input.plan, args.quiet, console);
     interrupt::watch(&control, display.messages())?;
+    room::judge(&input)?;
     let times = Times::of(args.start_at.as_deref(), args.stop_by.as_deref())?;
     let aim = aim::take(&input, say)?;
     if let Some(outlook) = rows::outlook(&input.plan)
@@ -179,6 +180,7 @@ impl Started {
             asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_default(),
             exhausted: finished.exhausted,
+            machine: finished.machine,
         });
         Ok(Books::close(
             summary,

@@ -3,6 +3,7 @@
 
 mod death;
 mod figures;
+mod machine;
 mod moment;
 mod speaker;
 mod spread;
@@ -28,6 +29,7 @@ pub use figures::{
     Arrivals, Closures, FirstRefusal, Generator, Sessions, TransactionCounts, TurnCounts, Turns,
     Upgrades, WrongAnswer,
 };
+pub use machine::{Bottleneck, Machine, Resource};
 pub use moment::{Close, Countdown, Event, Moment};
 pub use speaker::Speaker;
 pub use spread::Percentiles;
@@ -283,7 +285,10 @@ impl Recorder {
                 sustained_lateness: self.lateness.sustained_p99(),
                 cpu_s: facts.cpu_s,
                 rss_peak_bytes: facts.rss_peak_bytes,
-                exhausted: facts.exhausted || self.local_failures > 0,
+                exhausted: facts.exhausted
+                    || self.local_failures > 0
+                    || facts.machine.ran_out().is_some(),
+                machine: facts.machine,
                 moments_left_out,
             },
             sessions,
@@ -654,6 +659,7 @@ pub struct Facts {
     pub rss_peak_bytes: u64,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
+    pub machine: Machine,
 }
 
 /// A run in figures.

@@ -22,7 +22,9 @@ mod violation;
 
 pub use close::Close;
 pub use decode::{Decoder, Event, Limits};
-pub use encode::{encode_binary, encode_close, encode_deflated, encode_ping, encode_pong, encode_text};
+pub use encode::{
+    encode_binary, encode_close, encode_deflated, encode_ping, encode_pong, encode_text,
+};
 pub use frame::{Frame, Length, encode_frame, opcode};
 pub use violation::Violation;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plimsoll_core::plan::{Permission, Proxy};
+use plimsoll_core::summary::Resource;
 use plimsoll_core::wire::{ConnectError, UpgradeTimes};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -21,6 +22,8 @@ use crate::source::Sources;
 pub(crate) struct Failure {
     pub(crate) error: ConnectError,
     pub(crate) detail: String,
+    /// Of [`ConnectError::Local`]: what there was no more of.
+    pub(crate) short_of: Option<Resource>,
 }
 
 impl Failure {
@@ -28,6 +31,15 @@ impl Failure {
         Self {
             error,
             detail: detail.into(),
+            short_of: None,
+        }
+    }
+
+    /// Of a system call.
+    pub(crate) fn of(name: ConnectError, detail: impl Into<String>, error: &io::Error) -> Self {
+        Self {
+            short_of: shortage(error),
+            ..Self::new(name, detail)
         }
     }
 }
@@ -293,31 +305,34 @@ fn failure(address: SocketAddr, error: &io::Error) -> Failure {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => ConnectError::Reset,
         io::ErrorKind::TimedOut => ConnectError::TimedOut,
-        _ if is_shortage(error) => ConnectError::Local,
+        _ if shortage(error).is_some() => ConnectError::Local,
         _ => ConnectError::Unreachable,
     };
-    Failure::new(name, format!("{address}: {error}"))
+    Failure::of(name, format!("{address}: {error}"), error)
 }
 
-/// Did this machine run out of something?
-pub(crate) fn is_shortage(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse | io::ErrorKind::OutOfMemory
-    ) || error.raw_os_error().is_some_and(is_shortage_number)
+/// What this machine ran out of, if it did.
+pub(crate) fn shortage(error: &io::Error) -> Option<Resource> {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Some(Resource::Ports),
+        io::ErrorKind::OutOfMemory => Some(Resource::Memory),
+        _ => error.raw_os_error().and_then(shortage_by_number),
+    }
 }
 
 #[cfg(unix)]
-fn is_shortage_number(number: i32) -> bool {
+fn shortage_by_number(number: i32) -> Option<Resource> {
     use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
-        .iter()
-        .any(|errno| errno.raw_os_error() == number)
+    match Errno::from_raw_os_error(number) {
+        Errno::MFILE | Errno::NFILE => Some(Resource::Files),
+        Errno::NOBUFS | Errno::NOMEM => Some(Resource::Memory),
+        _ => None,
+    }
 }
 
 #[cfg(not(unix))]
-fn is_shortage_number(_number: i32) -> bool {
-    false
+fn shortage_by_number(_number: i32) -> Option<Resource> {
+    None
 }
 
 /// This machine, or a private network (RFC 1918, RFC 4193). Not link-local: there the services of a cloud's own answer.

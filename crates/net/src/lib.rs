@@ -6,7 +6,9 @@ mod clock;
 mod compression;
 mod connection;
 mod dial;
+mod gauge;
 mod http;
+mod machine;
 mod proxy;
 mod run;
 mod serve;
@@ -19,6 +21,8 @@ mod tls;
 mod upgrade;
 
 pub use http::{HttpOptions, ReadError, read_limits};
+pub use machine::{memory_available, ports_per_source};
 pub use run::{Control, Finished, RunError, RunOptions, default_shards, open_files_limit, run};
 pub use serve::{Ready, ServeError, ServeOptions, serve};
+pub use source::sources_toward;
 pub use tls::{ClientTls, ServerTls, TlsError};

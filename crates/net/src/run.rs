@@ -16,7 +16,7 @@ use plimsoll_core::profile::file::owner_of;
 use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::schedule::asked;
 use plimsoll_core::script;
-use plimsoll_core::summary::{Progress, Recorder};
+use plimsoll_core::summary::{Machine, Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
 use plimsoll_core::watch::{Aborted, Watch};
 use plimsoll_core::wire::{ConnId, ConnectError, Wall};
@@ -28,6 +28,7 @@ use url::Url;
 use crate::clock::{Clock, epoch_millis};
 use crate::connection::Masks;
 use crate::dial::{Dialer, Failure};
+use crate::gauge::Gauge;
 use crate::shard::{self, Gate, Parts, Report, Stage, locked};
 use crate::source::Sources;
 use crate::target::Target;
@@ -180,6 +181,8 @@ pub struct Finished {
     pub aborted: Option<Aborted>,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
+    /// What it took of this machine.
+    pub machine: Machine,
     /// What the first failed attempt to connect said, in a sentence.
     pub first_error: Option<String>,
     /// What was done otherwise than the plan or the other side asked for, as a sentence.
@@ -213,7 +216,7 @@ pub enum RunError {
 
 /// Plays the plan against the target, and returns when it is over.
 pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Finished, RunError> {
-    open_files_limit();
+    let files_limit = open_files_limit();
     let shards = options.shards.max(1).min(plan.smallest_cap());
     let (begins, grace) = (options.begins, options.grace);
     let (target, last_call) = prepare(&plan, &options, control)?;
@@ -234,6 +237,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     locked(&control.0.recorders).clone_from(&recorders);
 
     let watch = Watch::of(&plan).map(|watch| Arc::new(Mutex::new(watch)));
+    let gauge = Arc::new(Gauge::start(files_limit));
     let mut threads = Vec::with_capacity(shards);
     for (index, inbox) in receivers.into_iter().enumerate() {
         let stripe = Stripe {
@@ -253,6 +257,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             last_call: last_call.as_ref().map(|call| call.at),
             trace: options.trace.clone(),
             watch: watch.clone(),
+            gauge: gauge.clone(),
         };
         threads.push(spawn(parts, inbox));
     }
@@ -274,6 +279,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         interrupted: control.0.interrupted.get().is_some(),
         aborted: watch.as_ref().and_then(|watch| locked(watch).aborted()),
         exhausted: report.exhausted,
+        machine: report.machine.and(gauge.finish()),
         first_error: report.first_error,
         remark: sentences([
             locked(&gate.admission).remark(),
@@ -341,6 +347,7 @@ fn join(threads: Vec<Shard>) -> io::Result<Report> {
         let shard = shard?;
         Ok(Report {
             exhausted: all.exhausted || shard.exhausted,
+            machine: all.machine.and(shard.machine),
             called: all.called || shard.called,
             spent: [0, 1].map(|n| all.spent[n] || shard.spent[n]),
             first_error: all.first_error.or(shard.first_error),
@@ -382,7 +389,8 @@ fn prepare(
     let port = url
         .port_or_known_default()
         .unwrap_or(if tls { 443 } else { 80 });
-    let resource = Resource::new(url, &options.run_id, plan.route.compression).map_err(RunError::Url)?;
+    let resource =
+        Resource::new(url, &options.run_id, plan.route.compression).map_err(RunError::Url)?;
     let connector = tls
         .then(|| Connector::new(&options.tls, &host))
         .transpose()?;

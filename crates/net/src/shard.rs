@@ -11,7 +11,7 @@ use std::time::Duration;
 use plimsoll_core::admission::Admission;
 use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Open, Order, Trace, TraceEvent};
 use plimsoll_core::profile::Cut;
-use plimsoll_core::summary::Recorder;
+use plimsoll_core::summary::{Machine, Recorder};
 use plimsoll_core::time::At;
 use plimsoll_core::watch::Watch;
 use plimsoll_core::wire::{Answer, ConnId, ConnectError, Ended, UpgradeTimes};
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use crate::clock::{Alarm, Clock};
 use crate::connection::{Connection, End, Heard, Mailbox, Masks, linger};
 use crate::dial::Failure;
+use crate::gauge::{Gauge, LOOK_EVERY, Meter};
 use crate::stream::Stream;
 use crate::target::Target;
 use crate::upgrade::Upgraded;
@@ -51,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) trace: Option<mpsc::SyncSender<Trace>>,
     /// The one of the run, where its plan has something to watch for.
     pub(crate) watch: Option<Arc<Mutex<Watch>>>,
+    pub(crate) gauge: Arc<Gauge>,
 }
 
 /// What a shard knows at its end beside what it recorded.
@@ -62,6 +64,7 @@ pub(crate) struct Report {
     pub(crate) called: bool,
     /// Counts of its part of the budget that were used up: conversations, messages.
     pub(crate) spent: [bool; 2],
+    pub(crate) machine: Machine,
     /// Of an attempt to connect.
     pub(crate) first_error: Option<String>,
 }
@@ -120,11 +123,14 @@ pub(crate) async fn run(
     parts: Parts,
     mut inbox: UnboundedReceiver<(ConnId, At)>,
 ) -> io::Result<Report> {
+    let parts_gauge = parts.gauge.clone();
     let shard = Shard::new(parts)?;
     let mut stage = shard.stage.subscribe();
     let grace = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(grace);
     let mut stopping = false;
+    let meter = Rc::new(RefCell::new(Meter::new(parts_gauge)));
+    tokio::task::spawn_local(measure(shard.clone(), meter.clone()));
     shard.wake();
     while !shard.fleet.borrow().is_done() {
         let now = *stage.borrow_and_update();
@@ -154,8 +160,20 @@ pub(crate) async fn run(
             }
         }
     }
-    shard.report.borrow_mut().spent = shard.fleet.borrow().spent();
-    Ok(shard.report.take())
+    let mut report = shard.report.take();
+    report.spent = shard.fleet.borrow().spent();
+    report.machine = report.machine.and(meter.borrow_mut().finish());
+    Ok(report)
+}
+
+/// Looks at the clock, and at what else the run takes of this machine, until the thread ends.
+async fn measure(shard: Rc<Shard>, meter: Rc<RefCell<Meter>>) {
+    loop {
+        let due = Instant::now() + LOOK_EVERY;
+        tokio::time::sleep_until(due).await;
+        let connections = shard.mailboxes.borrow().len();
+        meter.borrow_mut().look(due.elapsed(), connections);
+    }
 }
 
 struct Shard {
@@ -378,6 +396,8 @@ impl Shard {
     fn note(&self, failure: &Failure) {
         let mut report = self.report.borrow_mut();
         report.exhausted |= failure.error == ConnectError::Local;
+        let short_of = report.machine.short_of.or(failure.short_of);
+        report.machine.short_of = short_of;
         report
             .first_error
             .get_or_insert_with(|| failure.detail.clone());

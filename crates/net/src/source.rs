@@ -58,7 +58,13 @@ impl Sources {
                 .chain(SPARES.map(|host| Some(Ipv4Addr::new(127, 0, 0, host).into())))
                 .collect(),
             true => vec![None],
-            false => self.addresses.iter().filter(kin).copied().map(Some).collect(),
+            false => self
+                .addresses
+                .iter()
+                .filter(kin)
+                .copied()
+                .map(Some)
+                .collect(),
         };
         let from = turn % all.len().max(1);
         // Only what was asked for is used in turn.
@@ -81,7 +87,8 @@ pub fn sources_toward(source: &SourceAddress, target: Option<IpAddr>) -> usize {
 }
 
 fn kin_of(addresses: &[IpAddr], target: Option<IpAddr>) -> usize {
-    let is_kin = |source: &&IpAddr| target.is_none_or(|target| target.is_ipv4() == source.is_ipv4());
+    let is_kin =
+        |source: &&IpAddr| target.is_none_or(|target| target.is_ipv4() == source.is_ipv4());
     addresses.iter().filter(is_kin).count()
 }
 
@@ -96,7 +103,11 @@ fn may_be_used(address: IpAddr, targets: &[SocketAddr]) -> Result<(), String> {
                 "the source address {address} is not one of this machine's; `ip address` lists those that are"
             ));
         }
-        Err(error) => return Err(format!("the source address {address} cannot be used: {error}")),
+        Err(error) => {
+            return Err(format!(
+                "the source address {address} cannot be used: {error}"
+            ));
+        }
         Ok(()) => {}
     }
     let leads = |target: &SocketAddr| target.ip().to_canonical().is_loopback();
@@ -111,7 +122,8 @@ fn may_be_used(address: IpAddr, targets: &[SocketAddr]) -> Result<(), String> {
 /// Without link-local addresses, from which hardly a target is reached.
 #[cfg(unix)]
 fn of_interface(name: &str) -> Result<Vec<IpAddr>, String> {
-    let all = interfaces().map_err(|error| format!("the interfaces of this machine cannot be listed: {error}"))?;
+    let all = interfaces()
+        .map_err(|error| format!("the interfaces of this machine cannot be listed: {error}"))?;
     let own = all.iter().filter(|(other, _)| other == name);
     let addresses: Vec<_> = own.filter_map(|(_, address)| *address).collect();
     if addresses.is_empty() {
@@ -131,14 +143,19 @@ fn of_interface(name: &str) -> Result<Vec<IpAddr>, String> {
 
 #[cfg(not(unix))]
 fn of_interface(name: &str) -> Result<Vec<IpAddr>, String> {
-    Err(format!("interfaces are not known here by name (`{name}`); list their addresses"))
+    Err(format!(
+        "interfaces are not known here by name (`{name}`); list their addresses"
+    ))
 }
 
 /// Every interface with each of its addresses.
 #[cfg(unix)]
 fn interfaces() -> io::Result<Vec<(String, Option<IpAddr>)>> {
     let mut first = std::ptr::null_mut();
-    #[expect(unsafe_code, reason = "getifaddrs allocates a list that it gives by pointer")]
+    #[expect(
+        unsafe_code,
+        reason = "getifaddrs allocates a list that it gives by pointer"
+    )]
     // SAFETY: the pointer is to a live local, which the call sets when it succeeds.
     if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
         return Err(io::Error::last_os_error());
@@ -160,7 +177,10 @@ fn interfaces() -> io::Result<Vec<(String, Option<IpAddr>)>> {
 }
 
 #[cfg(unix)]
-#[expect(unsafe_code, reason = "what the address is a pointer to depends on its family")]
+#[expect(
+    unsafe_code,
+    reason = "what the address is a pointer to depends on its family"
+)]
 /// # Safety
 /// The pointer is null, or to an address that is as long as its family says.
 unsafe fn address_of(address: *const libc::sockaddr) -> Option<IpAddr> {
@@ -223,9 +243,17 @@ mod tests {
             let error = Sources::new(source, &[at(target)]).unwrap_err();
             assert!(error.contains(expect), "{error}");
         };
-        check(&list(&["192.0.2.7"]), "127.0.0.1", "192.0.2.7 is not one of this machine's");
+        check(
+            &list(&["192.0.2.7"]),
+            "127.0.0.1",
+            "192.0.2.7 is not one of this machine's",
+        );
         check(&list(&["127.0.0.2"]), "::1", "it is IPv6, and they are not");
-        check(&list(&["127.0.0.2"]), "192.0.2.1", "only this machine can be reached");
+        check(
+            &list(&["127.0.0.2"]),
+            "192.0.2.1",
+            "only this machine can be reached",
+        );
         let nothing = SourceAddress::Interface("nothing0".into());
         check(&nothing, "127.0.0.1", "no interface `nothing0`");
         check(&nothing, "127.0.0.1", "there are: lo");
@@ -237,7 +265,13 @@ mod tests {
         let sources = Sources::new(&lo, &[at("127.0.0.1")]).unwrap();
         assert_eq!(sources.addresses, [ip("127.0.0.1")]);
         assert_eq!(sources_toward(&lo, Some(ip("127.0.0.1"))), 1);
-        assert_eq!(sources_toward(&SourceAddress::Any, Some(ip("127.0.0.1"))), 9);
-        assert_eq!(sources_toward(&SourceAddress::Any, Some(ip("192.0.2.1"))), 1);
+        assert_eq!(
+            sources_toward(&SourceAddress::Any, Some(ip("127.0.0.1"))),
+            9
+        );
+        assert_eq!(
+            sources_toward(&SourceAddress::Any, Some(ip("192.0.2.1"))),
+            1
+        );
     }
 }

@@ -21,7 +21,7 @@ use sha1::{Digest as _, Sha1};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::dial::{Failure, is_shortage};
+use crate::dial::{Failure, shortage};
 use crate::stream::Stream;
 
 /// Where the request goes.
@@ -36,11 +36,7 @@ pub(crate) struct Resource {
 
 impl Resource {
     /// What is wrong with the URL, as a sentence, when it cannot stand on a request line.
-    pub(crate) fn new(
-        url: &Url,
-        run_id: &str,
-        compression: Option<Offer>,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(url: &Url, run_id: &str, compression: Option<Offer>) -> Result<Self, String> {
         let mut path = url.path().to_owned();
         if let Some(query) = url.query() {
             path = format!("{path}?{query}");
@@ -315,7 +311,7 @@ pub(crate) fn failure(error: &hyper::Error, why: &dyn Fn(&io::Error) -> String) 
     let mut source: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            return Failure::new(io_error(io), why(io));
+            return Failure::of(io_error(io), why(io), io);
         }
         source = inner.source();
     }
@@ -346,7 +342,7 @@ pub(crate) fn io_error(error: &io::Error) -> ConnectError {
             ConnectError::Unreachable
         }
         io::ErrorKind::InvalidData => ConnectError::Tls,
-        _ if is_shortage(error) => ConnectError::Local,
+        _ if shortage(error).is_some() => ConnectError::Local,
         _ => ConnectError::Reset,
     }
 }

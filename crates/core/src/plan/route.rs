@@ -58,6 +58,20 @@ impl SourceAddress {
     }
 }
 
+/// As [`SourceAddress::parse`] reads it.
+impl fmt::Display for SourceAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => Ok(()),
+            Self::Addresses(all) => {
+                let all: Vec<_> = all.iter().map(IpAddr::to_string).collect();
+                f.write_str(&all.join(","))
+            }
+            Self::Interface(name) => f.write_str(name),
+        }
+    }
+}
+
 /// An address that a connection can come from; what is wrong with another is a sentence.
 pub fn source_address(text: &str) -> Result<IpAddr, String> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
@@ -276,7 +290,10 @@ mod tests {
 
     #[test]
     fn a_source_is_read_as_people_write_it() {
-        let check = |text: &str, expect: Result<&[&str], &str>| match (SourceAddress::parse(text), expect) {
+        let check = |text: &str, expect: Result<&[&str], &str>| match (
+            SourceAddress::parse(text),
+            expect,
+        ) {
             (Ok(SourceAddress::Addresses(all)), Ok(expect)) => {
                 let all: Vec<_> = all.iter().map(IpAddr::to_string).collect();
                 assert_eq!(all, expect, "{text}");
@@ -292,7 +309,10 @@ mod tests {
         check("", Err("is no IP address"));
         check("0.0.0.0", Err("no connection comes from"));
         check("ff02::1", Err("no connection comes from"));
-        assert_eq!(SourceAddress::parse("eth0"), Ok(SourceAddress::Interface("eth0".into())));
+        assert_eq!(
+            SourceAddress::parse("eth0"),
+            Ok(SourceAddress::Interface("eth0".into()))
+        );
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Arrivals, Percentiles, Sessions, Summary, TransactionCounts, Turns, Upgrades};
+use super::{
+    Arrivals, Bottleneck, Machine, Percentiles, Sessions, Summary, TransactionCounts, Turns,
+    Upgrades,
+};
 use crate::forensics::Explained;
 use crate::limit::{Anchor, Key, Limit};
 use crate::verdict::attribution::{Seen, SeenLaw};
@@ -94,6 +97,10 @@ struct GeneratorOut<'a> {
     saturated: bool,
     exhausted: bool,
     moments_left_out: u64,
+    #[serde(flatten)]
+    machine: Machine,
+    /// Of a saturated generator, as far as it is known.
+    bottleneck: Option<&'static str>,
 }
 
 /// What the profile claims; all null where it claims nothing that fits what was seen.
@@ -198,6 +205,8 @@ impl<'a> Document<'a> {
                 saturated: verdict.saturated,
                 exhausted: summary.generator.exhausted,
                 moments_left_out: summary.generator.moments_left_out,
+                machine: summary.generator.machine,
+                bottleneck: verdict.bottleneck.map(Bottleneck::name),
             },
             limits: verdict.limits.iter().map(LimitOut::new).collect(),
             why: &verdict.why,

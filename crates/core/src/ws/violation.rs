@@ -6,9 +6,7 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Violation {
     /// Holds the three bits, RSV1 as 4.
-    #[error(
-        "reserved bits {0:03b} are set in a frame where no negotiated extension uses them"
-    )]
+    #[error("reserved bits {0:03b} are set in a frame where no negotiated extension uses them")]
     ReservedBits(u8),
     #[error("opcode {0:#x} is unknown; RFC 6455 defines 0x0, 0x1, 0x2, 0x8, 0x9 and 0xa")]
     UnknownOpcode(u8),

@@ -191,4 +191,5 @@ impl JsonSchema for Compression {
     }
 }
 
-const HELP: &str = "write an address of this machine like 127.0.0.2, a list of them, or {interface: eth0}";
+const HELP: &str =
+    "write an address of this machine like 127.0.0.2, a list of them, or {interface: eth0}";

@@ -7,9 +7,9 @@ use url::Url;
 use super::names::Names;
 use super::raw;
 use super::{Certificate, Proxy, ProxyChoice, Route, Sources, Target};
-use crate::plan::SourceAddress;
 use crate::document::values::Pairs;
 use crate::document::{Document, Field, Place, Wrong, quoted, suggestion};
+use crate::plan::SourceAddress;
 use crate::profile::{Endpoint, Profile};
 use crate::text::Text;
 

@@ -115,10 +115,7 @@ fn the_rfcs_examples_are_read() {
         0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00,
     ];
     check(&stored, b"Hello");
-    check(
-        &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
-        b"Hello",
-    );
+    check(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00], b"Hello");
     let two = [
         0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00,
     ];
@@ -136,7 +133,10 @@ fn a_bomb_is_cut_off_at_the_limit() {
         let mut out = Vec::new();
         let most = 1 << 20;
         let read = codec(takeover).restore(&mut shared, &bomb, most, &mut out);
-        assert!(matches!(read, Err(Violation::MessageTooBig { .. })), "{read:?}");
+        assert!(
+            matches!(read, Err(Violation::MessageTooBig { .. })),
+            "{read:?}"
+        );
         assert!(out.capacity() <= most + SMALLEST, "{}", out.capacity());
         let exact = codec(takeover).restore(&mut shared, &bomb, 64 << 20, &mut Vec::new());
         assert_eq!(exact, Ok(()));
