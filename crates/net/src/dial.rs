@@ -359,6 +359,8 @@ const LONGEST_TRY: Duration = Duration::from_millis(3_500);
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn in_secs(seconds: u64) -> Instant {
