@@ -189,7 +189,7 @@ pub(crate) struct Over {
     pub(crate) proxy: Option<String>,
     /// The addresses of this machine to connect from, in turn, as in 10.0.0.2,10.0.0.3, or an interface, all of whose
     /// addresses are used (target.source)
-    #[arg(long, value_name = "ADDRESSES|INTERFACE", value_parser = SourceAddress::parse)]
+    #[arg(long, value_name = "ADDRESSES", value_parser = SourceAddress::parse)]
     pub(crate) source: Option<SourceAddress>,
     /// Trust the certificates of this PEM file besides the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -21,12 +21,13 @@ use serde::Serialize;
 
 pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
     let input = input::read(&args.plan, &args.load, &Words::default(), &args.over)?;
-    let (room, cost) = (Room::here(), Cost::of(&input));
+    let (room, cost) = (Room::here(), Cost::of(&input)?);
     let console = Console::new(input.secrets);
     let plan = Arc::new(input.plan);
     let preflight = preflight::check(&plan);
     let machine = Here {
         room,
+        bytes_each: cost.memory_bytes,
         fits: room.fits(cost),
         shortages: room.shortages(preflight.peak_open, cost),
     };
@@ -73,19 +74,18 @@ struct Found<'a> {
 struct Here {
     #[serde(flatten)]
     room: Room,
+    /// What a conversation takes of the memory, about.
+    bytes_each: u64,
     /// So many conversations at once.
     fits: u64,
     shortages: Vec<Shortage>,
 }
 
 impl Here {
+    /// Nothing, where there is room: how much differs from machine to machine.
     fn lines(&self) -> Vec<String> {
-        let shortages = self.shortages.iter();
-        if self.shortages.is_empty() {
-            let text = format!("has room for {} conversations at once", count(self.fits));
-            return row("this machine", &text);
-        }
-        shortages
+        self.shortages
+            .iter()
             .flat_map(|short| {
                 let mut lines = row("this machine", &format!("{NO_ROOM} {}", short.text));
                 if let Some(line) = lines.first_mut() {

@@ -30,7 +30,7 @@ pub(crate) struct Room {
 pub(crate) struct Cost {
     /// How many addresses of this machine share the load.
     sources: u64,
-    memory_bytes: u64,
+    pub(crate) memory_bytes: u64,
 }
 
 /// What there is too little of, and how many conversations fit.
@@ -75,46 +75,64 @@ impl Room {
             of: "files",
             fits,
             text: format!(
-                "{} conversations at once need as many open files, and this process may have {}: {} fit. Raise the hard \
-                 limit (`ulimit -Hn`, LimitNOFILE=), or have fewer: --users {fits}",
+                "{} conversations at once need as many open files, and this process may have {}: {}. Raise the hard \
+                 limit (`ulimit -Hn`, LimitNOFILE=){}",
                 count(open),
                 count(self.files),
-                count(fits)
+                fit(fits),
+                fewer(fits)
             ),
         });
         let ports = short(self.by_ports(cost)).map(|fits| Shortage {
             of: "ports",
             fits,
             text: format!(
-                "{} conversations at once need as many ephemeral ports, and {} to one target: {} fit. Connect from more \
-                 addresses of this machine (--source), widen net.ipv4.ip_local_port_range, or have fewer: --users {fits}",
+                "{} conversations at once need as many ephemeral ports, and {} to one target: {}. Connect from more \
+                 addresses of this machine (--source), widen net.ipv4.ip_local_port_range{}",
                 count(open),
                 match cost.sources {
                     1 => format!("one source address has {}", count(self.ports.unwrap_or(0))),
                     n => format!("{n} source addresses have {}", count(fits)),
                 },
-                count(fits)
+                fit(fits),
+                fewer(fits)
             ),
         });
         let memory = short(self.by_memory(cost)).map(|fits| Shortage {
             of: "memory",
             fits,
             text: format!(
-                "{} conversations at once need about {} of memory ({} each), and {} is left here: {} fit. Use a larger \
-                 machine, or have fewer: --users {fits}",
+                "{} conversations at once need about {} of memory ({} each), and {} is left here: {}. Use a larger \
+                 machine{}",
                 count(open),
                 bytes((open * cost.memory_bytes) as f64),
                 bytes(cost.memory_bytes as f64),
                 bytes(self.memory_bytes.unwrap_or(0) as f64),
-                count(fits)
+                fit(fits),
+                fewer(fits)
             ),
         });
         [files, ports, memory].into_iter().flatten().collect()
     }
 }
 
+fn fit(fits: u64) -> String {
+    match fits {
+        0 => "none fits".to_owned(),
+        1 => "1 fits".to_owned(),
+        n => format!("{} fit", count(n)),
+    }
+}
+
+fn fewer(fits: u64) -> String {
+    match fits {
+        0 => String::new(),
+        n => format!(", or have fewer: --users {n}"),
+    }
+}
+
 impl Cost {
-    pub(crate) fn of(input: &Input) -> Self {
+    pub(crate) fn of(input: &Input) -> Result<Self, Failure> {
         let plan = &input.plan;
         let proxy = input.proxy.as_ref().ok().and_then(Option::as_ref);
         let hop = match (&plan.target, proxy) {
@@ -125,12 +143,17 @@ impl Cost {
         let hop = hop.as_deref().and_then(address_of);
         let is_tls = matches!(&plan.target, Target::Url(url) if url.scheme() == "wss");
         // The other half of the conversation is on this machine, too.
+        let sources = sources_toward(&plan.route.source, hop).map_err(|why| {
+            Failure::input(format_args!(
+                "{why}; write others: target.source, or --source"
+            ))
+        })?;
         let sides = 1 + u64::from(hop.is_some_and(|ip| ip.is_loopback()));
         let each = if is_tls { TLS_MEMORY } else { PLAIN_MEMORY };
-        Self {
-            sources: sources_toward(&plan.route.source, hop) as u64,
+        Ok(Self {
+            sources: sources as u64,
             memory_bytes: sides * (each + plan.route.compression.map_or(0, compression_memory)),
-        }
+        })
     }
 }
 
@@ -152,7 +175,7 @@ const fn compression_memory(offer: Offer) -> u64 {
 
 /// Before a run, which is not begun where this machine has no room for it.
 pub(crate) fn judge(input: &Input) -> Result<(), Failure> {
-    let (room, cost) = (Room::here(), Cost::of(input));
+    let (room, cost) = (Room::here(), Cost::of(input)?);
     // Nothing has to be played where everybody fits.
     if most_open(&input.plan).is_some_and(|most| most <= room.fits(cost)) {
         return Ok(());
@@ -185,7 +208,7 @@ fn most_open(plan: &Plan) -> Option<u64> {
 }
 
 /// Standard streams, clocks, event loops, the resolver, the summary.
-const OTHER_FILES: u64 = 64;
+const OTHER_FILES: u64 = 32;
 /// The process itself.
 const BASE_MEMORY: u64 = 20 << 20;
 /// An open conversation's own, and the kernel's for its socket.
@@ -193,7 +216,7 @@ const PLAIN_MEMORY: u64 = 8 << 10;
 /// The same over TLS.
 const TLS_MEMORY: u64 = 40 << 10;
 /// What a compressor and a decompressor have beside their windows.
-const COMPRESSOR: u64 = 150 << 10;
+const COMPRESSOR: u64 = 190 << 10;
 /// A second's work or so.
 const EVENTS_PLAYED: u64 = 1_000_000;
 
@@ -225,12 +248,19 @@ mod tests {
                 assert!(short.text.contains(text), "{}", short.text);
             }
         };
-        check(room, 960, cost, &[]);
+        check(room, 992, cost, &[]);
         check(
             room,
-            961,
+            993,
             cost,
-            &[("files", 960, "may have 1,024: 960 fit")],
+            &[("files", 992, "may have 1,024: 992 fit")],
+        );
+        let none = Room { files: 6, ..room };
+        check(
+            none,
+            1,
+            cost,
+            &[("files", 0, "may have 6: none fits. Raise")],
         );
         let ports = "one source address has 28,232 to one target: 28,232 fit";
         check(plenty, 28_233, cost, &[("ports", 28_232, ports)]);

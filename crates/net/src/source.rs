@@ -18,32 +18,10 @@ impl Sources {
     /// Of what the plan asks for, those that can reach an address like the target's; what is wrong with them is a
     /// sentence.
     pub(crate) fn new(source: &SourceAddress, targets: &[SocketAddr]) -> Result<Self, String> {
-        let addresses = match source {
-            SourceAddress::Any => return Ok(Self::default()),
-            SourceAddress::Addresses(addresses) => addresses.clone(),
-            SourceAddress::Interface(name) => of_interface(name)?,
-        };
-        for address in &addresses {
-            may_be_used(*address, targets)?;
-        }
-        let target = targets.first().map(SocketAddr::ip);
-        let is_kin = |address: &IpAddr| {
-            let mut targets = targets.iter();
-            targets.any(|target| target.is_ipv4() == address.is_ipv4())
-        };
-        let kin: Vec<_> = addresses.into_iter().filter(is_kin).collect();
-        match target {
-            Some(target) if kin.is_empty() => {
-                let kind = if target.is_ipv4() { "IPv4" } else { "IPv6" };
-                Err(format!(
-                    "none of the source addresses can reach {target}: it is {kind}, and they are not"
-                ))
-            }
-            _ => Ok(Self {
-                addresses: kin,
-                next: Cell::new(0),
-            }),
-        }
+        Ok(Self {
+            addresses: usable(source, targets)?,
+            next: Cell::new(0),
+        })
     }
 
     /// Those to try towards an address, the one whose turn it is first.
@@ -74,22 +52,49 @@ impl Sources {
     }
 }
 
-/// How many addresses connections to a target come from, at most.
-pub fn sources_toward(source: &SourceAddress, target: Option<IpAddr>) -> usize {
-    match source {
-        SourceAddress::Any if target.is_some_and(|ip| ip.is_ipv4() && ip.is_loopback()) => {
-            1 + SPARES.count()
+/// How many addresses connections to a target come from, where its address is known; what is wrong with the source is a
+/// sentence.
+pub fn sources_toward(source: &SourceAddress, target: Option<IpAddr>) -> Result<usize, String> {
+    match (source, target) {
+        (SourceAddress::Any, Some(ip)) if ip.is_ipv4() && ip.is_loopback() => {
+            Ok(1 + SPARES.count())
         }
-        SourceAddress::Any => 1,
-        SourceAddress::Addresses(addresses) => kin_of(addresses, target),
-        SourceAddress::Interface(name) => kin_of(&of_interface(name).unwrap_or_default(), target),
+        (SourceAddress::Any, _) => Ok(1),
+        (_, target) => {
+            let targets: Vec<_> = target
+                .map(|ip| SocketAddr::new(ip, 0))
+                .into_iter()
+                .collect();
+            Ok(usable(source, &targets)?.len())
+        }
     }
 }
 
-fn kin_of(addresses: &[IpAddr], target: Option<IpAddr>) -> usize {
-    let is_kin =
-        |source: &&IpAddr| target.is_none_or(|target| target.is_ipv4() == source.is_ipv4());
-    addresses.iter().filter(is_kin).count()
+/// Of what the plan asks for, those that are of the targets' kind; any, where no target is known.
+fn usable(source: &SourceAddress, targets: &[SocketAddr]) -> Result<Vec<IpAddr>, String> {
+    let addresses = match source {
+        SourceAddress::Any => return Ok(Vec::new()),
+        SourceAddress::Addresses(addresses) => addresses.clone(),
+        SourceAddress::Interface(name) => of_interface(name)?,
+    };
+    for address in &addresses {
+        may_be_used(*address, targets)?;
+    }
+    let Some(first) = targets.first().map(SocketAddr::ip) else {
+        return Ok(addresses);
+    };
+    let is_kin = |address: &IpAddr| {
+        let mut targets = targets.iter();
+        targets.any(|target| target.is_ipv4() == address.is_ipv4())
+    };
+    let kin: Vec<_> = addresses.into_iter().filter(is_kin).collect();
+    if kin.is_empty() {
+        let kind = if first.is_ipv4() { "IPv4" } else { "IPv6" };
+        return Err(format!(
+            "none of the source addresses can reach {first}: it is {kind}, and they are not"
+        ));
+    }
+    Ok(kin)
 }
 
 /// Whether it is one of this machine's, and leads to the target.
@@ -111,7 +116,7 @@ fn may_be_used(address: IpAddr, targets: &[SocketAddr]) -> Result<(), String> {
         Ok(()) => {}
     }
     let leads = |target: &SocketAddr| target.ip().to_canonical().is_loopback();
-    if address.is_loopback() && !targets.iter().any(leads) {
+    if address.is_loopback() && !targets.is_empty() && !targets.iter().any(leads) {
         return Err(format!(
             "from the source address {address} only this machine can be reached, which the target is not"
         ));
@@ -264,14 +269,14 @@ mod tests {
         let lo = SourceAddress::Interface("lo".into());
         let sources = Sources::new(&lo, &[at("127.0.0.1")]).unwrap();
         assert_eq!(sources.addresses, [ip("127.0.0.1")]);
-        assert_eq!(sources_toward(&lo, Some(ip("127.0.0.1"))), 1);
+        assert_eq!(sources_toward(&lo, Some(ip("127.0.0.1"))), Ok(1));
         assert_eq!(
             sources_toward(&SourceAddress::Any, Some(ip("127.0.0.1"))),
-            9
+            Ok(9)
         );
         assert_eq!(
             sources_toward(&SourceAddress::Any, Some(ip("192.0.2.1"))),
-            1
+            Ok(1)
         );
     }
 }
