@@ -8,6 +8,7 @@ mod moment;
 mod speaker;
 mod spread;
 mod transaction;
+mod usage;
 
 pub mod contract;
 
@@ -38,6 +39,7 @@ use death::Morgue;
 use moment::Earliest;
 use spread::Spans;
 use transaction::TransactionFigures;
+pub use usage::Usage;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ pub struct Recorder {
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
     wrong: Earliest<sample::WrongAnswer>,
+    usage: Usage,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -154,6 +157,7 @@ impl Recorder {
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
             wrong: Earliest::new(MOST_WRONG),
+            usage: Usage::default(),
         }
     }
 
@@ -179,6 +183,7 @@ impl Recorder {
             What::Throttled(throttle) => self.throttles.record(throttle),
             What::Closure(closure) => self.closure(sample, &closure),
             What::Session(session) => self.sessions.ended(&session),
+            What::Usage(usage) => self.usage.record(usage),
         }
     }
 
@@ -220,6 +225,7 @@ impl Recorder {
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
         self.wrong.merge(other.wrong);
+        self.usage.merge(other.usage);
     }
 
     pub fn progress(&self) -> Progress {
@@ -264,6 +270,7 @@ impl Recorder {
                 longest_silence_s: (self.throttles.silent.0 > 0)
                     .then(|| seconds(self.throttles.silent)),
                 countdowns_cut: self.throttles.cut,
+                usage: self.usage.reported(),
                 planned,
                 never_reached: planned - sent,
                 wrong_answers: distinct(wrong, &self.labels.turns),
@@ -562,7 +569,8 @@ impl TurnFigures {
             TurnOutcome::Mismatched
             | TurnOutcome::Fallback
             | TurnOutcome::Throttled
-            | TurnOutcome::Cut => {}
+            | TurnOutcome::Cut
+            | TurnOutcome::Errored => {}
         }
     }
 
@@ -600,6 +608,7 @@ impl TurnFigures {
             fallback: self.count(TurnOutcome::Fallback),
             throttled: self.count(TurnOutcome::Throttled),
             unfinished: self.count(TurnOutcome::Cut),
+            errored: self.count(TurnOutcome::Errored),
             failed: self.sent() - self.count(TurnOutcome::Answered),
             latency: self.latency.percentiles(),
             first_frame: self.first_frame.percentiles(),
