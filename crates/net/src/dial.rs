@@ -82,7 +82,7 @@ impl Dialer {
     }
 
     /// The addresses of this machine that its connections are spread over.
-    pub(crate) fn from_sources(self, sources: Sources) -> Self {
+    pub(crate) fn with_sources(self, sources: Sources) -> Self {
         Self { sources, ..self }
     }
 

@@ -417,7 +417,7 @@ fn prepare(
         })
     })??;
     let sources = Sources::new(&plan.route.source, &addresses).map_err(RunError::Source)?;
-    let dialer = dialer.from_sources(sources);
+    let dialer = dialer.with_sources(sources);
     let far = !dialer.stays_near(&addresses);
     let permission =
         permission.filter(|permission| far && permission.covers(&host) || permission.names(&host));

@@ -43,11 +43,6 @@ conversation:
     assert!(summary.facts.elapsed.as_secs_f64() < 120.0);
     let grown = peak() - before;
     let sent = sent.load(Ordering::Relaxed);
-    println!(
-        "{} MiB sent, {} MiB more at the peak",
-        sent >> 20,
-        grown >> 20
-    );
     assert!(
         sent > 0 && grown < 96 << 20,
         "{grown} bytes more, of {sent}"

@@ -290,7 +290,7 @@ fn a_source_that_is_not_this_machine_s_ends_the_run_before_it_begins() {
 #[test]
 fn a_target_and_a_source_may_be_ipv6() {
     let Ok(listener) = TcpListener::bind("[::1]:0") else {
-        println!("skipped: this machine has no IPv6");
+        let _ = writeln!(std::io::stderr(), "skipped: this machine has no IPv6");
         return;
     };
     let address = listener.local_addr().unwrap();

@@ -152,12 +152,15 @@ impl Terms {
     }
 }
 
+/// A name, and a value where it has one.
+type Parameter<'a> = (&'a str, Option<&'a str>);
+
 /// The name of an extension, and its parameters; `None` where it is not written as RFC 6455 section 9.1 has it, or names
 /// a parameter twice.
-fn extension(text: &str) -> Option<(&str, Vec<(&str, Option<&str>)>)> {
+fn extension(text: &str) -> Option<(&str, Vec<Parameter<'_>>)> {
     let mut parts = text.split(';').map(str::trim);
     let name = parts.next()?;
-    let mut all: Vec<(&str, Option<&str>)> = Vec::new();
+    let mut all: Vec<Parameter<'_>> = Vec::new();
     for part in parts {
         let (key, value) = match part.split_once('=') {
             Some((key, value)) => (key.trim(), Some(value.trim().trim_matches('"'))),
