@@ -15,14 +15,27 @@ use crate::console::{BAD, Console, GOOD, WARN, clean, paint};
 use crate::exit::{Ending, Failure};
 use crate::figures::{WIDTH, count, millis, wrap};
 use crate::input;
+use crate::room::{Cost, Room, Shortage};
+use serde::Serialize;
 
 pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
     let input = input::read(&args.plan, &args.load, &Words::default(), &args.over)?;
+    let (room, cost) = (Room::here(), Cost::of(&input)?);
     let console = Console::new(input.secrets);
     let plan = Arc::new(input.plan);
     let preflight = preflight::check(&plan);
+    let machine = Here {
+        room,
+        bytes_each: cost.memory_bytes,
+        fits: room.fits(cost),
+        shortages: room.shortages(preflight.peak_open, cost),
+    };
     if args.json {
-        let json = serde_json::to_string_pretty(&preflight).map_err(|error| {
+        let json = serde_json::to_string_pretty(&Found {
+            preflight: &preflight,
+            machine: &machine,
+        })
+        .map_err(|error| {
             Failure::fault(format_args!(
                 "the preflight cannot be written as JSON: {error}"
             ))
@@ -33,14 +46,54 @@ pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
             console.print(&preset.load(&args.load)?.1);
         }
         screen(&preflight, &plan, args)
-            .iter()
-            .for_each(|line| console.print(line));
+            .into_iter()
+            .chain(machine.lines())
+            .for_each(|line| console.print(&line));
+    }
+    if !machine.shortages.is_empty() {
+        return Ok(Ending::BadInput);
     }
     Ok(match preflight.outcome {
         Outcome::Fits | Outcome::NothingClaimed => Ending::Passed,
         Outcome::FitsOnlyJust | Outcome::DoesNotFit => Ending::PlatformLimited,
         Outcome::NotKnown => Ending::BadInput,
     })
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Found<'a> {
+    #[serde(flatten)]
+    preflight: &'a Preflight,
+    machine: &'a Here,
+}
+
+/// Whether the machine that checks could run it, too.
+#[derive(Serialize)]
+struct Here {
+    #[serde(flatten)]
+    room: Room,
+    /// What a conversation takes of the memory, about.
+    bytes_each: u64,
+    /// So many conversations at once.
+    fits: u64,
+    shortages: Vec<Shortage>,
+}
+
+impl Here {
+    /// Nothing, where there is room: how much differs from machine to machine.
+    fn lines(&self) -> Vec<String> {
+        self.shortages
+            .iter()
+            .flat_map(|short| {
+                let mut lines = row("this machine", &format!("{NO_ROOM} {}", short.text));
+                if let Some(line) = lines.first_mut() {
+                    *line = line.replace(NO_ROOM, &paint(BAD, NO_ROOM).to_string());
+                }
+                lines
+            })
+            .collect()
+    }
 }
 
 fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
@@ -496,6 +549,7 @@ fn span(seconds: f64) -> String {
     span_text(Duration::from_millis(millis.round() as u64))
 }
 
+const NO_ROOM: &str = "NO ROOM:";
 const LOCKED_OUT: &str = "LOCKED OUT:";
 
 #[cfg(test)]

@@ -87,6 +87,7 @@ impl From<RunError> for Failure {
             RunError::NotPermitted { .. }
             | RunError::NotNow(_)
             | RunError::Url(_)
+            | RunError::Source(_)
             | RunError::Tls(_) => Ending::BadInput,
             RunError::Stopped => Ending::Interrupted,
             RunError::Local(_) => Ending::Fault,

@@ -96,6 +96,9 @@ pub(crate) fn from_text(
     if let Some(proxy) = &over.proxy {
         plan.route.proxy = proxy::typed(proxy)?;
     }
+    if let Some(source) = &over.source {
+        plan.route.source = source.clone();
+    }
     let proxy = proxy_of(&plan);
     let mut secrets = secrets::of_plan(&plan, &here.values.into_inner());
     if let Ok(Some(chosen)) = &proxy {

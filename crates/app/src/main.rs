@@ -25,6 +25,7 @@ mod platforms;
 mod preset;
 mod progress;
 mod proxy;
+mod room;
 mod run;
 mod schema;
 mod screen;

@@ -26,7 +26,7 @@ use crate::judge::Court;
 use crate::machine::Used;
 use crate::pausing::Keys;
 use crate::progress::Display;
-use crate::{interrupt, machine, progress, screen};
+use crate::{interrupt, machine, progress, room, screen};
 
 pub(crate) fn run(args: &Run) -> Result<Ending, Failure> {
     let input = input::read(&args.subject, &args.load, &args.words, &args.over)?;
@@ -52,6 +52,7 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let control = Control::new();
     let display = Display::start(&control, &input.plan, args.quiet, console);
     interrupt::watch(&control, display.messages())?;
+    room::judge(&input)?;
     let times = Times::of(args.start_at.as_deref(), args.stop_by.as_deref())?;
     let judge = input.plan.judge.as_ref();
     let court = judge.map(|judge| Court::convene(judge, &input.folder));
@@ -239,6 +240,7 @@ impl Started {
             pauses: finished.pauses,
             cut: finished.cut,
             judge: judged,
+            machine: finished.machine,
         });
         Ok(Books::close(
             summary,

@@ -134,6 +134,68 @@ fn python_websockets_converses_with_the_emulator() {
     assert!(ran.out.contains(r#""code": 1000"#), "{}", ran.out);
 }
 
+/// Both compress every message, and read ours.
+#[test]
+fn compressed_messages_with_ws_and_websockets() {
+    let mut servers = Vec::new();
+    let modules = peers();
+    match modules.join("node_modules/ws").is_dir() {
+        true => servers.push(Server::start(
+            Command::new("node")
+                .arg(script("server.mjs"))
+                .arg(&modules)
+                .arg("deflate"),
+        )),
+        false => skipped("npm's ws is not in target/peers; run: cargo xtask test"),
+    }
+    match python("websockets") {
+        Some(python) => servers.push(Server::start(
+            Command::new(python)
+                .arg(script("server.py"))
+                .arg("extensions"),
+        )),
+        None => skipped("Python's websockets is not in target/peers; run: cargo xtask test"),
+    }
+    for mut server in servers {
+        for compression in [
+            "true",
+            "{context_takeover: false}",
+            "{window_bits: 10}",
+            "{context_takeover: false, window_bits: 9}",
+        ] {
+            let plan = COMPRESSED
+                .replace("COMPRESSION", compression)
+                .replace("PORT", &server.port().to_string());
+            let folder = folder(&[("plan.yaml", &plan)]);
+            run(["run", &path(&folder, "plan.yaml"), "--quiet"])
+                .ends_with(0)
+                .says("5 completed")
+                .says("15 answered")
+                .says("5 clean");
+            for _ in 0..5 {
+                assert_eq!(
+                    server.next_line(),
+                    "open permessage-deflate",
+                    "{compression}"
+                );
+            }
+        }
+    }
+}
+
+const COMPRESSED: &str = r#"
+version: 1
+dialect: text
+target: {url: "ws://127.0.0.1:PORT/chat", compression: COMPRESSION}
+load: {users: 5, ramp_up: 200ms}
+conversation:
+  - greeting: {within: 5s}
+  - repeat: 3
+    do:
+      - say: Where is my order, and where is my order, and where is it now?
+        expect: {contains: where is it now, within: 5s}
+"#;
+
 /// The server answers nobody who has not answered two of its pings.
 #[test]
 fn a_run_against_socket_io() {

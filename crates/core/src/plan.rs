@@ -18,7 +18,7 @@ pub use http::{Around, Http};
 pub use judge::Judge;
 pub use permission::Permission;
 use regex::Regex;
-pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
+pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route, SourceAddress};
 pub use schema::{Part, Schema};
 use serde_json_path::JsonPath;
 use url::{Position, Url};

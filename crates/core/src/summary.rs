@@ -5,6 +5,7 @@ mod death;
 mod figures;
 mod group;
 mod judged;
+mod machine;
 mod moment;
 mod phase;
 mod request;
@@ -36,6 +37,7 @@ pub use figures::{
     TransactionCounts, TurnCounts, Turns, Upgrades, WrongAnswer,
 };
 pub use judged::{Judged, score};
+pub use machine::{Bottleneck, Machine, Resource};
 pub use moment::{Close, Countdown, Event, Moment};
 pub use phase::{Figures, Phase, WarmUp};
 pub use request::{HttpCounts, Requests};
@@ -286,7 +288,10 @@ impl Recorder {
                 sustained_lateness: self.lateness.sustained_p99(),
                 cpu_s: facts.cpu_s,
                 rss_peak_bytes: facts.rss_peak_bytes,
-                exhausted: facts.exhausted || self.local_failures > 0,
+                exhausted: facts.exhausted
+                    || self.local_failures > 0
+                    || facts.machine.ran_out().is_some(),
+                machine: facts.machine,
                 moments_left_out,
             },
             autopsy: self.morgue.finish(),
@@ -698,6 +703,7 @@ pub struct Facts {
     pub exhausted: bool,
     /// What the plan's judge made of the conversations.
     pub judge: Option<Judged>,
+    pub machine: Machine,
 }
 
 /// A run in figures: those of its warm-up stand apart.

@@ -63,8 +63,12 @@ impl Courier {
     pub(crate) fn target_at(&self, address: &str, clock: Clock) -> Result<Target, Failure> {
         let (url, origin) = self.resolve(address)?;
         let way = self.way(&origin, clock)?;
-        let resource = Resource::new(&url, &self.beyond.run_id)
-            .map_err(|why| Failure::new(ConnectError::Handshake, why))?;
+        let resource = Resource::new(
+            &url,
+            &self.beyond.run_id,
+            self.beyond.plan.route.compression,
+        )
+        .map_err(|why| Failure::new(ConnectError::Handshake, why))?;
         Ok(Target {
             dialer: way.dialer.clone(),
             connector: way.connector.clone(),

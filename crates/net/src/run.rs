@@ -16,7 +16,7 @@ use plimsoll_core::profile::file::owner_of;
 use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::schedule::asked;
 use plimsoll_core::script;
-use plimsoll_core::summary::{Progress, Recorder};
+use plimsoll_core::summary::{Machine, Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
 use plimsoll_core::transcript::{Transcript, Transcripts};
 use plimsoll_core::watch::{Aborted, Watch};
@@ -30,8 +30,10 @@ use crate::clock::{Clock, epoch_millis};
 use crate::connection::Masks;
 use crate::courier::Beyond;
 use crate::dial::{Dialer, Failure};
+use crate::gauge::Gauge;
 use crate::pauses::Pauses;
 use crate::shard::{self, Gate, News, Parts, Report, Stage, locked};
+use crate::source::Sources;
 use crate::target::Target;
 use crate::tls::{ClientTls, Connector, TlsError};
 use crate::upgrade::Resource;
@@ -212,6 +214,8 @@ pub struct Finished {
     pub exhausted: bool,
     /// The conversations for a judge to read, where the plan has one.
     pub transcripts: Vec<Transcript>,
+    /// What it took of this machine.
+    pub machine: Machine,
     /// What the first failed attempt to connect said, in a sentence.
     pub first_error: Option<String>,
     /// In order.
@@ -239,6 +243,8 @@ pub enum RunError {
     Url(String),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("{0}; write others: target.source, or --source")]
+    Source(String),
     #[error("stopped before the run began")]
     Stopped,
     #[error("what the run does before its conversations came to nothing: {0}. None was begun")]
@@ -249,7 +255,7 @@ pub enum RunError {
 
 /// Plays the plan against the target, and returns when it is over.
 pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Finished, RunError> {
-    open_files_limit();
+    let files_limit = open_files_limit();
     let shards = options.shards.max(1).min(plan.smallest_cap());
     let (begins, grace) = (options.begins, options.grace);
     let (target, last_call) = prepare(&plan, &options, control)?;
@@ -295,6 +301,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     locked(&control.0.recorders).clone_from(&recorders);
 
     let watch = Watch::of(&plan).map(|watch| Arc::new(Mutex::new(watch)));
+    let gauge = Arc::new(Gauge::start(files_limit));
     let mut threads = Vec::with_capacity(shards);
     for (index, inbox) in receivers.into_iter().enumerate() {
         let stripe = Stripe {
@@ -320,7 +327,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             watch: watch.clone(),
             pauses: control.0.pauses.clone(),
         };
-        threads.push(spawn(parts, inbox));
+        threads.push(spawn(parts, inbox, gauge.clone()));
     }
     let report = join(threads)?;
     let over = last_call.filter(|_| report.called).map(|call| {
@@ -353,6 +360,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         pauses: control.0.pauses.until(elapsed),
         cut: over.is_some() || spent.is_some() || out_of_handoffs,
         transcripts: transcripts.map_or_else(Vec::new, Transcripts::into_all),
+        machine: report.machine.and(gauge.finish()),
         first_error: report.first_error,
         remark: sentences([
             locked(&gate.admission).remark(),
@@ -451,7 +459,7 @@ fn sentences<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
 
 type Shard = io::Result<JoinHandle<io::Result<Report>>>;
 
-fn spawn(parts: Parts, inbox: UnboundedReceiver<News>) -> Shard {
+fn spawn(parts: Parts, inbox: UnboundedReceiver<News>, gauge: Arc<Gauge>) -> Shard {
     let stage = parts.stage.clone();
     // A part of the users never comes: the rest would be another run than was asked for.
     let abandon = move || {
@@ -460,7 +468,7 @@ fn spawn(parts: Parts, inbox: UnboundedReceiver<News>) -> Shard {
     let on_error = abandon.clone();
     std::thread::Builder::new()
         .name("shard".into())
-        .spawn(move || block_on(shard::run(parts, inbox)).inspect_err(|_| on_error()))
+        .spawn(move || block_on(shard::run(parts, inbox, gauge)).inspect_err(|_| on_error()))
         .inspect_err(|_| abandon())
 }
 
@@ -477,6 +485,7 @@ fn join(threads: Vec<Shard>) -> io::Result<Report> {
         let shard = shard?;
         Ok(Report {
             exhausted: all.exhausted || shard.exhausted,
+            machine: all.machine.and(shard.machine),
             called: all.called || shard.called,
             spent: [0, 1].map(|n| all.spent[n] || shard.spent[n]),
             transcripts: match (all.transcripts, shard.transcripts) {
@@ -525,7 +534,8 @@ fn prepare(
     let port = url
         .port_or_known_default()
         .unwrap_or(if tls { 443 } else { 80 });
-    let resource = Resource::new(url, &options.run_id).map_err(RunError::Url)?;
+    let resource =
+        Resource::new(url, &options.run_id, plan.route.compression).map_err(RunError::Url)?;
     let connector = tls
         .then(|| Connector::new(&options.tls, &host))
         .transpose()?;
@@ -551,6 +561,8 @@ fn prepare(
             _ = stage.wait_for(|stage| *stage > Stage::Running) => Err(RunError::Stopped),
         })
     })??;
+    let sources = Sources::new(&plan.route.source, &addresses).map_err(RunError::Source)?;
+    let dialer = dialer.with_sources(sources);
     let far = !dialer.stays_near(&addresses);
     let permission =
         permission.filter(|permission| far && permission.covers(&host) || permission.names(&host));

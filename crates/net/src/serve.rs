@@ -19,6 +19,7 @@ use plimsoll_core::profile::{Cut, Profile};
 use plimsoll_core::time::At;
 use plimsoll_core::wire::{ConnId, Ended};
 use plimsoll_core::ws::Role;
+use plimsoll_core::ws::deflate::Terms;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
@@ -133,6 +134,8 @@ struct Seat {
     verdict: Cell<Option<Verdict>>,
     /// The answer to the client's key, until it is sent.
     accept: RefCell<String>,
+    /// Of compression, where the client offers it.
+    terms: Option<Terms>,
 }
 
 /// Its answer to the upgrade is in the mailbox.
@@ -189,7 +192,10 @@ impl Server {
                 let accept = seat.accept.take();
                 seat.verdict.set(Some(Verdict::Accepted));
                 seat.mailbox
-                    .raw(head::switching(&accept, &headers).as_bytes());
+                    .raw(head::switching(&accept, seat.terms, &headers).as_bytes());
+                if let Some(terms) = seat.terms {
+                    seat.mailbox.compress(terms);
+                }
             }
             Order::Refuse(answer) => {
                 seat.verdict.set(Some(Verdict::Refused));
@@ -217,6 +223,7 @@ impl Server {
             mailbox: Mailbox::new(Role::Server, self.masks.clone()),
             verdict: Cell::new(None),
             accept: RefCell::new(head.accept),
+            terms: head::terms(&head.request),
         });
         self.seats.borrow_mut().insert(conn, seat.clone());
         self.on_platform(|platform, now| platform.upgrade(now, conn, &head.request));

@@ -14,7 +14,7 @@ use plimsoll_core::fleet::{
 };
 use plimsoll_core::http::{self, RequestId};
 use plimsoll_core::profile::Cut;
-use plimsoll_core::summary::{Phase, Recorder};
+use plimsoll_core::summary::{Machine, Phase, Recorder};
 use plimsoll_core::time::At;
 use plimsoll_core::transcript::Transcripts;
 use plimsoll_core::watch::Watch;
@@ -29,6 +29,7 @@ use crate::clock::{Alarm, Clock};
 use crate::connection::{Connection, End, Heard, Mailbox, Masks, linger};
 use crate::courier::{Beyond, Courier};
 use crate::dial::Failure;
+use crate::gauge::{Gauge, LOOK_EVERY, Meter};
 use crate::pauses::{Pauses, Turn};
 use crate::stream::Stream;
 use crate::target::Target;
@@ -82,6 +83,7 @@ pub(crate) struct Report {
     pub(crate) called: bool,
     /// Counts of its part of the budget that were used up: conversations, messages.
     pub(crate) spent: [bool; 2],
+    pub(crate) machine: Machine,
     /// Of an attempt to connect.
     pub(crate) first_error: Option<String>,
     pub(crate) transcripts: Option<Transcripts>,
@@ -147,11 +149,29 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs one shard to its end, on a `LocalRuntime`.
-pub(crate) async fn run(parts: Parts, inbox: UnboundedReceiver<News>) -> io::Result<Report> {
+/// Runs one shard to its end, on a `LocalRuntime`; the gauge is what the run's shards share.
+pub(crate) async fn run(
+    parts: Parts,
+    inbox: UnboundedReceiver<News>,
+    gauge: Arc<Gauge>,
+) -> io::Result<Report> {
     let shard = Shard::new(parts)?;
+    let meter = Rc::new(RefCell::new(Meter::new(gauge)));
+    tokio::task::spawn_local(measure(shard.clone(), meter.clone()));
     drive(&shard, inbox).await;
-    Ok(shard.report.take())
+    let mut report = shard.report.take();
+    report.machine = report.machine.and(meter.borrow_mut().finish());
+    Ok(report)
+}
+
+/// Looks at the clock, and at what else the run takes of this machine, until the thread ends.
+async fn measure(shard: Rc<Shard>, meter: Rc<RefCell<Meter>>) {
+    loop {
+        let due = Instant::now() + LOOK_EVERY;
+        tokio::time::sleep_until(due).await;
+        let connections = shard.mailboxes.borrow().len();
+        meter.borrow_mut().look(due.elapsed(), connections);
+    }
 }
 
 /// Runs what the whole run does once, and gives its fleet back.
@@ -458,7 +478,15 @@ impl Shard {
             outcome = attempt => outcome,
         };
         match outcome {
-            Ok(Upgraded::Open { stream, early }) => {
+            Ok(Upgraded::Open {
+                stream,
+                early,
+                terms,
+            }) => {
+                // Before anything is said.
+                if let Some(terms) = terms {
+                    mailbox.compress(terms);
+                }
                 self.on_fleet(|fleet, now, gate| fleet.opened(now, conn, times, gate));
                 Some((stream, early))
             }
@@ -479,6 +507,8 @@ impl Shard {
     fn note(&self, failure: &Failure) {
         let mut report = self.report.borrow_mut();
         report.exhausted |= failure.error == ConnectError::Local;
+        let short_of = report.machine.short_of.or(failure.short_of);
+        report.machine.short_of = short_of;
         report
             .first_error
             .get_or_insert_with(|| failure.detail.clone());

@@ -15,6 +15,7 @@ mod load;
 mod names;
 mod permission;
 mod raw;
+mod reach;
 mod schema;
 mod sequence;
 mod target;

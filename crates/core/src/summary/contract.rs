@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Arrivals, Closures, Figures, GroupCounts, Judged, Percentiles, Requests, Sessions, Summary,
-    TransactionCounts, Turns, Upgrades,
+    Arrivals, Bottleneck, Closures, Figures, GroupCounts, Judged, Machine, Percentiles, Requests,
+    Sessions, Summary, TransactionCounts, Turns, Upgrades,
 };
 use crate::fleet::Pause;
 use crate::forensics::Explained;
@@ -131,6 +131,10 @@ struct GeneratorOut<'a> {
     saturated: bool,
     exhausted: bool,
     moments_left_out: u64,
+    #[serde(flatten)]
+    machine: Machine,
+    /// Of a saturated generator, as far as it is known.
+    bottleneck: Option<&'static str>,
 }
 
 /// What the profile claims; all null where it claims nothing that fits what was seen.
@@ -237,6 +241,8 @@ impl<'a> Document<'a> {
                 saturated: verdict.saturated,
                 exhausted: summary.generator.exhausted,
                 moments_left_out: summary.generator.moments_left_out,
+                machine: summary.generator.machine,
+                bottleneck: verdict.bottleneck.map(Bottleneck::name),
             },
             limits: verdict.limits.iter().map(LimitOut::new).collect(),
             why: &verdict.why,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Percentiles, Usage};
+use super::{Machine, Percentiles, Usage};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Arrivals {
@@ -169,6 +169,7 @@ pub struct Generator {
     pub cpu_s: f64,
     pub rss_peak_bytes: u64,
     pub exhausted: bool,
+    pub machine: Machine,
     /// So many moments came after the cap: the peak and the attribution are of those before.
     pub moments_left_out: u64,
 }

@@ -7,7 +7,7 @@ use super::attribution::{Seen, SeenLaw};
 use super::{Attribution, Findings, Kind, LimitSeen, Step, closing_claims, window};
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
-use crate::plan::{Budget, Each, Exhausted, Load, Pace, Target, Until};
+use crate::plan::{Budget, Each, Exhausted, Load, Pace, SourceAddress, Target, Until};
 use crate::summary::{Event, Judged};
 use crate::text::Text;
 use crate::time::{At, span_text};
@@ -188,7 +188,11 @@ impl Findings<'_> {
             Some(_) => ones.push("several tokens"),
             None => {}
         }
-        ones.push("one address");
+        ones.push(match &self.plan.route.source {
+            SourceAddress::Addresses(all) if all.len() > 1 => "several addresses",
+            SourceAddress::Interface(_) => "the addresses of one interface",
+            _ => "one address",
+        });
         if let Target::Url(url) = &self.plan.target
             && url.query_pairs().any(|(name, _)| name == "deploymentId")
         {

@@ -152,6 +152,7 @@ pub(crate) fn summary(plan: &Plan, finished: Finished) -> Summary {
         asked: asked.conversations,
         interrupted: finished.interrupted,
         exhausted: finished.exhausted,
+        machine: finished.machine,
         ..Facts::default()
     });
     let s = &summary.sessions;

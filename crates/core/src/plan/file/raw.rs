@@ -115,6 +115,10 @@ pub(super) struct TargetParts {
     /// environment says; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide when left out.
     pub(super) proxy: Maybe<String>,
     pub(super) tls: Maybe<Tls>,
+    /// The addresses of this machine that connections come from, in turn; the system chooses when left out.
+    pub(super) source: Maybe<super::reach::Source>,
+    /// Whether permessage-deflate is offered to the server: true, or {context_takeover: false}; false when left out.
+    pub(super) compression: Maybe<super::reach::Compression>,
 }
 
 /// `{csv: users.csv, bearer: token}` or `{tokens: ["${TOKEN}"]}`. In texts, column x is the variable `identity_x`.
