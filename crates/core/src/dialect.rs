@@ -32,6 +32,21 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// The platform's half of one conversation.
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server>;
+
+    /// Has it a keep-alive of its own, for clients to send?
+    fn keeps_alive(&self) -> bool {
+        false
+    }
+
+    /// Can its clients sign in as somebody, by [`Identity::code`]?
+    fn signs_in(&self) -> bool {
+        false
+    }
+
+    /// Can its clients take a conversation up again on another connection?
+    fn resumes(&self) -> bool {
+        false
+    }
 }
 
 /// Who converses.
@@ -41,6 +56,8 @@ pub struct Identity {
     pub token: String,
     /// The `deploymentId` of the target's query, where there is one.
     pub deployment: Option<String>,
+    /// What the conversation signs in with, where the plan has such a thing.
+    pub code: Option<String>,
 }
 
 /// The client's half of one conversation: it writes frames and says what the platform's frames mean.
@@ -57,6 +74,20 @@ pub trait Client: Send {
 
     /// Writes the protocol's goodbye, sent before the Close frame. Often nothing.
     fn leave(&mut self, out: &mut Vec<Outgoing>);
+
+    /// Another connection of the same conversation is open: writes what takes it up again, and returns what `open` does.
+    /// Only called where the dialect [resumes](Dialect::resumes): elsewhere a new client begins.
+    fn resume(&mut self, out: &mut Vec<Outgoing>) -> bool {
+        self.open(out)
+    }
+
+    /// Signs in once more, during a conversation, with what the plan has now; false where that is what it has tried already.
+    fn sign_in(&mut self, _code: &str, _out: &mut Vec<Outgoing>) -> bool {
+        false
+    }
+
+    /// Writes the dialect's keep-alive, where it [has one](Dialect::keeps_alive).
+    fn keep_alive(&mut self, _out: &mut Vec<Outgoing>) {}
 }
 
 /// What a frame from the platform means.
@@ -118,6 +149,15 @@ pub enum Heard {
     Unknown {
         why: String,
     },
+    /// The platform does not go on with the conversation that was to be resumed. A [`Heard::Ready`] may follow: it then
+    /// has begun a new one.
+    NotResumed {
+        why: String,
+    },
+    /// What the conversation signed in with is not, or no longer, good.
+    SignedOut {
+        why: String,
+    },
 }
 
 /// The platform's half of one conversation: it understands the client's frames and writes the bot's.
@@ -142,6 +182,27 @@ pub trait Server: Send {
     fn wake(&mut self, _now: At, _out: &mut Vec<Outgoing>) -> Result<(), &'static str> {
         Ok(())
     }
+
+    /// Answers an [`Asked::Resume`], with what the platform still knows of the conversation.
+    fn resume(&mut self, _now: At, _kept: Option<Kept>, _out: &mut Vec<Outgoing>) -> Option<Asked> {
+        None
+    }
+
+    /// What is worth knowing when the client comes back.
+    fn keep(&self) -> Kept {
+        Kept::default()
+    }
+}
+
+/// What a platform knows of a conversation whose connection is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The bot has been asked to begin.
+    pub begun: bool,
+    /// A person has taken over.
+    pub human: bool,
+    /// Messages of both sides, as far as they have numbers.
+    pub messages: u32,
 }
 
 /// What the client wants of the platform.
@@ -153,6 +214,9 @@ pub enum Asked {
     Say { text: String, turn: Option<String> },
     /// The client says goodbye.
     Leave,
+    /// The client names the conversation that this connection belongs to; `None`: as its upgrade named it. Whoever drives
+    /// the server then calls [`Server::resume`].
+    Resume { key: Option<String> },
 }
 
 /// What the bot or the platform expresses.
@@ -201,7 +265,7 @@ pub enum Expression<'a> {
 pub enum Spec {
     Json(Box<json::Declared>),
     Text,
-    GenesysWebMessaging,
+    GenesysWebMessaging(genesys::Declared),
     SocketIo(Box<socket_io::Declared>),
     Realtime(Box<realtime::Declared>),
 }
@@ -214,6 +278,8 @@ pub enum Declaration {
     #[serde(rename = "socket.io")]
     SocketIo(Box<socket_io::Declared>),
     Realtime(Box<realtime::Declared>),
+    #[serde(rename = "genesys-web-messaging")]
+    GenesysWebMessaging(genesys::Declared),
 }
 
 impl Spec {
@@ -222,7 +288,7 @@ impl Spec {
         Ok(match self {
             Self::Json(declared) => Arc::new(declared.compile()?),
             Self::Text => Arc::new(json::Declared::text().compile()?),
-            Self::GenesysWebMessaging => Arc::new(genesys::WebMessaging),
+            Self::GenesysWebMessaging(declared) => Arc::new(genesys::WebMessaging(declared.serve)),
             Self::SocketIo(declared) => Arc::new(declared.compile()?),
             Self::Realtime(declared) => Arc::new(declared.compile()?),
         })
@@ -236,7 +302,7 @@ impl Short for Spec {
         Ok(match text {
             "json" => Self::Json(Box::default()),
             "text" => Self::Text,
-            "genesys-web-messaging" => Self::GenesysWebMessaging,
+            "genesys-web-messaging" => Self::GenesysWebMessaging(genesys::Declared::default()),
             "socket.io" => Self::SocketIo(Box::default()),
             "realtime" => Self::Realtime(Box::default()),
             other => {
@@ -251,6 +317,7 @@ impl Short for Spec {
             Declaration::Json(declared) => Self::Json(declared),
             Declaration::SocketIo(declared) => Self::SocketIo(declared),
             Declaration::Realtime(declared) => Self::Realtime(declared),
+            Declaration::GenesysWebMessaging(declared) => Self::GenesysWebMessaging(declared),
         })
     }
 }

@@ -2,6 +2,7 @@
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod file;
+pub mod link;
 pub mod permission;
 pub mod route;
 pub mod variable;
@@ -11,6 +12,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use link::{Beat, Farewell, KeepAlive, Link, OnDrop};
 pub use permission::Permission;
 use regex::Regex;
 pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
@@ -58,6 +60,10 @@ pub struct Plan {
     /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
     pub max_lateness: Option<Duration>,
     pub seed: u64,
+    /// How connections are kept, and got back.
+    pub link: Link,
+    /// What conversations sign in with, where their dialect does. A secret.
+    pub guest_code: Option<Text>,
 }
 
 impl Plan {
@@ -161,6 +167,8 @@ pub struct Group {
     pub load: Load,
     /// Never empty.
     pub conversation: Vec<Step>,
+    /// After its last step a conversation stays connected for so long.
+    pub hold_open: Option<Duration>,
 }
 
 /// When users or conversations start.
@@ -261,6 +269,18 @@ pub enum Step {
     Transaction {
         name: String,
         steps: Vec<Self>,
+    },
+    /// A ping of the WebSocket protocol, whose pong is awaited.
+    Ping {
+        within: Duration,
+        on_miss: OnMiss,
+    },
+    /// Ends the connection politely; the conversation goes on without one.
+    Close(Farewell),
+    /// Takes the conversation up again on another connection, so long after the end of the one before.
+    Reconnect {
+        after: Duration,
+        on_miss: OnMiss,
     },
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::draw::Spread;
-use crate::plan::{Arm, Capture, Expect, Group, Message, OnMiss, Step};
+use crate::plan::{Arm, Capture, Expect, Farewell, Group, Message, OnMiss, Step};
 use crate::text::{Condition, Text};
 
 #[derive(Clone, Debug)]
@@ -54,6 +54,27 @@ pub enum Op {
         label: u16,
     },
     End,
+    Ping {
+        within: Duration,
+        on_miss: OnMiss,
+    },
+    Close(Farewell),
+    Reconnect {
+        after: Duration,
+        on_miss: OnMiss,
+    },
+    /// All is said; the connection stays up for so long.
+    Hold(Duration),
+}
+
+impl Op {
+    /// Has it something to send, or to hear?
+    pub const fn needs_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Greeting { .. } | Self::Say(_) | Self::Send(_) | Self::Ping { .. }
+        )
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +117,9 @@ pub fn compile(groups: &[Group]) -> (Vec<Script>, Labels) {
                 transactions: &mut transactions,
             };
             compiler.steps(&group.conversation);
+            if let Some(span) = group.hold_open {
+                compiler.push(Op::Hold(span));
+            }
             compiler.script
         })
         .collect();
@@ -113,6 +137,7 @@ pub fn turns_of(steps: &[Step]) -> u32 {
         sum.saturating_add(match step {
             Step::Greeting { .. } | Step::Think(_) | Step::Send(_) => 0,
             Step::If { .. } | Step::While { .. } | Step::Choose(_) => 0,
+            Step::Ping { .. } | Step::Close(_) | Step::Reconnect { .. } => 0,
             Step::Say(_) => 1,
             Step::Repeat { times, steps } => turns_of(steps).saturating_mul(times.get()),
             Step::Transaction { steps, .. } => turns_of(steps),
@@ -126,6 +151,7 @@ pub fn turns_are_certain(steps: &[Step]) -> bool {
         Step::Greeting { .. } | Step::Think(_) | Step::Send(_) | Step::Say(_) => true,
         Step::If { .. } | Step::While { .. } | Step::Choose(_) => false,
         Step::Repeat { steps, .. } | Step::Transaction { steps, .. } => turns_are_certain(steps),
+        Step::Ping { .. } | Step::Close(_) | Step::Reconnect { .. } => true,
     })
 }
 
@@ -207,6 +233,17 @@ impl Compiler<'_> {
                 self.push(Op::Begin { label });
                 self.steps(steps);
                 self.push(Op::End);
+            }
+            Step::Ping { within, on_miss } => {
+                let (within, on_miss) = (*within, *on_miss);
+                self.push(Op::Ping { within, on_miss });
+            }
+            Step::Close(farewell) => {
+                self.push(Op::Close(farewell.clone()));
+            }
+            Step::Reconnect { after, on_miss } => {
+                let (after, on_miss) = (*after, *on_miss);
+                self.push(Op::Reconnect { after, on_miss });
             }
         }
     }

@@ -3,10 +3,11 @@
 //!
 //! `hearing` follows from what came in, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
-//! variables, `trace` what `try` shows of it, `secrets` what nothing shows, `shared` what all conversations have in common.
+//! variables, `link` what becomes of its connection, `trace` what `try` shows of it, `secrets` what nothing shows, `shared` what all conversations have in common.
 
 mod allowance;
 mod hearing;
+mod link;
 mod outbox;
 mod pulse;
 mod replies;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use self::allowance::{Allowance, Waiting};
 use self::hearing::refusal_in;
+use self::link::Line;
 use self::pulse::Pulse;
 use self::replies::Replies;
 pub(crate) use self::shared::{Dealt, Shared, extended, identity_of};
@@ -114,6 +116,8 @@ pub(crate) struct Session {
     handed_off: bool,
     /// The platform said that the conversation is over.
     over: bool,
+    /// Its connection is up.
+    open: bool,
     /// What it came to, known before its connection has ended.
     outcome: Option<SessionOutcome>,
 }
@@ -126,6 +130,7 @@ struct Memory {
     transactions: Vec<Under>,
     /// Turns that conditions and draws added to those of the script.
     added: u32,
+    line: Line,
 }
 
 /// A transaction under way.
@@ -152,6 +157,12 @@ enum Phase {
     /// Goodbye has been said.
     Leaving,
     Over,
+    /// A pong is awaited.
+    Pinging,
+    /// The connection is being closed, and the conversation goes on.
+    Closing,
+    /// Without a connection, until it asks for another.
+    Apart,
 }
 
 impl Session {
@@ -160,6 +171,7 @@ impl Session {
         let identity = Identity {
             token: shared.token(who),
             deployment: shared.deployment.clone(),
+            code: shared.code(who, dealt),
         };
         Self {
             who,
@@ -186,22 +198,23 @@ impl Session {
             greeted: false,
             handed_off: false,
             over: false,
+            open: false,
             outcome: None,
         }
     }
 
     pub(crate) fn deadline(&self) -> At {
         let next = self.allowance.as_ref().map_or(At::NEVER, |it| it.next());
-        self.deadline.min(next)
+        self.deadline.min(next).min(self.next_beat())
     }
 
     pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }
 
-    /// Does it wait for admission to let it go?
-    pub(crate) const fn is_held(&self) -> bool {
-        matches!(self.phase, Phase::Waiting | Phase::Held)
+    /// Does it wait for admission to let it begin?
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Held) && !self.was_open()
     }
 
     /// Was its upgrade ever accepted?
@@ -211,7 +224,7 @@ impl Session {
 
     /// Did it ask for its connection's end, or was it told of it?
     pub(crate) fn is_leaving(&self) -> bool {
-        self.phase == Phase::Leaving || self.over
+        matches!(self.phase, Phase::Leaving | Phase::Closing) || self.over
     }
 
     pub(crate) const fn asker(&self) -> Asker {
@@ -252,14 +265,20 @@ impl Session {
     pub(crate) fn opened(&mut self, now: At, times: UpgradeTimes, cx: &mut Context<'_>) {
         self.upgrade_ended(now, times, Upgraded::Accepted, cx);
         cx.trace(now, self.conn, || TraceEvent::Opened(times));
+        let again = self.was_open();
         self.opened = now;
+        self.open = true;
         self.pulse = Pulse::new(now);
         self.allowance = cx.shared.pacing.open();
+        self.keep_up(now, cx.shared);
         let mut frames = Vec::new();
-        let ready = self.client.open(&mut frames);
+        let ready = match again {
+            true => self.take_up(&mut frames, cx.shared),
+            false => self.client.open(&mut frames),
+        };
         self.send(now, frames, cx);
         if ready {
-            self.begin(now, cx);
+            self.ready(now, cx);
         } else {
             self.phase = Phase::Readying;
             self.deadline = now + READY_WITHIN;
@@ -307,6 +326,9 @@ impl Session {
     /// To the next attempt, or to this end.
     fn go_on(&mut self, now: At, next: Next, end: SessionOutcome, cx: &mut Context<'_>) {
         match next {
+            Next::GiveUp if self.was_open() => {
+                self.finish(now, SessionOutcome::Failed(Failure::Reconnect), cx);
+            }
             Next::GiveUp => self.finish(now, end, cx),
             Next::RetryAt(at) => {
                 self.wait();
@@ -316,10 +338,7 @@ impl Session {
     }
 
     pub(crate) fn frame(&mut self, now: At, frame: Incoming<'_>, cx: &mut Context<'_>) {
-        if matches!(
-            self.phase,
-            Phase::Waiting | Phase::Held | Phase::Upgrading | Phase::Over
-        ) {
+        if !self.open || self.phase == Phase::Over {
             return;
         }
         self.pulse.heard(now);
@@ -349,8 +368,10 @@ impl Session {
             match self.phase {
                 Phase::Over => {}
                 // Somebody was called all the same, whether or not anybody waits.
-                Phase::Leaving if heard == Heard::Handoff => self.count_handoff(now, cx),
-                Phase::Leaving => {}
+                Phase::Leaving | Phase::Closing if heard == Heard::Handoff => {
+                    self.count_handoff(now, cx);
+                }
+                Phase::Leaving | Phase::Closing => {}
                 _ => self.hear(now, heard, raw, cx),
             }
         }
@@ -366,6 +387,13 @@ impl Session {
         self.cut_turn(now, cx);
         let closure = self.pulse.closure(now, self.opened, &end, expected);
         cx.sample(now, self.who, What::Closure(closure));
+        self.part(now, cx);
+        if self.phase == Phase::Closing {
+            return self.closed_for_now(now, cx);
+        }
+        if self.goes_on_after(&end, cx.shared) {
+            return self.go_apart_after_drop(now, cx.shared);
+        }
         let outcome = self
             .outcome
             .unwrap_or(SessionOutcome::Failed(Failure::Closed));
@@ -374,7 +402,11 @@ impl Session {
 
     /// The deadline has come.
     pub(crate) fn timeout(&mut self, now: At, cx: &mut Context<'_>) {
+        self.beat(now, cx);
         self.send_allowed(now, cx);
+        if self.phase == Phase::Closing {
+            return self.close_for_now(now, cx);
+        }
         if self.phase == Phase::Leaving {
             // Who is in a hurry does not wait to say goodbye.
             if self.deadline <= now
@@ -394,18 +426,28 @@ impl Session {
                 cx.missed(now, self.conn, || {
                     format!("not ready within {}", span_text(READY_WITHIN))
                 });
-                self.leave(now, SessionOutcome::Failed(Failure::Greeting), cx);
+                self.not_ready(now, Failure::Greeting, cx);
             }
             Phase::Greeting => self.greeting_missed(now, cx),
             Phase::Thinking => self.advance(now, cx),
             Phase::Talking => self.turn_deadline(now, cx),
-            Phase::Waiting | Phase::Upgrading | Phase::Pacing | Phase::Leaving | Phase::Over => {}
+            Phase::Pinging => self.ping_missed(now, cx),
+            Phase::Waiting
+            | Phase::Upgrading
+            | Phase::Pacing
+            | Phase::Leaving
+            | Phase::Over
+            | Phase::Closing
+            | Phase::Apart => {}
         }
     }
 
     /// Ends it from outside, politely where it is open.
     pub(crate) fn stop(&mut self, now: At, cx: &mut Context<'_>) {
         match self.phase {
+            Phase::Waiting | Phase::Held | Phase::Apart if self.was_open() => {
+                self.finish(now, SessionOutcome::Aborted, cx);
+            }
             Phase::Waiting | Phase::Held if self.attempt > 1 => {
                 self.finish(now, SessionOutcome::Refused, cx);
             }
@@ -418,18 +460,28 @@ impl Session {
             | Phase::Greeting
             | Phase::Thinking
             | Phase::Pacing
-            | Phase::Talking => {
-                self.leave(now, SessionOutcome::Aborted, cx);
+            | Phase::Talking
+            | Phase::Pinging => {
+                let outcome = match self.holds_on(cx.shared) {
+                    true => SessionOutcome::Completed,
+                    false => SessionOutcome::Aborted,
+                };
+                self.leave(now, outcome, cx);
+                self.hurry(now);
+            }
+            Phase::Closing => {
+                self.outcome = Some(SessionOutcome::Aborted);
+                self.phase = Phase::Leaving;
                 self.hurry(now);
             }
             Phase::Leaving => self.hurry(now),
-            Phase::Over => {}
+            Phase::Over | Phase::Apart => {}
         }
     }
 
     /// Gives it up at once.
     pub(crate) fn abandon(&mut self, now: At, cx: &mut Context<'_>) {
-        if matches!(self.phase, Phase::Waiting | Phase::Held | Phase::Upgrading) {
+        if !self.open {
             return self.stop(now, cx);
         }
         cx.out.orders.push_back((self.conn, Order::Reset));
@@ -440,7 +492,7 @@ impl Session {
     fn release(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Upgrading;
         let open = Open {
-            headers: cx.shared.headers(self.who, self.dealt(), self.attempt),
+            headers: cx.shared.headers(self.who, self.dealt(), self.tries()),
             identity: cx.shared.identity(self.who),
             query: cx.shared.query(self.who, self.dealt()),
         };
@@ -456,12 +508,13 @@ impl Session {
         cx: &mut Context<'_>,
     ) {
         let upgrade = Upgrade {
-            planned: self.planned,
+            planned: self.wanted(),
             released: self.released,
             connected: times.connect,
             ready: times.ready,
             ended: times.end,
             attempt: self.attempt,
+            renews: self.was_open(),
             outcome,
         };
         cx.sample(now, self.who, What::Upgrade(upgrade));
@@ -485,6 +538,9 @@ impl Session {
                 Op::Say(say) => !matches!(say.message, Message::Nothing),
                 op => matches!(op, Op::Send(_)),
             };
+            if !self.open && op.needs_connection() {
+                return self.finish(now, SessionOutcome::Failed(Failure::Closed), cx);
+            }
             if is_message && !cx.out.may_send() {
                 return self.leave(now, SessionOutcome::Aborted, cx);
             }
@@ -582,6 +638,15 @@ impl Session {
                         cx.transaction(now, self.who, &under, outcome);
                     }
                 }
+                Op::Ping { within, .. } => return self.ping(now, *within, cx),
+                Op::Close(_) if !self.open => {}
+                Op::Close(_) => return self.close_for_now(now, cx),
+                Op::Reconnect { after, .. } => return self.reopen(now, *after, cx),
+                Op::Hold(span) => {
+                    if self.open && self.hold(now, *span) {
+                        return;
+                    }
+                }
             }
         }
         self.leave(now, SessionOutcome::Completed, cx);
@@ -589,7 +654,11 @@ impl Session {
 
     /// Says goodbye; the outcome is booked once the connection has ended.
     fn leave(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
+        if !self.open {
+            return self.finish(now, outcome, cx);
+        }
         self.cut_turn(now, cx);
+        self.cut_ping(now, cx);
         // Who has come to the end of the script still says what waits; anybody else has nothing more to say.
         let is_through = outcome == SessionOutcome::Completed && self.phase != Phase::Pacing;
         self.outcome = Some(outcome);
@@ -614,14 +683,13 @@ impl Session {
             return;
         }
         self.deadline = At::NEVER;
-        cx.trace(now, self.conn, || TraceEvent::Closing);
-        cx.out
-            .orders
-            .push_back((self.conn, Order::Close { code: 1000 }));
+        self.close(now, 1000, "", cx);
     }
 
     fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
+        self.cut_ping(now, cx);
         self.phase = Phase::Over;
+        self.open = false;
         self.deadline = At::NEVER;
         let memory = self
             .memory

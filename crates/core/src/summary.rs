@@ -3,6 +3,7 @@
 
 mod death;
 mod figures;
+mod link;
 mod moment;
 mod speaker;
 mod spread;
@@ -15,8 +16,8 @@ use std::time::Duration;
 
 use crate::evidence::{Clues, Flaw, Problem};
 use crate::sample::{
-    self, Closure, Evidence, Failure, Millis, Sample, Session, SessionOutcome, Throttle, Turn,
-    TurnOutcome, Upgrade, Upgraded, What, Who,
+    self, Closure, Evidence, Failure, Millis, Renewed, Sample, Session, SessionOutcome, Throttle,
+    Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::script::Labels;
 use crate::time::At;
@@ -28,11 +29,13 @@ pub use figures::{
     Arrivals, Closures, FirstRefusal, Generator, Sessions, TransactionCounts, TurnCounts, Turns,
     Upgrades, WrongAnswer,
 };
+pub use link::Pings;
 pub use moment::{Close, Countdown, Event, Moment};
 pub use speaker::Speaker;
 pub use spread::Percentiles;
 
 use death::Morgue;
+use link::LinkFigures;
 use moment::Earliest;
 use spread::Spans;
 use transaction::TransactionFigures;
@@ -50,6 +53,7 @@ pub struct Recorder {
     transactions: Vec<TransactionFigures>,
     late: u64,
     throttles: Throttles,
+    links: LinkFigures,
     closures: ClosureCounts,
     lateness: Spans,
     local_failures: u64,
@@ -73,6 +77,8 @@ struct SessionCounts {
 #[derive(Clone, Debug)]
 struct UpgradeCounts {
     accepted: u64,
+    /// Of those, for conversations that had been open before.
+    renewed: u64,
     retried: u64,
     by_status: BTreeMap<u16, u64>,
     by_error: BTreeMap<ConnectError, u64>,
@@ -144,6 +150,7 @@ impl Recorder {
             turns: TurnFigures::new(DIGITS),
             late: 0,
             throttles: Throttles::default(),
+            links: LinkFigures::new(DIGITS),
             closures: ClosureCounts::default(),
             lateness: Spans::new(DIGITS),
             local_failures: 0,
@@ -177,6 +184,12 @@ impl Recorder {
             What::Throttled(throttle) => self.throttles.record(throttle),
             What::Closure(closure) => self.closure(sample, &closure),
             What::Session(session) => self.sessions.ended(&session),
+            What::Ping(ping) => {
+                self.lateness.record(ping.sent.since(ping.due));
+                self.morgue.done(ping.due, ping.sent);
+                self.links.pinged(&ping);
+            }
+            What::Renewed(renewed) => self.links.renewed(renewed),
         }
     }
 
@@ -208,6 +221,7 @@ impl Recorder {
         }
         self.late += other.late;
         self.throttles.merge(other.throttles);
+        self.links.merge(&other.links);
         self.closures.clean += other.closures.clean;
         self.closures.abnormal += other.closures.abnormal;
         add_all(&mut self.closures.by_code, other.closures.by_code);
@@ -228,7 +242,7 @@ impl Recorder {
         Progress {
             planned: None,
             due,
-            held: due.saturating_sub(accepted + never_open),
+            held: due.saturating_sub(self.upgrades.begun() + never_open),
             open: accepted.saturating_sub(self.closures.clean + self.closures.abnormal),
             refused: self.upgrades.refused(),
             dropped: self.closures.abnormal,
@@ -245,13 +259,13 @@ impl Recorder {
         let (countdowns, _) = self.countdowns.finish();
         let (evidence, evidence_left_out) = self.evidence.finish();
         let (wrong, _) = self.wrong.finish();
-        let accepted = self.upgrades.accepted;
+        let begun = self.upgrades.begun();
         // As for conversations: a run that ends early never reaches the turns of those that were for later.
         let sent = self.turns.sent();
         let planned = (sent + self.sessions.never_reached).max(facts.asked_turns.unwrap_or(0));
         let sessions = self
             .sessions
-            .finish(facts.asked, accepted, peak_open(&moments));
+            .finish(facts.asked, begun, peak_open(&moments), &self.links);
         Summary {
             arrivals: self.upgrades.arrivals(facts, self.sessions.due),
             upgrades: self.upgrades.finish(),
@@ -273,6 +287,7 @@ impl Recorder {
                 &self.transactions,
                 TransactionFigures::counts,
             ),
+            pings: self.links.pings(),
             closures: Closures {
                 clean: self.closures.clean,
                 abnormal: self.closures.abnormal,
@@ -375,7 +390,13 @@ impl SessionCounts {
         self.handoffs += other.handoffs;
     }
 
-    fn finish(&self, asked: Option<u64>, opened: u64, peak_open: u64) -> Sessions {
+    fn finish(
+        &self,
+        asked: Option<u64>,
+        opened: u64,
+        peak_open: u64,
+        links: &LinkFigures,
+    ) -> Sessions {
         let by_failure: BTreeMap<_, _> = self
             .by_outcome
             .iter()
@@ -401,6 +422,9 @@ impl SessionCounts {
             open_at_end: self.count(SessionOutcome::OpenAtEnd) + (due - ended),
             peak_open,
             handoffs: self.handoffs,
+            resumed: links.count(Renewed::Resumed),
+            begun_anew: links.count(Renewed::Anew),
+            not_resumed: links.count(Renewed::Refused),
             by_failure,
         }
     }
@@ -411,6 +435,7 @@ impl UpgradeCounts {
         let spans = || Spans::new(DIGITS);
         Self {
             accepted: 0,
+            renewed: 0,
             retried: 0,
             by_status: BTreeMap::new(),
             by_error: BTreeMap::new(),
@@ -427,12 +452,17 @@ impl UpgradeCounts {
 
     fn record(&mut self, who: Who, upgrade: &Upgrade) {
         self.retried += u64::from(upgrade.attempt > 1);
-        self.first_planned = least(self.first_planned, Some(upgrade.planned));
+        if !upgrade.renews {
+            self.first_planned = least(self.first_planned, Some(upgrade.planned));
+        }
         match upgrade.outcome {
             Upgraded::Accepted => {
                 self.accepted += 1;
+                self.renewed += u64::from(upgrade.renews);
                 *self.by_status.entry(101).or_default() += 1;
-                self.last_accepted = self.last_accepted.max(Some(upgrade.connected));
+                if !upgrade.renews {
+                    self.last_accepted = self.last_accepted.max(Some(upgrade.connected));
+                }
                 self.hold.record(upgrade.released.since(upgrade.planned));
                 self.connect.record(upgrade.ready.since(upgrade.connected));
                 self.response.record(upgrade.ended.since(upgrade.planned));
@@ -449,12 +479,18 @@ impl UpgradeCounts {
         }
     }
 
+    /// Conversations that were open.
+    const fn begun(&self) -> u64 {
+        self.accepted - self.renewed
+    }
+
     fn refused(&self) -> u64 {
         self.by_status.values().sum::<u64>() - self.accepted
     }
 
     fn merge(&mut self, other: Self) {
         self.accepted += other.accepted;
+        self.renewed += other.renewed;
         self.retried += other.retried;
         add_all(&mut self.by_status, other.by_status);
         add_all(&mut self.by_error, other.by_error);
@@ -477,9 +513,9 @@ impl UpgradeCounts {
         Arrivals {
             asked,
             asked_per_s: per_second(asked, facts.asked_over),
-            delivered: self.accepted,
+            delivered: self.begun(),
             // n arrivals at one rate have n - 1 gaps between them.
-            delivered_per_s: per_second(self.accepted.saturating_sub(1), span),
+            delivered_per_s: per_second(self.begun().saturating_sub(1), span),
         }
     }
 
@@ -666,6 +702,7 @@ pub struct Summary {
     pub turns: Turns,
     /// Empty where the plan names none.
     pub transactions: BTreeMap<String, TransactionCounts>,
+    pub pings: Pings,
     pub closures: Closures,
     pub generator: Generator,
     /// In order; `generator.moments_left_out` says how many later ones are missing.
@@ -766,6 +803,9 @@ const fn failure_name(failure: Failure) -> &'static str {
         Failure::Greeting => "greeting",
         Failure::Missed => "missed",
         Failure::Handoff => "handoff",
+        Failure::Reconnect => "reconnect",
+        Failure::Resume => "resume",
+        Failure::SignIn => "sign-in",
     }
 }
 

@@ -318,7 +318,7 @@ impl Server {
                     self.on_platform(|platform, now| match heard {
                         Heard::Message(message) => platform.frame(now, conn, message),
                         Heard::Fragment => platform.fragment(now, conn),
-                        Heard::Control => platform.control(now, conn),
+                        Heard::Control | Heard::Pong(_) => platform.control(now, conn),
                     });
                 };
                 let ended = connection.run(early, &seat.mailbox, &mut on).await;

@@ -2,6 +2,7 @@
 //! client sees; the emulator's half is derived from it where it can be, and declared under `serve` where not.
 
 mod client;
+mod resume;
 mod server;
 mod shape;
 pub(super) mod template;
@@ -54,6 +55,20 @@ pub struct Declared {
     pub ack: Option<Rule>,
     /// How the emulator speaks this dialect, where that cannot be derived from the rules above.
     pub serve: Serve,
+    /// How a conversation is taken up again on another connection. Left out: a new one begins there.
+    pub resume: Option<Resume>,
+}
+
+/// The first message on another connection of the same conversation, and its answers.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// JSON whose strings are texts, or one plain text, with `{{ token }}`.
+    pub send: Value,
+    /// The platform goes on with the conversation.
+    pub resumed: Option<Rule>,
+    /// It does not, and says why.
+    pub refused: Option<Rule>,
 }
 
 /// Which frames have a meaning, and where in them its parts are. Each rule takes those keys that make sense for it.
@@ -147,6 +162,7 @@ impl Declared {
                 ..rule("$.type == 'message'")
             }),
             serve: Serve::default(),
+            resume: None,
         }
     }
 
@@ -154,11 +170,13 @@ impl Declared {
     pub fn compile(&self) -> Result<Json, Vec<String>> {
         let client_is_empty = Self {
             serve: Serve::default(),
+            resume: None,
             ..self.clone()
         } == Self::default();
         if client_is_empty {
             let vocabulary = Self {
                 serve: self.serve.clone(),
+                resume: self.resume.clone(),
                 ..Self::default_vocabulary()
             };
             return vocabulary.compile_as_declared();
@@ -191,6 +209,8 @@ impl Declared {
             },
             end: errors.rule("end", self.end.as_ref(), &["turn"]),
         };
+        let resume = self.resume.as_ref();
+        let resume = resume.and_then(|resume| resume::compile(resume, &mut errors));
         let template = errors.template("send", &send, &SENT);
         let serving = Serving::new(&self.serve, &rules, &mut errors);
         let said = match &self.serve.said {
@@ -206,6 +226,7 @@ impl Declared {
                 rules,
                 serving,
                 said,
+                resume,
             }))),
             _ => Err(errors.0),
         }
@@ -223,6 +244,7 @@ struct Compiled {
     rules: Rules,
     said: Said,
     serving: Serving,
+    resume: Option<resume::Resuming>,
 }
 
 #[derive(Debug)]
@@ -260,6 +282,10 @@ impl Dialect for Json {
 
     fn server(&self, _identity: &Identity, _wall: Wall) -> Box<dyn Server> {
         Box::new(server::Host::new(Arc::clone(&self.0)))
+    }
+
+    fn resumes(&self) -> bool {
+        self.0.resume.is_some()
     }
 }
 

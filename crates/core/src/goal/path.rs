@@ -93,6 +93,12 @@ names! {
         ClosuresClean = "closures.clean",
         ClosuresAbnormal = "closures.abnormal",
         RssPeakBytes = "generator.rss_peak_bytes",
+        SessionsResumed = "sessions.resumed",
+        SessionsBegunAnew = "sessions.begun_anew",
+        SessionsNotResumed = "sessions.not_resumed",
+        PingsSent = "pings.sent",
+        PingsAnswered = "pings.answered",
+        PingsTimedOut = "pings.timed_out",
     }
 }
 
@@ -122,6 +128,7 @@ names! {
         TurnHold = "turns.hold",
         TurnService = "turns.service",
         Lateness = "generator.lateness",
+        RoundTrip = "pings.round_trip",
     }
 }
 
@@ -187,7 +194,8 @@ impl Path {
                 | Count::SessionsDue
                 | Count::UpgradesAttempted
                 | Count::TurnsPlanned
-                | Count::RssPeakBytes,
+                | Count::RssPeakBytes
+                | Count::PingsSent,
             )
             | Self::NamedCount(_, Turn::Sent) => Kind::Total,
             Self::Count(_) | Self::NamedCount(..) => Kind::Count,
@@ -262,6 +270,7 @@ impl Path {
                     turns.planned
                 }
                 "turns" => turns.counts.sent,
+                "pings" => summary.pings.sent,
                 "closures" => summary.closures.clean + summary.closures.abnormal,
                 _ => return None,
             },
@@ -322,6 +331,12 @@ impl Count {
             Self::SessionsOpenAtEnd => sessions.open_at_end,
             Self::SessionsPeakOpen => sessions.peak_open,
             Self::SessionsHandoffs => sessions.handoffs,
+            Self::SessionsResumed => sessions.resumed,
+            Self::SessionsBegunAnew => sessions.begun_anew,
+            Self::SessionsNotResumed => sessions.not_resumed,
+            Self::PingsSent => summary.pings.sent,
+            Self::PingsAnswered => summary.pings.answered,
+            Self::PingsTimedOut => summary.pings.timed_out,
             Self::UpgradesAttempted => upgrades.attempted,
             Self::UpgradesAccepted => upgrades.accepted,
             Self::UpgradesRefused => upgrades.refused,
@@ -358,6 +373,7 @@ impl Span {
             Self::TurnHold => &summary.turns.counts.hold,
             Self::TurnService => &summary.turns.counts.service,
             Self::Lateness => &summary.generator.lateness,
+            Self::RoundTrip => &summary.pings.round_trip,
         }
     }
 }

@@ -124,6 +124,7 @@ impl Whole {
                 self.not_started += u64::from(session.outcome == SessionOutcome::NotStarted);
             }
             What::Turn(_) | What::Transaction(_) | What::LateReply | What::Handoff => {}
+            What::Ping(_) | What::Renewed(_) => {}
         }
     }
 

@@ -16,9 +16,11 @@ use crate::wire::Wall;
 impl Session {
     pub(super) fn hear(&mut self, now: At, heard: Heard, raw: &str, cx: &mut Context<'_>) {
         match heard {
-            Heard::Ready if self.phase == Phase::Readying => self.begin(now, cx),
+            Heard::Ready if self.phase == Phase::Readying => self.ready(now, cx),
+            Heard::NotResumed { .. } => self.not_resumed(now, cx),
+            Heard::SignedOut { .. } => self.sign_in_again(now, cx),
             Heard::Greeting { .. } => self.on_greeting(now, cx),
-            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
+            Heard::Reply { .. } | Heard::Chunk { .. } if self.awaits_greeting() => {
                 self.on_greeting(now, cx)
             }
             Heard::Reply {
@@ -53,6 +55,10 @@ impl Session {
                 {
                     self.finish_turn(now, TurnOutcome::Throttled, cx);
                 }
+            }
+            Heard::Over { .. } if self.phase == Phase::Readying => {
+                self.over = true;
+                self.not_ready(now, Failure::Closed, cx);
             }
             Heard::Over { .. } => {
                 self.over = true;
@@ -163,7 +169,18 @@ impl Session {
         self.after_miss(now, on_miss, Failure::Missed, cx);
     }
 
-    fn after_miss(&mut self, now: At, on_miss: OnMiss, failure: Failure, cx: &mut Context<'_>) {
+    /// Before anything was said, what the bot says is its greeting, and while one is awaited.
+    pub(super) fn awaits_greeting(&self) -> bool {
+        self.said == 0 || self.phase == Phase::Greeting
+    }
+
+    pub(super) fn after_miss(
+        &mut self,
+        now: At,
+        on_miss: OnMiss,
+        failure: Failure,
+        cx: &mut Context<'_>,
+    ) {
         match on_miss {
             OnMiss::Continue => self.begin(now, cx),
             OnMiss::End => self.leave(now, SessionOutcome::Failed(failure), cx),

@@ -112,6 +112,13 @@ impl Shared {
         headers
     }
 
+    /// What the conversation signs in with at its start, where the plan says so.
+    pub(super) fn code(&self, who: Who, dealt: Dealt) -> Option<String> {
+        let text = self.plan.guest_code.as_ref()?;
+        let voice = Voice::new(self, who, dealt, 0);
+        Some(text.render(&voice).to_string())
+    }
+
     /// Which identity the conversation's user has: all are used evenly, whatever the groups.
     pub(crate) fn identity(&self, who: Who) -> u32 {
         let number = self.number(Who { round: 0, ..who });

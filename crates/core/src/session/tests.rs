@@ -1,5 +1,6 @@
 //! Conversations as text: what happens, and what the session does about it.
 
+mod link;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -14,8 +15,8 @@ use crate::draw::Spread;
 use crate::fleet::{Fleet, Order, Stripe};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
-    Admission, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss, OnRefusal,
-    Pace, Plan, Route, Say, Step, Target, Until,
+    Admission, Budget, Check, Closed, Expect, Group, Link, Load, Message, OnHandoff, OnMiss,
+    OnRefusal, Pace, Plan, Route, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -780,7 +781,8 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
     fleet.trace();
     let mut gate = Gate::new(Pace::Off, std::iter::empty::<&Limit>());
     let mut log = String::new();
-    let conn = ConnId(0);
+    // The last one that was asked for.
+    let mut conn = ConnId(0);
     fleet.wake(At::ZERO, &mut gate);
     assert!(matches!(fleet.poll_order(), Some((_, Order::Open(_)))));
     for line in moves.lines().map(str::trim) {
@@ -813,6 +815,7 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
                 fleet.wake(now, &mut gate);
             }
             "stop" => fleet.stop(now, &mut gate),
+            "pong" => fleet.pong(now, conn, rest.parse().unwrap(), &mut gate),
             "reset" => fleet.ended(now, conn, Ended::Reset, &mut gate),
             "closed" => {
                 let (first, code) = match rest.strip_prefix("by them ") {
@@ -827,13 +830,14 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
             }
             _ => panic!("no such move: {line}"),
         }
-        write_log(&mut fleet, now, &mut log);
+        conn = write_log(&mut fleet, now, &mut log).unwrap_or(conn);
     }
     (fleet, log)
 }
 
 /// Samples before orders: what came to an end, then what is done next.
-fn write_log(fleet: &mut Fleet, now: At, log: &mut String) {
+fn write_log(fleet: &mut Fleet, now: At, log: &mut String) -> Option<ConnId> {
+    let mut opened = None;
     while let Some(sample) = fleet.poll_sample() {
         let what = match sample.what {
             What::Due
@@ -868,19 +872,29 @@ fn write_log(fleet: &mut Fleet, now: At, log: &mut String) {
                 "session {:?}, {} never reached",
                 end.outcome, end.never_reached
             ),
+            What::Ping(ping) => {
+                let took = ping.ended.since(ping.due).as_secs_f64();
+                format!("ping {:?} after {took:.1}", ping.outcome)
+            }
+            What::Renewed(renewed) => format!("renewed: {renewed:?}"),
         };
         let _ = writeln!(log, "{:.1} {what}", now.as_secs_f64());
     }
-    while let Some((_, order)) = fleet.poll_order() {
+    while let Some((conn, order)) = fleet.poll_order() {
         let what = match order {
-            Order::Open(_) => "open".to_owned(),
+            Order::Open(_) => {
+                opened = Some(conn);
+                format!("open {}", conn.0)
+            }
+            Order::Ping(number) => format!("ping {number}"),
             Order::Send(Outgoing::Text(text)) => format!("> {text}"),
             Order::Send(Outgoing::Binary(_)) => "> binary".to_owned(),
-            Order::Close { code } => format!("close {code}"),
+            Order::Close { code, reason } => format!("close {code} {reason}").trim_end().to_owned(),
             Order::Reset => "reset".to_owned(),
         };
         let _ = writeln!(log, "{:.1} {what}", now.as_secs_f64());
     }
+    opened
 }
 
 fn turn_text(turn: &crate::sample::Turn) -> String {
@@ -919,6 +933,7 @@ fn plan(script: &str) -> Arc<Plan> {
             until: Until::Loops(NonZeroU32::MIN),
         }),
         conversation: steps(script),
+        hold_open: None,
     };
     Arc::new(Plan {
         name: "test".to_owned(),
@@ -944,6 +959,8 @@ fn plan(script: &str) -> Arc<Plan> {
         permission: None,
         max_lateness: None,
         seed: 1,
+        link: Link::default(),
+        guest_code: None,
     })
 }
 
@@ -1075,6 +1092,49 @@ impl Client for PoliteWords {
     }
 }
 
+/// The same, of a platform that is asked to go on with a conversation.
+#[derive(Debug)]
+struct ResumingWords;
+
+impl Dialect for ResumingWords {
+    fn name(&self) -> &'static str {
+        "resuming words"
+    }
+
+    fn client(&self, _: &Identity) -> Box<dyn Client> {
+        Box::new(Self)
+    }
+
+    fn server(&self, _: &Identity, _: Wall) -> Box<dyn Server> {
+        unreachable!("these tests play the platform themselves")
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+}
+
+impl Client for ResumingWords {
+    fn open(&mut self, _: &mut Vec<Outgoing>) -> bool {
+        true
+    }
+
+    fn resume(&mut self, out: &mut Vec<Outgoing>) -> bool {
+        out.push("resume".to_owned().into());
+        false
+    }
+
+    fn say(&mut self, turn: u32, text: &str, out: &mut Vec<Outgoing>) {
+        Words.say(turn, text, out);
+    }
+
+    fn hear(&mut self, frame: Incoming<'_>, heard: &mut Vec<Heard>) {
+        Words.hear(frame, heard);
+    }
+
+    fn leave(&mut self, _: &mut Vec<Outgoing>) {}
+}
+
 impl Dialect for Words {
     fn name(&self) -> &'static str {
         "words"
@@ -1130,6 +1190,8 @@ impl Client for Words {
             },
             "ping" => Heard::Answer("pong".to_owned().into()),
             "over" => Heard::Over { why: text },
+            "ready" => Heard::Ready,
+            "gone" => Heard::NotResumed { why: text },
             _ => Heard::Unknown {
                 why: frame.to_owned(),
             },

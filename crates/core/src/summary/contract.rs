@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Arrivals, Percentiles, Sessions, Summary, TransactionCounts, Turns, Upgrades};
+use super::{Arrivals, Percentiles, Pings, Sessions, Summary, TransactionCounts, Turns, Upgrades};
 use crate::forensics::Explained;
 use crate::limit::{Anchor, Key, Limit};
 use crate::verdict::attribution::{Seen, SeenLaw};
@@ -38,6 +38,8 @@ pub struct Document<'a> {
     limits: Vec<LimitOut<'a>>,
     why: &'a [String],
     next_steps: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pings: Option<&'a Pings>,
 }
 
 #[derive(Serialize)]
@@ -202,6 +204,7 @@ impl<'a> Document<'a> {
             limits: verdict.limits.iter().map(LimitOut::new).collect(),
             why: &verdict.why,
             next_steps: verdict.next_steps.iter().map(Step::to_string).collect(),
+            pings: (summary.pings.sent > 0).then_some(&summary.pings),
         }
     }
 }

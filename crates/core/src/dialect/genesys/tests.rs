@@ -19,6 +19,7 @@ fn identity() -> Identity {
     Identity {
         token: "9c5c2b9e".to_owned(),
         deployment: Some("d-1".to_owned()),
+        code: None,
     }
 }
 
@@ -36,7 +37,7 @@ fn hear(client: &mut dyn Client, frame: &Value) -> Vec<Heard> {
 }
 
 fn ready() -> Box<dyn Client> {
-    let mut client = WebMessaging.client(&identity());
+    let mut client = WebMessaging::default().client(&identity());
     let heard = hear(
         &mut *client,
         &json!({"class": "SessionResponse", "body": {"connected": true, "newSession": false}}),
@@ -81,7 +82,7 @@ fn unknown(why: &str) -> Heard {
 
 #[test]
 fn a_guest_configures_its_session_joins_and_is_ready() {
-    let mut client = WebMessaging.client(&identity());
+    let mut client = WebMessaging::default().client(&identity());
     let mut out = Vec::new();
     assert!(!client.open(&mut out));
     assert_eq!(
@@ -117,7 +118,7 @@ fn a_session_that_cannot_be_had_is_over() {
             "code 404: not found: no deployment d-1",
         ),
     ] {
-        let mut client = WebMessaging.client(&identity());
+        let mut client = WebMessaging::default().client(&identity());
         assert_eq!(hear(&mut *client, &frame), [over(why)]);
         let mut out = Vec::new();
         client.leave(&mut out);
@@ -330,12 +331,15 @@ fn a_waiting_guest_is_small() {
 /// What the platform answers to one request, after those that configure the session.
 #[track_caller]
 fn check_answer(request: &Value, expect: &Value) {
-    let mut server = WebMessaging.server(&identity(), WALL);
+    let mut server = WebMessaging::default().server(&identity(), WALL);
     let configure = json!({"action": "configureSession", "deploymentId": "d", "token": "t-1"});
     let mut out = Vec::new();
     for request in [&configure, request] {
         out.clear();
-        let _ = server.hear(At::ZERO, Incoming::Text(&request.to_string()), &mut out);
+        let asked = server.hear(At::ZERO, Incoming::Text(&request.to_string()), &mut out);
+        if let Some(Asked::Resume { .. }) = asked {
+            server.resume(At::ZERO, None, &mut out);
+        }
     }
     let [answer] = &out[..] else {
         panic!("{out:?} to {request}");
@@ -414,7 +418,7 @@ fn bad_requests_get_the_documented_code() {
         let expect = json!({"type": "response", "class": "string", "code": code, "body": body, "tracingId": "4"});
         check_answer(&request, &expect);
     }
-    let mut server = WebMessaging.server(&identity(), WALL);
+    let mut server = WebMessaging::default().server(&identity(), WALL);
     let mut out = Vec::new();
     let early = message(json!({"type": "Text", "text": "hi"})).to_string();
     assert_eq!(
@@ -510,8 +514,8 @@ proptest! {
         bytes: Vec<u8>,
         at: u64,
     ) {
-        let mut client = WebMessaging.client(&identity());
-        let mut server = WebMessaging.server(&identity(), Wall { epoch_millis_at_zero: WALL.epoch_millis_at_zero });
+        let mut client = WebMessaging::default().client(&identity());
+        let mut server = WebMessaging::default().server(&identity(), Wall { epoch_millis_at_zero: WALL.epoch_millis_at_zero });
         let (mut heard, mut out) = (Vec::new(), Vec::new());
         let now = At::from_nanos(at);
         for frame in &frames {

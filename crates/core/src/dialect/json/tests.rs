@@ -20,6 +20,7 @@ fn identity() -> Identity {
     Identity {
         token: "0b7e".to_owned(),
         deployment: None,
+        code: None,
     }
 }
 

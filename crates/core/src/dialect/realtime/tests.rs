@@ -26,6 +26,7 @@ fn identity() -> Identity {
     Identity {
         token: "0b7e".to_owned(),
         deployment: None,
+        code: None,
     }
 }
 

@@ -24,6 +24,7 @@ fn identity() -> Identity {
     Identity {
         token: "0b7e".to_owned(),
         deployment: None,
+        code: None,
     }
 }
 
@@ -249,7 +250,12 @@ fn a_button_is_pressed_by_its_title() {
 fn served(server: &mut dyn Server, frames: &[&str]) -> (Vec<Asked>, Vec<String>) {
     let (mut asked, mut out) = (Vec::new(), Vec::new());
     for frame in frames {
-        asked.extend(server.hear(At::ZERO, Incoming::Text(frame), &mut out));
+        asked.extend(
+            match server.hear(At::ZERO, Incoming::Text(frame), &mut out) {
+                Some(Asked::Resume { .. }) => server.resume(At::ZERO, None, &mut out),
+                asked => asked,
+            },
+        );
     }
     (
         asked,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use super::expectation::WITHIN;
+use super::link;
 use super::names::Names;
 use super::raw;
 use super::{Arm, Condition, Expect, Message, OnMiss, Say, Step};
@@ -181,6 +182,23 @@ impl Conversation<'_> {
                 })
             }
             "choose" => self.choose(raw.choose?).map(Step::Choose),
+            "ping" => {
+                let keys = raw.ping.and_then(Field::ok).flatten();
+                let (within, on_miss) =
+                    keys.map_or((None, None), |keys| (keys.within, keys.on_miss));
+                Some(Step::Ping {
+                    within: self.within("within", within)?,
+                    on_miss: miss(on_miss),
+                })
+            }
+            "close" => {
+                let keys = raw.close.and_then(Field::ok).flatten();
+                Some(link::farewell(keys, self.document))
+            }
+            "reconnect" => {
+                let keys = raw.reconnect.and_then(Field::ok).flatten();
+                Some(link::reconnect(keys))
+            }
             _ => {
                 let name = self.name(raw.transaction?, "a transaction");
                 let steps = self.inner(raw.steps, here, kind);
@@ -277,6 +295,9 @@ impl Conversation<'_> {
             raw.choose.is_some(),
             raw.transaction.is_some(),
             raw.include.is_some(),
+            raw.ping.is_some(),
+            raw.close.is_some(),
+            raw.reconnect.is_some(),
         ];
         let kinds = raw::KINDS.iter().zip(given);
         let given: Vec<_> = kinds.filter(|kind| kind.1).map(|kind| *kind.0).collect();
@@ -333,6 +354,10 @@ impl Conversation<'_> {
                 let help = match (kind, key) {
                     ("greeting", "on_miss") => {
                         "write it inside: greeting: {within: 5s, on_miss: end}"
+                    }
+                    ("ping", "on_miss") => "write it inside: ping: {within: 5s, on_miss: end}",
+                    ("reconnect", "on_miss") => {
+                        "write it inside: reconnect: {after: 5s, on_miss: end}"
                     }
                     ("wait", "expect") => "write it inside: wait: {contains: order, within: 10s}",
                     ("choose", "do") => "write it inside: choose: [{weight: 3, do: [...]}]",
@@ -457,6 +482,8 @@ fn pauses(step: &Step) -> bool {
     let any = |steps: &[Step]| steps.iter().any(pauses);
     match step {
         Step::Greeting { .. } | Step::Send(_) | Step::While { .. } => false,
+        Step::Close(_) => false,
+        Step::Ping { .. } | Step::Reconnect { .. } => true,
         Step::Say(_) => true,
         Step::Think(Spread::Constant(span)) => !span.is_zero(),
         Step::Think(Spread::Uniform(_, high)) => !high.is_zero(),

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::environments::Environment;
+use super::link::{CloseKeys, Drop, KeepAliveKeys, PingKeys, ReconnectKeys};
 use super::vars::Var;
 use crate::dialect;
 use crate::document::values::{Count, Pairs, Rate, Span, Spread, Texts};
@@ -64,6 +65,21 @@ pub(super) struct Plan {
     pub(super) max_lateness: Maybe<Span>,
     /// The same seed draws the same think times and rows; 1 when left out.
     pub(super) seed: Maybe<u64>,
+    /// What keeps connections up through long silences; nothing when left out.
+    pub(super) keep_alive: Maybe<KeepAliveKeys>,
+    /// When a connection drops in the middle of a conversation: `end` it as failed, which is what happens when left out,
+    /// or `resume` it on another connection. The drop is counted all the same.
+    pub(super) on_drop: Maybe<Drop>,
+    /// Who the users are to a platform whose guests sign in.
+    pub(super) guest: Maybe<Guest>,
+}
+
+/// Web messaging with guests who are signed in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Guest {
+    /// The code or JWT that the platform checks: a text with variables. It is a secret.
+    pub(super) code: Field<String>,
 }
 
 /// `emulator`, a ws:// or wss:// address, or a mapping.
@@ -164,6 +180,8 @@ pub(super) struct Load {
     pub(super) max_open: Maybe<Count>,
     /// The first start is so long after the run began.
     pub(super) start_delay: Maybe<Span>,
+    /// A conversation stays connected for so long after its last step.
+    pub(super) hold_open: Maybe<Span>,
 }
 
 /// `{users: 50, over: 1m}` goes to a number of users in a straight line, `{users: 50, for: 5m}` holds it.
@@ -201,7 +219,7 @@ pub(super) struct Group {
 pub(super) struct Step(pub(super) StepKeys);
 
 /// What a step can be.
-pub(super) const KINDS: [&str; 11] = [
+pub(super) const KINDS: [&str; 14] = [
     "greeting",
     "say",
     "send",
@@ -213,6 +231,9 @@ pub(super) const KINDS: [&str; 11] = [
     "choose",
     "transaction",
     "include",
+    "ping",
+    "close",
+    "reconnect",
 ];
 
 #[derive(Deserialize, JsonSchema)]
@@ -220,7 +241,8 @@ pub(super) const KINDS: [&str; 11] = [
 #[schemars(extend("oneOf" = [
     {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["send"]}, {"required": ["wait"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
     {"required": ["if", "do"]}, {"required": ["while", "do"]}, {"required": ["choose"]},
-    {"required": ["transaction", "do"]}, {"required": ["include"]}
+    {"required": ["transaction", "do"]}, {"required": ["include"]},
+    {"required": ["ping"]}, {"required": ["close"]}, {"required": ["reconnect"]}
 ]))]
 pub(super) struct StepKeys {
     /// Waits for a bot that speaks first.
@@ -265,6 +287,15 @@ pub(super) struct StepKeys {
     pub(super) otherwise: Maybe<Vec<Field<Step>>>,
     /// Of a `while`: so many times at most, whatever the condition; 1000 when left out.
     pub(super) at_most: Maybe<Count>,
+    /// Sends a ping of the WebSocket protocol and waits for its pong.
+    #[serde(default, deserialize_with = "even_empty")]
+    pub(super) ping: Maybe<Option<PingKeys>>,
+    /// Closes the connection; the conversation goes on without one.
+    #[serde(default, deserialize_with = "even_empty")]
+    pub(super) close: Maybe<Option<CloseKeys>>,
+    /// Closes the connection where it is open, and takes the conversation up again on another.
+    #[serde(default, deserialize_with = "even_empty")]
+    pub(super) reconnect: Maybe<Option<ReconnectKeys>>,
 }
 
 /// One of the things that a `choose` may do.
@@ -294,9 +325,9 @@ pub(super) struct Capture {
 }
 
 /// A `greeting:` with nothing after it is a greeting all the same.
-fn even_empty<'de, D: Deserializer<'de>>(
+fn even_empty<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Maybe<Option<Greeting>>, D::Error> {
+) -> Result<Maybe<Option<T>>, D::Error> {
     Field::deserialize(deserializer).map(Some)
 }
 
@@ -308,6 +339,10 @@ impl Short for Step {
             "greeting" => Wrong::new(
                 "'greeting' stands alone here",
                 "write 'greeting:' or 'greeting: {within: 5s}'",
+            ),
+            "ping" | "close" | "reconnect" => Wrong::new(
+                format!("'{text}' stands alone here"),
+                format!("write '{text}:'"),
             ),
             "say" | "think" => Wrong::new(
                 format!("'{text}' needs a value"),

@@ -181,7 +181,7 @@ plan.yaml: 'none' is not a count (set on the command line: load.users)
   help: write a whole number from 1 up
 
 plan.yaml: unknown key 'user' in 'load' (set on the command line: load.user)
-  help: did you mean 'users'? allowed here: users, ramp_up, loops, duration, stages, arrivals, max_open, start_delay
+  help: did you mean 'users'? allowed here: users, ramp_up, loops, duration, stages, arrivals, max_open, start_delay, hold_open
 
 plan.yaml: 'name' wants a text, not a mapping (set on the command line: name.x)
 
