@@ -267,6 +267,11 @@ impl Platform {
         self.blows.as_mut()?.pop_front()
     }
 
+    /// How many connections were ever open.
+    pub const fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
     /// How many connections are open.
     pub fn open(&self) -> usize {
         self.open.len()

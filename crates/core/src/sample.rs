@@ -43,10 +43,21 @@ pub enum What {
     Closure(Closure),
     /// A conversation came to its end.
     Session(Session),
+    /// The platform said how many tokens it used.
+    Usage(Usage),
     /// A ping of a step came to its end.
     Ping(Ping),
     /// A further connection of a conversation was ready, or the platform would not take the conversation up.
     Renewed(Renewed),
+}
+
+/// Tokens of a language model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub input: u64,
+    pub output: u64,
+    /// False for what was used without a turn under way: a greeting, a late answer.
+    pub of_turn: bool,
 }
 
 /// The three clocks of `t_plan`, `t_release` and `t_connect`: hold is `released - planned`, lateness is
@@ -109,6 +120,8 @@ pub enum TurnOutcome {
     Throttled,
     /// The conversation ended before the answer was complete.
     Cut,
+    /// The platform itself said that it has no answer.
+    Errored,
 }
 
 /// What a refused message was told, and what was made of it.

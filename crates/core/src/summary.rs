@@ -8,6 +8,7 @@ mod moment;
 mod speaker;
 mod spread;
 mod transaction;
+mod usage;
 
 pub mod contract;
 
@@ -39,6 +40,7 @@ use link::LinkFigures;
 use moment::Earliest;
 use spread::Spans;
 use transaction::TransactionFigures;
+pub use usage::Usage;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
 #[derive(Clone, Debug)]
@@ -62,6 +64,7 @@ pub struct Recorder {
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
     wrong: Earliest<sample::WrongAnswer>,
+    usage: Usage,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -159,6 +162,7 @@ impl Recorder {
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
             wrong: Earliest::new(MOST_WRONG),
+            usage: Usage::default(),
         }
     }
 
@@ -190,6 +194,7 @@ impl Recorder {
                 self.links.pinged(&ping);
             }
             What::Renewed(renewed) => self.links.renewed(renewed),
+            What::Usage(usage) => self.usage.record(usage),
         }
     }
 
@@ -232,6 +237,7 @@ impl Recorder {
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
         self.wrong.merge(other.wrong);
+        self.usage.merge(other.usage);
     }
 
     pub fn progress(&self) -> Progress {
@@ -276,6 +282,7 @@ impl Recorder {
                 longest_silence_s: (self.throttles.silent.0 > 0)
                     .then(|| seconds(self.throttles.silent)),
                 countdowns_cut: self.throttles.cut,
+                usage: self.usage.reported(),
                 planned,
                 never_reached: planned - sent,
                 wrong_answers: distinct(wrong, &self.labels.turns),
@@ -593,7 +600,8 @@ impl TurnFigures {
             TurnOutcome::Mismatched
             | TurnOutcome::Fallback
             | TurnOutcome::Throttled
-            | TurnOutcome::Cut => {}
+            | TurnOutcome::Cut
+            | TurnOutcome::Errored => {}
         }
     }
 
@@ -631,6 +639,7 @@ impl TurnFigures {
             fallback: self.count(TurnOutcome::Fallback),
             throttled: self.count(TurnOutcome::Throttled),
             unfinished: self.count(TurnOutcome::Cut),
+            errored: self.count(TurnOutcome::Errored),
             failed: self.sent() - self.count(TurnOutcome::Answered),
             latency: self.latency.percentiles(),
             first_frame: self.first_frame.percentiles(),

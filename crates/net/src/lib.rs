@@ -18,5 +18,5 @@ mod upgrade;
 
 pub use http::{HttpOptions, ReadError, read_limits};
 pub use run::{Control, Finished, RunError, RunOptions, default_shards, open_files_limit, run};
-pub use serve::{Ready, ServeError, ServeOptions, serve};
+pub use serve::{Ready, ServeError, ServeOptions, Served, serve};
 pub use tls::{ClientTls, ServerTls, TlsError};

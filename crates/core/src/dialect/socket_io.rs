@@ -96,6 +96,9 @@ impl Declared {
                 "socket.io.namespace: '{namespace}' is none; it begins with a slash, and has neither comma nor question mark"
             ));
         }
+        let frames = self.auth.iter().chain(join.as_ref().map(|join| &join.send));
+        let frames = frames.chain(&events.send);
+        let sent = frames.flat_map(super::strings_of).collect();
         let inner = events
             .compile()
             .map_err(|wrong| {
@@ -108,6 +111,7 @@ impl Declared {
                 inner,
                 rasa,
                 said,
+                sent,
                 namespace: prefix_of(namespace),
                 auth: auth.flatten(),
                 resumes: join
@@ -180,6 +184,8 @@ struct Compiled {
     rasa: bool,
     /// The event that brings the user's message.
     said: String,
+    /// The strings of what is declared to be sent.
+    sent: Vec<String>,
     /// As it stands in packets: nothing, or `/chat,`.
     namespace: String,
     auth: Option<Template>,
@@ -208,6 +214,10 @@ impl Dialect for SocketIo {
 
     fn resumes(&self) -> bool {
         self.0.resumes
+    }
+
+    fn sent(&self) -> &[String] {
+        &self.0.sent
     }
 }
 

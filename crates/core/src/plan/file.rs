@@ -194,6 +194,12 @@ impl Reader<'_> {
             self.document,
         );
         let guest_code = self.guest(raw.guest, dialect.as_deref(), &names);
+        let mut captured = names.captured;
+        for variable in &mut captured {
+            // What signs somebody in is a secret, whatever the step that took it says.
+            let signs_in = |code: &Text| code.source().contains(&variable.name);
+            variable.secret |= guest_code.as_ref().is_some_and(signs_in);
+        }
         let (target, mut headers, mut route) = aim?;
         if let Some(identities) = identities {
             headers.extend(bearer_of(&identities, bearer, &headers, &route));
@@ -210,7 +216,7 @@ impl Reader<'_> {
             groups: groups?,
             data,
             vars: names.vars,
-            captured: names.captured,
+            captured,
             fallback,
             on_handoff,
             admission,

@@ -90,7 +90,7 @@ impl Whole {
         let summary = played.summary(plan);
         let counts = &summary.turns.counts;
         whole.turns = counts.sent;
-        whole.missed = counts.mismatched + counts.fallback + counts.timed_out;
+        whole.missed = counts.mismatched + counts.fallback + counts.timed_out + counts.errored;
         whole.latency = Latency {
             p50: counts.service.p50,
             p95: counts.service.p95,
@@ -123,7 +123,11 @@ impl Whole {
             What::Session(session) => {
                 self.not_started += u64::from(session.outcome == SessionOutcome::NotStarted);
             }
-            What::Turn(_) | What::Transaction(_) | What::LateReply | What::Handoff => {}
+            What::Turn(_)
+            | What::Transaction(_)
+            | What::LateReply
+            | What::Handoff
+            | What::Usage(_) => {}
             What::Ping(_) | What::Renewed(_) => {}
         }
     }

@@ -47,6 +47,10 @@ impl Session {
             Heard::Unknown { why } => (format!("not understood: {why}"), None),
             Heard::SignedOut { why } => (format!("signed out: {why}"), None),
             Heard::NotResumed { why } => (format!("not resumed: {why}"), None),
+            Heard::Failed { text, .. } => (format!("failed: {text}"), None),
+            Heard::Usage { input, output, .. } => {
+                (format!("tokens: {input} in, {output} out"), None)
+            }
         }
     }
 }
@@ -96,6 +100,7 @@ impl TurnOutcome {
             Self::TimedOut => "no complete answer in time",
             Self::Throttled => "refused by a limit",
             Self::Cut => "cut off before the answer was complete",
+            Self::Errored => "reported as failed by the platform",
         }
     }
 }

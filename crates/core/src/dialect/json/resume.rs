@@ -40,6 +40,10 @@ pub(super) fn compile(declared: &Resume, errors: &mut Errors) -> Option<Resuming
 }
 
 impl Resuming {
+    pub(super) fn strings(&self) -> Vec<String> {
+        crate::dialect::strings_of(&self.source)
+    }
+
     /// Is this what a client sends that comes back?
     pub(super) fn is_asked_by(&self, frame: &str) -> bool {
         match &self.source {
