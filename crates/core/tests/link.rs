@@ -272,7 +272,13 @@ fn accounted_for(summary: &Summary) {
     assert_eq!(turns.planned, t.sent + turns.never_reached, "turns");
     assert_eq!(
         t.sent,
-        t.answered + t.timed_out + t.mismatched + t.fallback + t.errored + t.throttled + t.unfinished,
+        t.answered
+            + t.timed_out
+            + t.mismatched
+            + t.fallback
+            + t.errored
+            + t.throttled
+            + t.unfinished,
         "turns sent"
     );
     let p = &summary.pings;

@@ -227,7 +227,7 @@ impl Declared {
         let said = match &self.serve.said {
             Some(said) => errors
                 .rule_or_rest("serve.said", Some(said), &["text", "turn"])
-                .map(Said::Declared),
+                .map(|said| Said::Declared(Box::new(said))),
             None => Some(Said::derived(&send)),
         };
         match (template, said) {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::dialect::{Asked, Expression, Heard};
+use crate::dialect::{Asked, Expression, Heard, Kept};
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing};
 
@@ -426,6 +426,43 @@ fn bad_requests_get_the_documented_code() {
         None
     );
     assert_eq!(json_of(&out[0])["code"], SESSION_NOT_FOUND);
+}
+
+#[test]
+fn a_guest_comes_back_to_its_session_or_to_a_new_one() {
+    let known = Kept {
+        begun: true,
+        human: false,
+        messages: 4,
+    };
+    let check = |start_new: bool, kept: Option<Kept>, is_new: bool, cleared: bool| {
+        let mut server = WebMessaging::default().server(&identity(), WALL);
+        let configure = json!({"action": "configureSession", "deploymentId": "d", "token": "t-1", "startNew": start_new});
+        let mut out = Vec::new();
+        let asked = server.hear(At::ZERO, Incoming::Text(&configure.to_string()), &mut out);
+        let key = Some("t-1".to_owned());
+        assert_eq!(asked, Some(Asked::Resume { key }));
+        assert!(out.is_empty(), "it is not known yet");
+        server.resume(At::ZERO, kept, &mut out);
+        let body = &json_of(&out[0])["body"];
+        assert_eq!(body["newSession"], is_new);
+        assert_eq!(body["clearedExistingSession"], cleared);
+        assert_eq!(server.keep().begun, !is_new);
+        // What the client makes of it.
+        let mut client = WebMessaging::default().client(&identity());
+        client.open(&mut Vec::new());
+        client.resume(&mut Vec::new());
+        let mut heard = Vec::new();
+        client.hear(Incoming::Text(&json_of(&out[0]).to_string()), &mut heard);
+        let refused = heard
+            .iter()
+            .any(|heard| matches!(heard, Heard::NotResumed { .. }));
+        assert_eq!(refused, is_new);
+        assert_eq!(heard.last(), Some(&Heard::Ready));
+    };
+    check(false, Some(known), false, false);
+    check(false, None, true, false);
+    check(true, Some(known), true, true);
 }
 
 /// Frames that are nearly right: the protocol's own words in the wrong places.

@@ -18,7 +18,7 @@ use crate::wire::{Incoming, Outgoing};
 /// Which frames of the client are messages.
 #[derive(Debug)]
 pub(super) enum Said {
-    Declared(Parts),
+    Declared(Box<Parts>),
     /// Where the message has its text and its id; no text means that it is a plain text.
     Derived {
         text: Option<Path>,
