@@ -62,12 +62,16 @@ pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
     secrets
 }
 
-/// Files whose content went into a frame: of a `send` step, or of the dialect's declaration. What users say is no secret.
+/// Files whose content went into a frame: of a `send` step or a request, or of the dialect's declaration. What users say is no secret.
 fn add_files(secrets: &mut Secrets, plan: &Plan, outside: &[Outside]) {
     let mut frames: Vec<&str> = plan.dialect.sent().iter().map(String::as_str).collect();
     for group in &plan.groups {
         add_frames(&mut frames, &group.conversation);
+        add_frames(&mut frames, &group.around.before);
+        add_frames(&mut frames, &group.around.after);
     }
+    add_frames(&mut frames, &plan.around.before);
+    add_frames(&mut frames, &plan.around.after);
     let files = outside.iter().filter(|outside| outside.name.is_none());
     for Outside { value, .. } in files {
         if frames.iter().any(|frame| frame.contains(value.as_str())) {
@@ -99,6 +103,7 @@ fn add_frames<'a>(frames: &mut Vec<&'a str>, steps: &'a [Step]) {
                     add_frames(frames, &arm.steps);
                 }
             }
+            Step::Http(http) => http.sources(frames),
             Step::Greeting { .. } | Step::Think(_) => {}
             Step::Ping { .. } | Step::Close(_) | Step::Reconnect { .. } => {}
         }

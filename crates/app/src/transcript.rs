@@ -60,6 +60,21 @@ pub(crate) fn line(trace: &Trace, frames: Frames, console: &Console) -> Option<S
         }
         TraceEvent::Missed { what } => paint(WARN, format_args!("missed: {}", clean(what))),
         TraceEvent::Closing => "closing".to_owned(),
+        TraceEvent::Asked { text } => format!("=> {}", frame(text)),
+        TraceEvent::Replied {
+            text,
+            meaning,
+            span: took,
+            well,
+        } => {
+            let meaning = shorten(&clean(&console.redact(meaning)), 2 * SHORT);
+            let meaning = format!("{meaning}   {}", span(*took));
+            let meaning = match well {
+                true => paint(DIM, meaning),
+                false => paint(BAD, meaning),
+            };
+            format!("<= {:<SHORT$}  {meaning}", frame(text))
+        }
         TraceEvent::Ended(how) => ended(*how),
     };
     Some(format!("{}  {text}", clock(trace.at)))

@@ -19,6 +19,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use crate::document::{Short, Wrong, either, quoted, suggestion};
+use crate::http;
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing, Wall};
 
@@ -30,6 +31,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The client's half of one conversation.
     fn client(&self, identity: &Identity) -> Box<dyn Client>;
 
+    /// The names of the HTTP requests that its clients send by themselves.
+    fn requests(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The platform's half of one conversation.
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server>;
 
@@ -38,7 +44,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Can its clients sign in as somebody, by [`Identity::code`]?
+    /// Can its clients sign in as somebody, by [`Client::sign_in`]?
     fn signs_in(&self) -> bool {
         false
     }
@@ -61,8 +67,6 @@ pub struct Identity {
     pub token: String,
     /// The `deploymentId` of the target's query, where there is one.
     pub deployment: Option<String>,
-    /// What the conversation signs in with, where the plan has such a thing.
-    pub code: Option<String>,
 }
 
 /// The client's half of one conversation: it writes frames and says what the platform's frames mean.
@@ -86,13 +90,37 @@ pub trait Client: Send {
         self.open(out)
     }
 
-    /// Signs in once more, during a conversation, with what the plan has now; false where that is what it has tried already.
+    /// Signs in with what the plan has now: before a connection is used, where what it writes is not sent, and once more when
+    /// that has run out. False where that is what it has tried already.
     fn sign_in(&mut self, _code: &str, _out: &mut Vec<Outgoing>) -> bool {
         false
     }
 
     /// Writes the dialect's keep-alive, where it [has one](Dialect::keeps_alive).
     fn keep_alive(&mut self, _out: &mut Vec<Outgoing>) {}
+
+    /// Writes the requests that its upgrade needs the answers of: [`Outgoing::Http`] only. `headers` are those that the plan
+    /// wants sent with the upgrade. Where it writes one, a later [`Heard::Ready`] lets the upgrade go.
+    fn prepare(&mut self, _headers: &[(String, String)], _out: &mut Vec<Outgoing>) {}
+
+    /// What came of its request of that id: pushes what it means, as `hear` does. A request that failed or had no answer in
+    /// time ([`ConnectError::TimedOut`](crate::wire::ConnectError::TimedOut)) has a reply, too. Before the upgrade only
+    /// [`Heard::Ready`], [`Heard::Answer`] with a further request, and [`Heard::Over`] mean anything.
+    fn replied(&mut self, _id: u32, _reply: &http::Reply, _heard: &mut Vec<Heard>) {}
+
+    /// Where its upgrade goes and what it bears, if that differs from what the plan says. Asked before each attempt.
+    fn door(&self) -> Option<Door> {
+        None
+    }
+}
+
+/// What a client learnt about its upgrade by asking for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Door {
+    /// `ws://…`, `wss://…`, or a path that begins with '/', of the target's own origin; `None` for the plan's.
+    pub url: Option<String>,
+    /// In place of the plan's of the same names, which are in lower case.
+    pub headers: Vec<(String, String)>,
 }
 
 /// What a frame from the platform means.

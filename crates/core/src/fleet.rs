@@ -7,11 +7,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::http::{self, RequestId};
 use crate::plan::{Load, Plan, Until};
 use crate::rows::NoRow;
 use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who, WrongAnswer};
 use crate::schedule::Schedule;
-use crate::session::{Context, Output, Session, Shared};
+use crate::session::{Context, Dealt, Known, Output, Session, Shared};
 use crate::time::At;
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes, Wall,
@@ -69,10 +70,17 @@ pub enum Order {
     Reset,
     /// Send a ping with this number in it; call `pong` for each pong that has one.
     Ping(u32),
+    /// Send a request beside the connection, whether there is one or not, then call `http_answered`. How long that may take
+    /// is not the driver's to judge.
+    Http(RequestId, Box<http::Request>),
+    /// Break it off; no call follows.
+    HttpForget(RequestId),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Open {
+    /// `ws://…`, `wss://…`, or a path of the target's own origin; `None` for the target's address.
+    pub url: Option<String>,
     /// Beyond those of the plan's target: names in lower case.
     pub headers: Vec<(String, String)>,
     /// The place of its user's identity among the plan's.
@@ -112,6 +120,18 @@ pub enum TraceEvent {
     },
     Closing,
     Ended(Ended),
+    /// `POST /login {…}`
+    Asked {
+        text: String,
+    },
+    /// `meaning` is the request's name, and what is wrong with the answer where something is.
+    Replied {
+        text: String,
+        meaning: String,
+        span: Duration,
+        /// As expected.
+        well: bool,
+    },
 }
 
 pub struct Fleet {
@@ -129,6 +149,8 @@ pub struct Fleet {
     left: Option<u32>,
     /// The budget lets nobody begin any more.
     spent: bool,
+    /// What users between two conversations know from before their first; empty where nobody has anything to know.
+    known: BTreeMap<(u16, u32), Known>,
     out: Output,
 }
 
@@ -171,6 +193,7 @@ impl Fleet {
         let part = |whole: Option<NonZeroU32>| Some(share(whole?.get(), stripe));
         let out = Output {
             messages: part(plan.budget.messages),
+            every: space(&plan, stripe),
             ..Output::default()
         };
         Self {
@@ -184,6 +207,7 @@ impl Fleet {
             again: BinaryHeap::new(),
             conns: 0,
             stopped: false,
+            known: BTreeMap::new(),
             out,
         }
     }
@@ -323,6 +347,20 @@ impl Fleet {
             session.failed(now, times, error, next, cx);
         });
         self.reconnect(conn, next);
+    }
+
+    /// What came of a request that is still waited for; any other is nothing.
+    pub fn http_answered(
+        &mut self,
+        now: At,
+        conn: ConnId,
+        id: RequestId,
+        reply: http::Reply,
+        gate: &mut dyn Gatekeeper,
+    ) {
+        self.on(now, conn, gate, |session, cx| {
+            session.http_answered(now, id, reply, cx);
+        });
     }
 
     pub fn frame(&mut self, now: At, conn: ConnId, frame: Incoming<'_>, gate: &mut dyn Gatekeeper) {
@@ -478,7 +516,9 @@ impl Fleet {
         self.groups[usize::from(who.group)].afloat += 1;
         self.left = self.left.map(|left| left.saturating_sub(1));
         let conn = self.next_conn();
-        let session = Session::new(who, conn, dealt, &self.shared);
+        let known = self.known.remove(&(who.group, who.user));
+        let session = Session::new(who, conn, dealt, known, &self.shared);
+        let is_prepared = session.is_prepared();
         self.sessions.insert(
             conn,
             Afloat {
@@ -486,7 +526,10 @@ impl Fleet {
                 armed: At::NEVER,
             },
         );
-        self.seek(now, planned, conn, gate);
+        match is_prepared {
+            true => self.seek(now, planned, conn, gate),
+            false => self.on(now, conn, gate, |session, cx| session.prepare(now, cx)),
+        }
     }
 
     /// The next attempt of a session is another connection.
@@ -554,12 +597,34 @@ impl Fleet {
         if !afloat.session.is_over() {
             return self.arm(conn);
         }
-        let Some(Afloat { session, .. }) = self.sessions.remove(&conn) else {
-            return;
+        if !afloat.session.is_concluding() {
+            gate.freed(now, conn);
+            if self.passes_on(now, conn)
+                && let Some(Afloat { session, .. }) = self.sessions.get_mut(&conn)
+            {
+                let (shared, out) = (&self.shared, &mut self.out);
+                session.conclude(now, &mut Context { shared, out });
+                if !session.is_over() {
+                    return self.arm(conn);
+                }
+            }
+        }
+        let session = self.sessions.remove(&conn);
+        let group = session.map(|afloat| usize::from(afloat.session.who.group));
+        if let Some(muster) = group.and_then(|group| self.groups.get_mut(group)) {
+            muster.afloat -= 1;
+        }
+    }
+
+    /// After a conversation its user has another, or is through. Gives whether there is something left to do for a user
+    /// who is through.
+    fn passes_on(&mut self, now: At, conn: ConnId) -> bool {
+        let Some(Afloat { session, .. }) = self.sessions.get(&conn) else {
+            return false;
         };
-        gate.freed(now, conn);
-        let muster = &mut self.groups[usize::from(session.who.group)];
-        muster.afloat -= 1;
+        let Some(muster) = self.groups.get(usize::from(session.who.group)) else {
+            return false;
+        };
         let round = session.who.round + 1;
         let pause = if session.was_open() {
             Duration::ZERO
@@ -571,14 +636,15 @@ impl Fleet {
             && now + pause < muster.schedule.leaves(session.who.user.into())
             && !self.out.abort
         {
-            self.again.push(Reverse((
-                now + pause,
-                Who {
-                    round,
-                    ..session.who
-                },
-            )));
+            let Who { group, user, .. } = session.who;
+            if let Some(known) = session.known() {
+                self.known.insert((group, user), Arc::clone(known));
+            }
+            let who = Who { group, user, round };
+            self.again.push(Reverse((now + pause, who)));
+            return false;
         }
+        session.concludes(&self.shared)
     }
 
     fn arm(&mut self, conn: ConnId) {
@@ -607,7 +673,7 @@ impl Fleet {
         self.spent = true;
         let is_silent = self.out.messages == Some(0);
         for group in 0..self.groups.len() {
-            self.forget_upcoming(group);
+            self.forget_upcoming(now, group, gate);
         }
         if is_silent {
             self.stop_those(now, gate, Session::is_held);
@@ -619,16 +685,41 @@ impl Fleet {
     }
 
     /// Nobody of the group comes due any more.
-    fn forget_upcoming(&mut self, group: usize) {
+    fn forget_upcoming(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
         let muster = &mut self.groups[group];
         (muster.upcoming, muster.loops, muster.ends) = (None, None, At::NEVER);
-        self.again
-            .retain(|Reverse((_, who))| usize::from(who.group) != group);
+        let again = std::mem::take(&mut self.again).into_vec();
+        let (gone, again): (Vec<_>, Vec<_>) =
+            (again.into_iter()).partition(|Reverse((_, who))| usize::from(who.group) == group);
+        self.again = again.into();
+        for Reverse((_, who)) in gone {
+            self.see_off(now, who, gate);
+        }
+    }
+
+    /// Who has no further conversation still does what comes after the last.
+    fn see_off(&mut self, now: At, who: Who, gate: &mut dyn Gatekeeper) {
+        let known = self.known.remove(&(who.group, who.user));
+        let script = &self.shared.scripts[usize::from(who.group)];
+        let was_there = script.before.is_empty() || known.is_some();
+        if script.after.is_empty() || !was_there {
+            return;
+        }
+        let conn = self.next_conn();
+        let dealt = Dealt {
+            row: None,
+            planned: now,
+        };
+        let session = Session::new(who, conn, dealt, known, &self.shared);
+        let armed = At::NEVER;
+        self.groups[usize::from(who.group)].afloat += 1;
+        self.sessions.insert(conn, Afloat { session, armed });
+        self.on(now, conn, gate, |session, cx| session.conclude(now, cx));
     }
 
     /// Nobody of the group starts any more, nor do those whom admission holds.
     fn end_starts(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
-        self.forget_upcoming(group);
+        self.forget_upcoming(now, group, gate);
         self.stop_those(now, gate, |session| {
             usize::from(session.who.group) == group && session.is_held()
         });
@@ -693,6 +784,14 @@ impl Muster {
             .map(|at| (next, at));
         Some(n)
     }
+}
+
+/// What a permission's rate leaves between two requests of this fleet's; all fleets together keep to it.
+fn space(plan: &Plan, stripe: Stripe) -> Duration {
+    let most = plan.permission.as_ref().and_then(|one| one.max_rate);
+    let most = most.map_or(0.0, |rate| rate.as_per_second());
+    let span = Duration::try_from_secs_f64(f64::from(stripe.of) / most);
+    span.unwrap_or_default()
 }
 
 /// A fleet's part of a cap for the whole run: the parts of all fleets add up to it.

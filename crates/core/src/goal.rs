@@ -1,6 +1,7 @@
 //! A condition on the summary: `turns.latency.p95 < 2s`, `upgrades.refused == 0`, `turns.fallback < 1%`. The names are
 //! those of `--summary`; [`path`] lists them. Who is to blame for a missed goal is in [`crate::verdict`].
 
+pub mod http;
 pub mod path;
 
 use std::fmt;
@@ -19,6 +20,13 @@ pub struct Goal {
     value: f64,
     /// `%`: judged as a share of the count's whole.
     share: bool,
+}
+
+/// The names that the figures of single turns and requests go by.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    pub turns: Vec<String>,
+    pub requests: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +53,18 @@ impl Goal {
     /// `turn_names` are the names that `turns.by_name.NAME` may use. Errors are sentences that name what is wrong and
     /// what is allowed.
     pub fn parse(source: &str, turn_names: &[String]) -> Result<Self, String> {
+        let names = Names {
+            turns: turn_names.to_vec(),
+            requests: Vec::new(),
+        };
+        Self::parse_with(source, &names)
+    }
+
+    /// As [`Goal::parse`], with the names of requests as well.
+    pub fn parse_with(source: &str, names: &Names) -> Result<Self, String> {
         let source = source.trim();
         let (path, op, value) = split(source)?;
-        let path = Path::parse(path, turn_names)?;
+        let path = Path::parse(path, names)?;
         let (value, share) = parse_value(&path, value)?;
         Ok(Self {
             source: source.to_owned(),

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod fleet;
 pub mod forensics;
 pub mod goal;
+pub mod http;
 pub mod limit;
 pub mod plan;
 pub mod platform;

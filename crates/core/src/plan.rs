@@ -2,6 +2,7 @@
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod file;
+pub mod http;
 pub mod link;
 pub mod permission;
 pub mod route;
@@ -12,6 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use http::{Around, Http};
 pub use link::{Beat, Farewell, KeepAlive, Link, OnDrop};
 pub use permission::Permission;
 use regex::Regex;
@@ -64,6 +66,8 @@ pub struct Plan {
     pub link: Link,
     /// What conversations sign in with, where their dialect does. A secret.
     pub guest_code: Option<Text>,
+    /// Of the whole run, once.
+    pub around: Around,
 }
 
 impl Plan {
@@ -169,6 +173,8 @@ pub struct Group {
     pub conversation: Vec<Step>,
     /// After its last step a conversation stays connected for so long.
     pub hold_open: Option<Duration>,
+    /// Of each of its users.
+    pub around: Around,
 }
 
 /// When users or conversations start.
@@ -282,6 +288,8 @@ pub enum Step {
         after: Duration,
         on_miss: OnMiss,
     },
+    /// A request, beside the connection.
+    Http(Box<Http>),
 }
 
 #[derive(Clone, Debug)]
@@ -330,6 +338,8 @@ pub enum Source {
     /// The first group, or the whole match where there is no group.
     Regex(Regex),
     Between(Text, Text),
+    /// Of an HTTP answer: the value of this header, its name in lower case.
+    Header(String),
 }
 
 /// A variable that conversations fill as they go.

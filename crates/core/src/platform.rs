@@ -10,6 +10,7 @@ mod memory;
 mod peer;
 mod refusal;
 pub mod usage;
+mod web;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -24,6 +25,7 @@ use self::memory::{Memory, named_by};
 use self::peer::{Crowd, Deed, Due, Peer, Shared, request_id};
 pub use self::refusal::LIMIT_HEADER;
 use self::refusal::{FAULT_HEADER, Shape, plain_answer};
+use self::web::Web;
 use crate::draw::Draw;
 use crate::profile::{Cut, FaultKind, Profile, Victim};
 use crate::time::At;
@@ -33,6 +35,7 @@ pub struct Platform {
     shared: Shared,
     gate: Gate,
     api: Api,
+    web: Web,
     peers: BTreeMap<ConnId, Peer>,
     /// The open connections, in the order in which they were accepted.
     open: BTreeMap<u64, ConnId>,
@@ -98,6 +101,7 @@ impl Platform {
         Self {
             gate: Gate::new(Arc::clone(&profile), seed, wall),
             api: Api::new(Arc::clone(&profile), seed, wall),
+            web: Web::new(Arc::clone(&profile), seed, wall),
             shared: Shared::new(profile, wall),
             peers: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -123,6 +127,9 @@ impl Platform {
         let now = self.advance(now);
         self.first_upgrade.get_or_insert(now);
         self.requests += 1;
+        if let Some(answer) = self.web.refusal(now, request) {
+            return self.orders.push_back((conn, Order::Refuse(answer)));
+        }
         let open = self.open.len();
         match self.gate.judge(now, request, self.requests, open) {
             Entry::Astray(answer) => self.orders.push_back((conn, Order::Refuse(answer))),
@@ -163,6 +170,15 @@ impl Platform {
     /// in a queue. Nothing where there is no API, or nothing at that path.
     pub fn call(&mut self, now: At, call: &Call) -> Option<(At, Reply)> {
         let now = self.advance(now);
+        if let Some(rule) = self.web.find(call) {
+            return Some(match self.request(now, &call.request) {
+                Ok(at) => {
+                    let (at, answer) = self.web.answer(at, rule, call);
+                    (at, Reply::Answer(answer))
+                }
+                Err(order) => (now, order.into()),
+            });
+        }
         let place = self.api.find(call)?;
         if let Some(reply) = self.api.fault(now, call, place) {
             return Some((now, reply));
@@ -176,6 +192,11 @@ impl Platform {
             Ok(at) => (at, Reply::Answer(self.api.answer(at, call, place))),
             Err(order) => (now, order.into()),
         })
+    }
+
+    /// Does its profile say how it answers requests?
+    pub fn answers_http(&self) -> bool {
+        !self.shared.profile.http.is_empty()
     }
 
     /// A request that is no upgrade: when the limits on requests allow an answer, or the order that refuses it.

@@ -4,6 +4,8 @@
 //!
 //! Events of the same moment are taken by (time, connection, sequence), so the same seed gives the same run.
 
+mod requests;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,7 +16,8 @@ use std::time::Duration;
 use crate::admission::Admission;
 use crate::draw::{Draw, Purpose, Spread};
 use crate::fleet::{Fleet, Order as ClientOrder, Stripe};
-use crate::plan::{GRACE, Plan};
+use crate::http::{self, RequestId};
+use crate::plan::{GRACE, Plan, Target};
 use crate::platform::usage::Usage;
 use crate::platform::{By, Order as PlatformOrder, Platform};
 use crate::profile::{Cut, Profile};
@@ -26,7 +29,7 @@ use crate::summary::{Facts, Recorder, Summary};
 use crate::time::At;
 use crate::watch::{Aborted, Watch};
 use crate::wire::{
-    Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
+    Answer, Call, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
     UpgradeTimes, Wall,
 };
 
@@ -214,6 +217,8 @@ struct Game {
     network: Network,
     draw: Draw,
     path: String,
+    /// The plan's own target is another one.
+    is_stand_in: bool,
     fleet: Fleet,
     admission: Admission,
     platform: Platform,
@@ -277,6 +282,9 @@ enum Parcel {
     /// The client waited in vain for an answer to its upgrade, or to its Close.
     ConnectTimeout,
     CloseTimeout,
+    /// A request beside the connection, and what came of it.
+    Ask(RequestId, Call),
+    Replied(RequestId, http::Reply),
 }
 
 #[derive(Clone, Copy)]
@@ -287,11 +295,12 @@ enum Toward {
 
 impl Game {
     fn new(plan: &Arc<Plan>, platform: &Arc<Profile>, network: Network) -> Self {
-        let (_, labels) = script::compile(&plan.groups);
+        let (_, labels) = script::compile(plan);
         Self {
             network,
             draw: Draw::new(plan.seed).purpose(Purpose::Network),
             path: plan.rehearsal_path(),
+            is_stand_in: plan.target != Target::Emulator,
             fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID)
                 .with_wall(network.wall),
             admission: Admission::of(plan, network.wall),
@@ -473,6 +482,15 @@ impl Game {
                 self.later(conn, CLOSE_TIMEOUT, Parcel::CloseTimeout);
             }
             ClientOrder::Reset => self.give_up(conn),
+            ClientOrder::Http(id, request) => {
+                let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                let call = requests::call(*request, address);
+                // As an upgrade's: a round trip before the request can leave.
+                let way = self.network.latency * 3 + self.swing(conn);
+                self.later(conn, way, Parcel::Ask(id, call));
+            }
+            // What comes all the same is nobody's.
+            ClientOrder::HttpForget(_) => {}
         }
     }
 
@@ -565,6 +583,14 @@ impl Game {
     }
 
     fn arrive(&mut self, conn: ConnId, parcel: Parcel) {
+        let parcel = match parcel {
+            Parcel::Ask(id, call) => return self.answer(conn, id, &call),
+            Parcel::Replied(id, reply) => {
+                let (now, gate) = (self.now, &mut self.admission);
+                return self.fleet.http_answered(now, conn, id, reply, gate);
+            }
+            parcel => parcel,
+        };
         let Some(cable) = self.cables.get_mut(&conn) else {
             return;
         };
@@ -665,6 +691,27 @@ impl Game {
         }
     }
 
+    /// A request has arrived.
+    fn answer(&mut self, conn: ConnId, id: RequestId, call: &Call) {
+        let (at, reply) = requests::reply(
+            &mut self.platform,
+            self.now,
+            call,
+            self.is_stand_in,
+            self.network.tls,
+        );
+        let Some(reply) = reply else {
+            return;
+        };
+        let way = at.since(self.now) + self.network.latency + self.swing(conn);
+        self.later(conn, way, Parcel::Replied(id, reply));
+    }
+
+    fn swing(&self, conn: ConnId) -> Duration {
+        let draw = self.draw.of(conn.0).of(self.sequence);
+        self.network.jitter.sample(draw)
+    }
+
     /// The client's end is no more, and the platform knows.
     fn hang_up(&mut self, conn: ConnId) {
         if let Some(cable) = self.cables.get_mut(&conn) {
@@ -739,6 +786,7 @@ fn incoming(frame: &Outgoing) -> Incoming<'_> {
     match frame {
         Outgoing::Text(text) => Incoming::Text(text),
         Outgoing::Binary(bytes) => Incoming::Binary(bytes),
+        Outgoing::Http(_) => Incoming::Binary(&[]),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::http;
 use crate::time::At;
 use crate::wire::{Answer, ConnectError, Ended, Socket};
 
@@ -49,6 +50,8 @@ pub enum What {
     Ping(Ping),
     /// A further connection of a conversation was ready, or the platform would not take the conversation up.
     Renewed(Renewed),
+    /// An HTTP request came to its end. Every one that was due is followed by exactly one.
+    Http(Http),
 }
 
 /// Tokens of a language model.
@@ -122,6 +125,35 @@ pub enum TurnOutcome {
     Cut,
     /// The platform itself said that it has no answer.
     Errored,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// An index into the plan's table of requests.
+    pub label: u16,
+    /// When it should have been sent.
+    pub due: At,
+    /// When a permission's `max_rate` let it go. The hold is `released - due`, lateness is `sent - released`.
+    pub released: At,
+    pub sent: At,
+    /// The whole answer was there, or it was given up.
+    pub ended: At,
+    /// Of the answer, where there was one.
+    pub status: Option<u16>,
+    pub outcome: HttpOutcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HttpOutcome {
+    Answered,
+    /// Not what was expected: its status, its text, or something to capture.
+    Mismatched,
+    /// No whole answer in time.
+    TimedOut,
+    /// No answer at all.
+    Failed(http::Failure),
+    /// The conversation ended before the answer was there.
+    Cut,
 }
 
 /// What a refused message was told, and what was made of it.
@@ -320,6 +352,8 @@ pub enum Failure {
     Resume,
     /// What it signed in with was not good, or not for long enough.
     SignIn,
+    /// What goes before the upgrade, a login for one, came to nothing.
+    Before,
 }
 
 /// An answer that was not the expected one, kept for the report.

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::draw::Spread;
-use crate::plan::{Arm, Capture, Expect, Farewell, Group, Message, OnMiss, Step};
+use crate::plan::{Arm, Capture, Expect, Farewell, Http, Message, OnMiss, Plan, Step};
 use crate::text::{Condition, Text};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Script {
     pub ops: Vec<Op>,
+    /// What its user does without a connection: before the first upgrade, and after the last conversation.
+    pub before: Vec<Op>,
+    pub after: Vec<Op>,
     /// How many loop counters a session needs: the depth of nesting.
     pub counters: usize,
     /// Messages that the user sends whatever the conditions and draws say, when nothing cuts the conversation short.
@@ -54,6 +57,8 @@ pub enum Op {
         label: u16,
     },
     End,
+    /// A request is sent, and its answer awaited.
+    Http(Box<Ask>),
     Ping {
         within: Duration,
         on_miss: OnMiss,
@@ -78,6 +83,13 @@ impl Op {
 }
 
 #[derive(Clone, Debug)]
+pub struct Ask {
+    /// Among the names of requests.
+    pub label: u16,
+    pub http: Http,
+}
+
+#[derive(Clone, Debug)]
 pub struct Say {
     pub label: u16,
     pub message: Message,
@@ -93,39 +105,56 @@ pub struct Way {
     pub to: usize,
 }
 
-/// The names of turns and of transactions, in the order in which they come first: a sample has an index into them.
+/// The names of turns, of transactions and of HTTP requests, in the order in which they come first: a sample has an index
+/// into them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
     pub turns: Vec<String>,
     pub transactions: Vec<String>,
+    /// Those that the dialect sends by itself come first.
+    pub requests: Vec<String>,
 }
 
-/// Compiles the conversations of all groups; names become indices into tables for the whole plan.
-pub fn compile(groups: &[Group]) -> (Vec<Script>, Labels) {
+/// Compiles the conversations of all groups, and behind them what the whole run does before and after; names become
+/// indices into tables for the whole plan.
+pub fn compile(plan: &Plan) -> (Vec<Script>, Labels) {
     let (mut turns, mut transactions) = (Names::default(), Names::default());
-    let scripts = groups
-        .iter()
-        .map(|group| {
+    let mut requests = Names::default();
+    for name in plan.dialect.requests() {
+        requests.index_of(name);
+    }
+    let groups = plan.groups.iter();
+    let parts = groups.map(|group| (&group.conversation[..], group.hold_open, &group.around));
+    let scripts = parts
+        .chain([(&[][..], None, &plan.around)])
+        .map(|(conversation, hold_open, around)| {
             let mut compiler = Compiler {
                 script: Script {
-                    ops: Vec::new(),
-                    counters: 0,
-                    turns: turns_of(&group.conversation),
+                    turns: turns_of(conversation),
+                    ..Script::default()
                 },
                 depth: 0,
                 turns: &mut turns,
                 transactions: &mut transactions,
+                requests: &mut requests,
             };
-            compiler.steps(&group.conversation);
-            if let Some(span) = group.hold_open {
+            let before = compiler.apart(&around.before);
+            let after = compiler.apart(&around.after);
+            compiler.steps(conversation);
+            if let Some(span) = hold_open {
                 compiler.push(Op::Hold(span));
             }
-            compiler.script
+            Script {
+                before,
+                after,
+                ..compiler.script
+            }
         })
         .collect();
     let labels = Labels {
         turns: turns.list,
         transactions: transactions.list,
+        requests: requests.list,
     };
     (scripts, labels)
 }
@@ -135,7 +164,7 @@ pub fn compile(groups: &[Group]) -> (Vec<Script>, Labels) {
 pub fn turns_of(steps: &[Step]) -> u32 {
     steps.iter().fold(0u32, |sum, step| {
         sum.saturating_add(match step {
-            Step::Greeting { .. } | Step::Think(_) | Step::Send(_) => 0,
+            Step::Greeting { .. } | Step::Think(_) | Step::Send(_) | Step::Http(_) => 0,
             Step::If { .. } | Step::While { .. } | Step::Choose(_) => 0,
             Step::Ping { .. } | Step::Close(_) | Step::Reconnect { .. } => 0,
             Step::Say(_) => 1,
@@ -148,7 +177,9 @@ pub fn turns_of(steps: &[Step]) -> u32 {
 /// Does every conversation send the same number of messages?
 pub fn turns_are_certain(steps: &[Step]) -> bool {
     steps.iter().all(|step| match step {
-        Step::Greeting { .. } | Step::Think(_) | Step::Send(_) | Step::Say(_) => true,
+        Step::Greeting { .. } | Step::Think(_) | Step::Send(_) | Step::Say(_) | Step::Http(_) => {
+            true
+        }
         Step::If { .. } | Step::While { .. } | Step::Choose(_) => false,
         Step::Repeat { steps, .. } | Step::Transaction { steps, .. } => turns_are_certain(steps),
         Step::Ping { .. } | Step::Close(_) | Step::Reconnect { .. } => true,
@@ -161,9 +192,16 @@ struct Compiler<'a> {
     depth: usize,
     turns: &'a mut Names,
     transactions: &'a mut Names,
+    requests: &'a mut Names,
 }
 
 impl Compiler<'_> {
+    /// Steps that are a list of their own.
+    fn apart(&mut self, steps: &[Step]) -> Vec<Op> {
+        self.steps(steps);
+        std::mem::take(&mut self.script.ops)
+    }
+
     fn steps(&mut self, steps: &[Step]) {
         for step in steps {
             self.step(step);
@@ -233,6 +271,11 @@ impl Compiler<'_> {
                 self.push(Op::Begin { label });
                 self.steps(steps);
                 self.push(Op::End);
+            }
+            Step::Http(http) => {
+                let label = self.requests.index_of(&http.name);
+                let http = Http::clone(http);
+                self.push(Op::Http(Box::new(Ask { label, http })));
             }
             Step::Ping { within, on_miss } => {
                 let (within, on_miss) = (*within, *on_miss);

@@ -1,12 +1,13 @@
 //! One conversation as a state machine: a program counter over the compiled script, and the turn under way. It is told
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
-//! `hearing` follows from what came in, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
+//! `hearing` follows from what came in, `http` asks beside the connection, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
 //! variables, `link` what becomes of its connection, `trace` what `try` shows of it, `secrets` what nothing shows, `shared` what all conversations have in common.
 
 mod allowance;
 mod hearing;
+mod http;
 mod link;
 mod outbox;
 mod pulse;
@@ -21,10 +22,13 @@ mod voice;
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::allowance::{Allowance, Waiting};
 use self::hearing::refusal_in;
+pub(crate) use self::http::Known;
+use self::http::{Part, Requests};
 use self::link::Line;
 use self::pulse::Pulse;
 use self::replies::Replies;
@@ -40,7 +44,7 @@ use crate::sample::{
     Evidence, Failure, Sample, Session as End, SessionOutcome, Throttle, Transaction,
     TransactionOutcome, TurnOutcome, Upgrade, Upgraded, What, Who, WrongAnswer,
 };
-use crate::script::Op;
+use crate::script::{Op, Script};
 use crate::time::{At, span_text};
 use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
 
@@ -56,9 +60,22 @@ pub(crate) struct Output {
     pub(crate) abort: bool,
     /// Messages that may still be sent, where the plan has a budget of them.
     pub(crate) messages: Option<u32>,
+    /// The first miss of a request, in a sentence.
+    pub(crate) trouble: Option<String>,
+    /// What a permission's rate puts between requests.
+    pub(crate) every: Duration,
+    /// The next request may go then.
+    pub(crate) next_request: At,
 }
 
 impl Output {
+    /// When a request may go that is wanted now.
+    fn slot(&mut self, now: At) -> At {
+        let at = now.max(self.next_request);
+        self.next_request = at + self.every;
+        at
+    }
+
     /// Takes a message from the budget.
     fn may_send(&mut self) -> bool {
         match &mut self.messages {
@@ -82,6 +99,7 @@ pub(crate) struct Session {
     pub(crate) who: Who,
     conn: ConnId,
     phase: Phase,
+    part: Part,
     client: Box<dyn Client>,
     /// Its row of the plan's data.
     row: Option<u32>,
@@ -125,12 +143,15 @@ pub(crate) struct Session {
 #[derive(Default)]
 struct Memory {
     /// What answers gave to the plan's variables, by their numbers; empty until one did.
-    captured: Box<[Option<Box<str>>]>,
+    captured: Box<[Option<Arc<str>>]>,
     /// Under way, the outermost first.
     transactions: Vec<Under>,
     /// Turns that conditions and draws added to those of the script.
     added: u32,
     line: Line,
+    requests: Requests,
+    /// What its user has from before its first upgrade; nothing where nothing goes before it.
+    known: Option<Known>,
 }
 
 /// A transaction under way.
@@ -154,6 +175,8 @@ enum Phase {
     /// A message is due, and waits for the limits on messages.
     Pacing,
     Talking,
+    /// A step waits for what comes of its request.
+    Asking,
     /// Goodbye has been said.
     Leaving,
     Over,
@@ -166,23 +189,47 @@ enum Phase {
 }
 
 impl Session {
-    pub(crate) fn new(who: Who, conn: ConnId, dealt: Dealt, shared: &Shared) -> Self {
+    /// `known` is what its user has from before its first upgrade, where that was.
+    pub(crate) fn new(
+        who: Who,
+        conn: ConnId,
+        dealt: Dealt,
+        known: Option<Known>,
+        shared: &Shared,
+    ) -> Self {
         let Dealt { row, planned } = dealt;
+        let script = &shared.scripts[usize::from(who.group)];
+        // Its client may have something to ask for, for each conversation anew.
+        let asks = !shared.plan.dialect.requests().is_empty();
+        let (part, pc) = match (&known, script.before.len()) {
+            (None, 1..) => (Part::Before, 0),
+            (_, all) if asks => (Part::Before, all),
+            _ => (Part::Conversation, 0),
+        };
+        let captured = known.as_deref().unwrap_or(&shared.given);
+        let headers = shared.headers(who, dealt, 1, captured);
+        let memory = known.as_ref().map(|known| {
+            Box::new(Memory {
+                captured: known[..].into(),
+                known: Some(Arc::clone(known)),
+                ..Memory::default()
+            })
+        });
         let identity = Identity {
             token: shared.token(who),
             deployment: shared.deployment.clone(),
-            code: shared.code(who, dealt),
         };
         Self {
             who,
             conn,
             phase: Phase::Waiting,
+            part,
             client: shared.plan.dialect.client(&identity),
             row,
-            pc: 0,
+            pc,
             step: 0,
-            counters: vec![0; shared.scripts[usize::from(who.group)].counters].into(),
-            memory: None,
+            counters: vec![0; script.counters].into(),
+            memory,
             said: 0,
             turn: None,
             allowance: None,
@@ -192,7 +239,7 @@ impl Session {
             planned,
             released: planned,
             attempt: 1,
-            identity: identity_of(&shared.headers(who, dealt, 1)),
+            identity: identity_of(&headers),
             opened: At::NEVER,
             pulse: Pulse::default(),
             greeted: false,
@@ -205,16 +252,18 @@ impl Session {
 
     pub(crate) fn deadline(&self) -> At {
         let next = self.allowance.as_ref().map_or(At::NEVER, |it| it.next());
-        self.deadline.min(next).min(self.next_beat())
+        let requests = (self.memory.as_ref()).map_or(At::NEVER, |memory| memory.requests.next());
+        self.deadline.min(next).min(requests).min(self.next_beat())
     }
 
     pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }
 
-    /// Does it wait for admission to let it begin?
+    /// Does it wait for admission to let it go, or for what goes before?
     pub(crate) fn is_held(&self) -> bool {
-        matches!(self.phase, Phase::Waiting | Phase::Held) && !self.was_open()
+        let is_held = matches!(self.phase, Phase::Waiting | Phase::Held) && !self.was_open();
+        is_held || self.part == Part::Before
     }
 
     /// Was its upgrade ever accepted?
@@ -271,6 +320,9 @@ impl Session {
         self.pulse = Pulse::new(now);
         self.allowance = cx.shared.pacing.open();
         self.keep_up(now, cx.shared);
+        if let Some(code) = self.code(cx.shared) {
+            self.client.sign_in(&code, &mut Vec::new());
+        }
         let mut frames = Vec::new();
         let ready = match again {
             true => self.take_up(&mut frames, cx.shared),
@@ -392,7 +444,7 @@ impl Session {
             return self.closed_for_now(now, cx);
         }
         if self.goes_on_after(&end, cx.shared) {
-            return self.go_apart_after_drop(now, cx.shared);
+            return self.go_apart_after_drop(now, cx);
         }
         let outcome = self
             .outcome
@@ -403,16 +455,21 @@ impl Session {
     /// The deadline has come.
     pub(crate) fn timeout(&mut self, now: At, cx: &mut Context<'_>) {
         self.beat(now, cx);
+        let is_leaving = self.phase == Phase::Leaving;
         self.send_allowed(now, cx);
+        self.heed_requests(now, cx);
         if self.phase == Phase::Closing {
-            return self.close_for_now(now, cx);
+            return self.close_once_silent(now, cx);
         }
-        if self.phase == Phase::Leaving {
+        if is_leaving {
             // Who is in a hurry does not wait to say goodbye.
             if self.deadline <= now
                 && let Some(allowance) = &mut self.allowance
             {
                 allowance.forget();
+            }
+            if self.deadline <= now {
+                self.cut_requests(now, cx);
             }
             return self.close_once_said(now, cx);
         }
@@ -423,6 +480,9 @@ impl Session {
         match self.phase {
             Phase::Held => self.release(now, cx),
             Phase::Readying => {
+                if self.part == Part::Before {
+                    return self.fail_before(now, cx);
+                }
                 cx.missed(now, self.conn, || {
                     format!("not ready within {}", span_text(READY_WITHIN))
                 });
@@ -435,6 +495,7 @@ impl Session {
             Phase::Waiting
             | Phase::Upgrading
             | Phase::Pacing
+            | Phase::Asking
             | Phase::Leaving
             | Phase::Over
             | Phase::Closing
@@ -442,9 +503,12 @@ impl Session {
         }
     }
 
-    /// Ends it from outside, politely where it is open.
+    /// Ends it from outside, politely where it is open. What its user does after the conversation goes on.
     pub(crate) fn stop(&mut self, now: At, cx: &mut Context<'_>) {
         match self.phase {
+            _ if self.part == Part::After => {}
+            Phase::Over => {}
+            _ if self.part == Part::Before => self.finish(now, SessionOutcome::NotStarted, cx),
             Phase::Waiting | Phase::Held | Phase::Apart if self.was_open() => {
                 self.finish(now, SessionOutcome::Aborted, cx);
             }
@@ -460,6 +524,7 @@ impl Session {
             | Phase::Greeting
             | Phase::Thinking
             | Phase::Pacing
+            | Phase::Asking
             | Phase::Talking
             | Phase::Pinging => {
                 let outcome = match self.holds_on(cx.shared) {
@@ -475,13 +540,16 @@ impl Session {
                 self.hurry(now);
             }
             Phase::Leaving => self.hurry(now),
-            Phase::Over | Phase::Apart => {}
+            Phase::Apart => {}
         }
     }
 
     /// Gives it up at once.
     pub(crate) fn abandon(&mut self, now: At, cx: &mut Context<'_>) {
-        if !self.open {
+        if self.part == Part::After {
+            return self.after_is_through(now, cx);
+        }
+        if !self.open || self.part == Part::Before {
             return self.stop(now, cx);
         }
         cx.out.orders.push_back((self.conn, Order::Reset));
@@ -491,11 +559,21 @@ impl Session {
 
     fn release(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Upgrading;
-        let open = Open {
-            headers: cx.shared.headers(self.who, self.dealt(), self.tries()),
+        let captured = self.captured(cx.shared);
+        let dealt = self.dealt();
+        let mut open = Open {
+            url: None,
+            headers: cx.shared.headers(self.who, dealt, self.tries(), captured),
             identity: cx.shared.identity(self.who),
-            query: cx.shared.query(self.who, self.dealt()),
+            query: cx.shared.query(self.who, dealt, captured),
         };
+        if let Some(door) = self.client.door() {
+            open.url = door.url;
+            let replaced =
+                |(name, _): &(String, String)| door.headers.iter().any(|(n, _)| n == name);
+            open.headers.retain(|header| !replaced(header));
+            open.headers.extend(door.headers);
+        }
         cx.trace(now, self.conn, || TraceEvent::Released);
         cx.out.orders.push_back((self.conn, Order::Open(open)));
     }
@@ -529,8 +607,8 @@ impl Session {
     /// Takes instructions until one has to wait.
     fn advance(&mut self, now: At, cx: &mut Context<'_>) {
         let shared = cx.shared;
-        let script = &shared.scripts[usize::from(self.who.group)];
-        while let Some(op) = script.ops.get(self.pc) {
+        let ops = self.ops(shared);
+        while let Some(op) = ops.get(self.pc) {
             let here = self.pc;
             self.pc += 1;
             self.step += 1;
@@ -567,7 +645,7 @@ impl Session {
                 Op::Say(say) => {
                     let number = self.said + 1;
                     let voice = Voice::new(shared, self.who, self.dealt(), number);
-                    let voice = voice.knowing(self.captured());
+                    let voice = voice.knowing(self.captured(shared));
                     let mut frames = Vec::new();
                     match &say.message {
                         Message::Said(text) => {
@@ -638,6 +716,7 @@ impl Session {
                         cx.transaction(now, self.who, &under, outcome);
                     }
                 }
+                Op::Http(ask) => return self.ask(now, here, ask, cx),
                 Op::Ping { within, .. } => return self.ping(now, *within, cx),
                 Op::Close(_) if !self.open => {}
                 Op::Close(_) => return self.close_for_now(now, cx),
@@ -649,7 +728,11 @@ impl Session {
                 }
             }
         }
-        self.leave(now, SessionOutcome::Completed, cx);
+        match self.part {
+            Part::Before => self.before_is_through(now, cx),
+            Part::Conversation => self.leave(now, SessionOutcome::Completed, cx),
+            Part::After => self.after_is_through(now, cx),
+        }
     }
 
     /// Says goodbye; the outcome is booked once the connection has ended.
@@ -659,6 +742,7 @@ impl Session {
         }
         self.cut_turn(now, cx);
         self.cut_ping(now, cx);
+        self.cut_requests(now, cx);
         // Who has come to the end of the script still says what waits; anybody else has nothing more to say.
         let is_through = outcome == SessionOutcome::Completed && self.phase != Phase::Pacing;
         self.outcome = Some(outcome);
@@ -691,12 +775,16 @@ impl Session {
         self.phase = Phase::Over;
         self.open = false;
         self.deadline = At::NEVER;
+        self.cut_requests(now, cx);
         let memory = self
             .memory
             .take()
             .map_or_else(Memory::default, |memory| *memory);
         for under in memory.transactions {
             cx.transaction(now, self.who, &under, TransactionOutcome::Cut);
+        }
+        if memory.known.is_some() {
+            self.memory().known = memory.known;
         }
         self.allowance = None;
         let planned = cx.shared.scripts[usize::from(self.who.group)].turns;
@@ -733,7 +821,21 @@ impl Session {
     }
 
     fn voice<'a>(&'a self, shared: &'a Shared) -> Voice<'a> {
-        Voice::new(shared, self.who, self.dealt(), self.said).knowing(self.captured())
+        Voice::new(shared, self.who, self.dealt(), self.said).knowing(self.captured(shared))
+    }
+
+    fn script<'a>(&self, shared: &'a Shared) -> &'a Script {
+        &shared.scripts[usize::from(self.who.group)]
+    }
+
+    /// The instructions that it is at.
+    fn ops<'a>(&self, shared: &'a Shared) -> &'a [Op] {
+        let script = self.script(shared);
+        match self.part {
+            Part::Before => &script.before,
+            Part::Conversation => &script.ops,
+            Part::After => &script.after,
+        }
     }
 
     const fn dealt(&self) -> Dealt {
@@ -747,16 +849,20 @@ impl Session {
         self.memory.get_or_insert_default()
     }
 
-    fn captured(&self) -> &[Option<Box<str>>] {
-        self.memory
-            .as_deref()
-            .map_or(&[], |memory| &memory.captured)
+    fn captured<'a>(&'a self, shared: &'a Shared) -> &'a [Option<Arc<str>>] {
+        match self.memory.as_deref() {
+            Some(memory) if !memory.captured.is_empty() => &memory.captured,
+            _ => &shared.given,
+        }
     }
 
     fn remember(&mut self, values: Vec<(usize, String)>, shared: &Shared) {
         let captured = &mut self.memory().captured;
         if captured.is_empty() {
-            *captured = vec![None; shared.plan.captured.len()].into();
+            *captured = match shared.given.is_empty() {
+                true => vec![None; shared.plan.captured.len()].into(),
+                false => shared.given.clone(),
+            };
         }
         for (variable, value) in values {
             if let Some(place) = captured.get_mut(variable) {

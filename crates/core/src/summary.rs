@@ -5,6 +5,7 @@ mod death;
 mod figures;
 mod link;
 mod moment;
+mod request;
 mod speaker;
 mod spread;
 mod transaction;
@@ -16,9 +17,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::evidence::{Clues, Flaw, Problem};
+use crate::http;
 use crate::sample::{
-    self, Closure, Evidence, Failure, Millis, Renewed, Sample, Session, SessionOutcome, Throttle,
-    Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
+    self, Closure, Evidence, Failure, HttpOutcome, Millis, Renewed, Sample, Session,
+    SessionOutcome, Throttle, Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::script::Labels;
 use crate::time::At;
@@ -32,12 +34,14 @@ pub use figures::{
 };
 pub use link::Pings;
 pub use moment::{Close, Countdown, Event, Moment};
+pub use request::{HttpCounts, Requests};
 pub use speaker::Speaker;
 pub use spread::Percentiles;
 
 use death::Morgue;
 use link::LinkFigures;
 use moment::Earliest;
+use request::HttpFigures;
 use spread::Spans;
 use transaction::TransactionFigures;
 pub use usage::Usage;
@@ -65,6 +69,9 @@ pub struct Recorder {
     evidence: Earliest<Evidence>,
     wrong: Earliest<sample::WrongAnswer>,
     usage: Usage,
+    /// Of all, and one for each label up to the cap, then one for all others; nothing where the plan asks nothing.
+    http: Option<Box<HttpFigures>>,
+    http_by_label: Vec<HttpFigures>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -146,6 +153,8 @@ impl Recorder {
         Self {
             by_label: vec![TurnFigures::new(LABEL_DIGITS); apart(&labels.turns)],
             transactions: vec![TransactionFigures::new(LABEL_DIGITS); apart(&labels.transactions)],
+            http: (!labels.requests.is_empty()).then(|| Box::new(HttpFigures::new(DIGITS))),
+            http_by_label: vec![HttpFigures::new(LABEL_DIGITS); apart(&labels.requests)],
             labels,
             wall: Wall::default(),
             sessions: SessionCounts::default(),
@@ -195,6 +204,7 @@ impl Recorder {
             }
             What::Renewed(renewed) => self.links.renewed(renewed),
             What::Usage(usage) => self.usage.record(usage),
+            What::Http(http) => self.request(&http),
         }
     }
 
@@ -238,6 +248,12 @@ impl Recorder {
         self.evidence.merge(other.evidence);
         self.wrong.merge(other.wrong);
         self.usage.merge(other.usage);
+        if let Some((ours, theirs)) = self.http.as_mut().zip(other.http) {
+            ours.merge(&theirs);
+        }
+        for (ours, theirs) in self.http_by_label.iter_mut().zip(&other.http_by_label) {
+            ours.merge(theirs);
+        }
     }
 
     pub fn progress(&self) -> Progress {
@@ -315,6 +331,14 @@ impl Recorder {
             lie: evidence.iter().find_map(|kept| lie_in(kept, self.wall)),
             evidence,
             evidence_left_out,
+            http: self.http.map(|all| Requests {
+                counts: all.counts(),
+                by_name: by_name(
+                    &self.labels.requests,
+                    &self.http_by_label,
+                    HttpFigures::counts,
+                ),
+            }),
             facts: facts.clone(),
         }
     }
@@ -351,6 +375,22 @@ impl Recorder {
         }
     }
 
+    fn request(&mut self, http: &sample::Http) {
+        // What was never sent cannot have been late.
+        if http.sent >= http.released {
+            self.lateness.record(http.sent.since(http.released));
+        }
+        if http.outcome == HttpOutcome::Failed(http::Failure::Connect(ConnectError::Local)) {
+            self.local_failures += 1;
+        }
+        if let Some(figures) = &mut self.http {
+            figures.record(http);
+        }
+        if let Some(figures) = labelled(&mut self.http_by_label, http.label) {
+            figures.record(http);
+        }
+    }
+
     fn closure(&mut self, sample: &Sample, closure: &Closure) {
         if closure.is_clean() {
             self.closures.clean += 1;
@@ -379,7 +419,7 @@ impl SessionCounts {
             session.outcome,
             SessionOutcome::Refused
                 | SessionOutcome::NotStarted
-                | SessionOutcome::Failed(Failure::Connect)
+                | SessionOutcome::Failed(Failure::Connect | Failure::Before)
         ) {
             self.never_open += 1;
         }
@@ -724,6 +764,8 @@ pub struct Summary {
     /// The first thing that a refusal said of itself and that cannot be, in a sentence.
     pub lie: Option<String>,
     pub evidence_left_out: u64,
+    /// Nothing where the plan asks nothing over HTTP.
+    pub http: Option<Requests>,
 }
 
 /// How many labels have figures of their own, and one more for all others where there are any.
@@ -812,6 +854,7 @@ const fn failure_name(failure: Failure) -> &'static str {
         Failure::Greeting => "greeting",
         Failure::Missed => "missed",
         Failure::Handoff => "handoff",
+        Failure::Before => "before",
         Failure::Reconnect => "reconnect",
         Failure::Resume => "resume",
         Failure::SignIn => "sign-in",

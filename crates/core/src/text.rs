@@ -96,12 +96,17 @@ impl Text {
     /// Fills the variables in. A template that fails on these values (a filter that does not fit) gives its error as
     /// the text, so that it shows up in what was sent and nothing panics.
     pub fn render(&self, values: &dyn Values) -> Arc<str> {
+        self.try_render(values).unwrap_or_else(Arc::from)
+    }
+
+    /// Fills the variables in, for where the text of an error must not be sent in place of the text.
+    pub fn try_render(&self, values: &dyn Values) -> Result<Arc<str>, String> {
         match self {
-            Self::Static(text) => Arc::clone(text),
+            Self::Static(text) => Ok(Arc::clone(text)),
             Self::Template(template) => template
                 .render(values, Kind::Texts)
-                .unwrap_or_else(|error| template_error(&error))
-                .into(),
+                .map(Arc::from)
+                .map_err(|error| template_error(&error)),
         }
     }
 }

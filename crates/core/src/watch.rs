@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::document::values::Span;
-use crate::goal::{Goal, Observed};
+use crate::goal::{Goal, Names, Observed};
 use crate::plan::Plan;
 use crate::sample::{Sample, What};
 use crate::script::{self, Labels};
@@ -51,15 +51,15 @@ struct Track {
 }
 
 impl Rule {
-    /// `turn_names` are those that conditions may use. Errors are sentences that name what is wrong and what is allowed.
-    pub fn parse(source: &str, turn_names: &[String]) -> Result<Self, String> {
+    /// `names` are those that conditions may use. Errors are sentences that name what is wrong and what is allowed.
+    pub fn parse(source: &str, names: &Names) -> Result<Self, String> {
         let source = source.trim();
         let Some((condition, over)) = source.rsplit_once(" for ") else {
             return Err(format!(
                 "'{source}' does not say for how long; write a condition and a time, like 'turns.failed > 20% for 1m'"
             ));
         };
-        let condition = Goal::parse(condition, turn_names)?;
+        let condition = Goal::parse_with(condition, names)?;
         let Span(over) = Span::parse(over).map_err(|wrong| {
             let help = wrong.help.unwrap_or_default();
             format!("{}; {help}", wrong.message)
@@ -102,7 +102,7 @@ impl Watch {
         if plan.abort.is_empty() && handoffs.is_none() {
             return None;
         }
-        let (_, labels) = script::compile(&plan.groups);
+        let (_, labels) = script::compile(plan);
         let track = |rule: &Rule| Track {
             slices: VecDeque::from([Recorder::new(labels.clone())]),
             labels: labels.clone(),
@@ -211,7 +211,10 @@ mod tests {
     use super::*;
 
     fn check(source: &str, expect: &str) {
-        let names = ["order for two".to_owned()];
+        let names = Names {
+            turns: vec!["order for two".to_owned()],
+            ..Names::default()
+        };
         let found =
             Rule::parse(source, &names).map_or_else(|error| error, |rule| format!("{rule:?}"));
         assert!(found.contains(expect), "{source}: {found}");

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::http;
 use crate::time::At;
 
 /// One connection, as one machine and its driver agree to call it. Never used twice in a run.
@@ -87,6 +88,19 @@ pub enum Incoming<'a> {
 pub enum Outgoing {
     Text(Arc<str>),
     Binary(Arc<[u8]>),
+    /// By HTTP, beside the connection: only clients of a dialect send so.
+    Http(Box<Posted>),
+}
+
+/// What a dialect's client asks over HTTP: its next message, or what its upgrade needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// By which the client knows the answer again.
+    pub id: u32,
+    /// Its name's place among [`crate::dialect::Dialect::requests`].
+    pub label: u16,
+    pub request: http::Request,
+    pub within: Duration,
 }
 
 impl Outgoing {
@@ -95,6 +109,7 @@ impl Outgoing {
         match self {
             Self::Text(text) => text.len(),
             Self::Binary(bytes) => bytes.len(),
+            Self::Http(posted) => posted.request.body.len(),
         }
     }
 

@@ -63,6 +63,8 @@ impl Mailbox {
         self.put(|out| match message {
             Outgoing::Text(text) => ws::encode_text(out, role, mask, text),
             Outgoing::Binary(bytes) => ws::encode_binary(out, role, mask, bytes),
+            // It goes beside the connection.
+            Outgoing::Http(_) => {}
         });
     }
 

@@ -147,7 +147,11 @@ async fn fetch(ask: &Ask, options: &HttpOptions, clock: Clock) -> Result<Answer,
         }
     };
     let request = request(ask, &url)?;
-    let exchange = exchange(stream, request);
+    let limit = Limit {
+        longest: LONGEST_BODY,
+        is_whole: false,
+    };
+    let exchange = exchange(stream, request, limit, &io::Error::to_string);
     timeout_at(deadline, exchange)
         .await
         .map_err(slow)?
@@ -189,13 +193,27 @@ fn request(ask: &Ask, url: &Url) -> Result<Request<Full<Bytes>>, ReadError> {
     Ok(request)
 }
 
-async fn exchange(stream: Stream, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+/// What is read of an answer's body.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) longest: usize,
+    /// One that breaks off is none.
+    pub(crate) is_whole: bool,
+}
+
+/// One request and its answer; `why` puts an error of the stream into words.
+pub(crate) async fn exchange(
+    stream: Stream,
+    request: Request<Full<Bytes>>,
+    limit: Limit,
+    why: &dyn Fn(&io::Error) -> String,
+) -> Result<Answer, Failure> {
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(LONGEST_HEAD)
         .max_headers(MOST_HEADERS)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| failure(&error, &io::Error::to_string))?;
+        .map_err(|error| failure(&error, why))?;
     let mut connection = Driver {
         connection: pin!(connection),
         ended: None,
@@ -204,12 +222,12 @@ async fn exchange(stream: Stream, request: Request<Full<Bytes>>) -> Result<Answe
         Ok(response) => response,
         // The sender only says "closed" where the connection itself knows why.
         Err(error) => {
-            let why = connection.ended.take().and_then(Result::err);
-            return Err(failure(&why.unwrap_or(error), &io::Error::to_string));
+            let cause = connection.ended.take().and_then(Result::err);
+            return Err(failure(&cause.unwrap_or(error), why));
         }
     };
     let (head, body) = response.into_parts();
-    let body = connection.alongside(read(body)).await?;
+    let body = connection.alongside(read(body, limit, why)).await?;
     let headers = head
         .headers
         .iter()
@@ -225,14 +243,23 @@ async fn exchange(stream: Stream, request: Request<Full<Bytes>>) -> Result<Answe
     })
 }
 
-async fn read(mut body: Incoming) -> Result<Vec<u8>, Failure> {
+async fn read(
+    mut body: Incoming,
+    limit: Limit,
+    why: &dyn Fn(&io::Error) -> String,
+) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Some(frame) = body.frame().await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) if limit.is_whole => return Err(failure(&error, why)),
+            Err(_) => break,
+        };
         if let Some(data) = frame.data_ref() {
-            if bytes.len() + data.len() > LONGEST_BODY {
+            if bytes.len() + data.len() > limit.longest {
                 return Err(Failure::new(
                     ConnectError::Handshake,
-                    format!("the answer is longer than {} MiB", LONGEST_BODY >> 20),
+                    format!("the answer is longer than {} MiB", limit.longest >> 20),
                 ));
             }
             bytes.extend_from_slice(data);

@@ -4,6 +4,7 @@
 // The modules stand in reading order: each may use those above it.
 mod clock;
 mod connection;
+mod courier;
 mod dial;
 mod http;
 mod proxy;

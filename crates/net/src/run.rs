@@ -27,6 +27,7 @@ use url::Url;
 
 use crate::clock::{Clock, epoch_millis};
 use crate::connection::Masks;
+use crate::courier::Beyond;
 use crate::dial::{Dialer, Failure};
 use crate::shard::{self, Gate, Parts, Report, Stage, locked};
 use crate::target::Target;
@@ -214,6 +215,17 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     let shards = options.shards.max(1).min(plan.smallest_cap());
     let (begins, grace) = (options.begins, options.grace);
     let (target, last_call) = prepare(&plan, &options, control)?;
+    let beyond = Arc::new(Beyond {
+        url: options.url.clone(),
+        plan: plan.clone(),
+        tls: options.tls.clone(),
+        permission: options
+            .permission
+            .clone()
+            .or_else(|| plan.permission.clone()),
+        proxy: options.proxy.clone(),
+        run_id: options.run_id.clone(),
+    });
     let clock = *control.0.clock.get_or_init(|| Clock::start_at(begins));
     let admission = Admission::of(&plan, clock.wall());
     let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..shards)
@@ -223,7 +235,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         admission: Arc::new(Mutex::new(admission)),
         inboxes: inboxes.into(),
     };
-    let (_, labels) = script::compile(&plan.groups);
+    let (_, labels) = script::compile(&plan);
     let recorders: Vec<_> = (0..shards)
         .map(|_| Recorder::new(labels.clone()).with_wall(clock.wall()))
         .map(|recorder| Arc::new(Mutex::new(recorder)))
@@ -245,6 +257,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             recorder: recorders[index].clone(),
             stage: control.0.stage.clone(),
             target: target.clone(),
+            beyond: Arc::clone(&beyond),
             masks: Masks::new(masks.of(index as u64)),
             grace: options.grace,
             last_call: last_call.as_ref().map(|call| call.at),
@@ -420,7 +433,7 @@ fn prepare(
 
 /// A host that is known to be a platform's own asks for what its owner demands, also where it is reached by a private
 /// address, and whatever profile the plan names.
-fn heed_owner(
+pub(crate) fn heed_owner(
     plan: &Plan,
     host: &str,
     permission: Option<&Permission>,

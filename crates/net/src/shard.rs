@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use plimsoll_core::admission::Admission;
 use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Open, Order, Trace, TraceEvent};
+use plimsoll_core::http::{self, RequestId};
 use plimsoll_core::profile::Cut;
 use plimsoll_core::summary::Recorder;
 use plimsoll_core::time::At;
@@ -18,10 +19,12 @@ use plimsoll_core::wire::{Answer, ConnId, ConnectError, Ended, UpgradeTimes};
 use plimsoll_core::ws::Role;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::clock::{Alarm, Clock};
 use crate::connection::{Connection, End, Heard, Mailbox, Masks, linger};
+use crate::courier::{Beyond, Courier};
 use crate::dial::Failure;
 use crate::stream::Stream;
 use crate::target::Target;
@@ -44,6 +47,7 @@ pub(crate) struct Parts {
     pub(crate) recorder: Arc<Mutex<Recorder>>,
     pub(crate) stage: watch::Sender<Stage>,
     pub(crate) target: Target,
+    pub(crate) beyond: Arc<Beyond>,
     pub(crate) masks: Masks,
     pub(crate) grace: Duration,
     /// When the run must end, less the grace.
@@ -165,6 +169,7 @@ struct Shard {
     recorder: Arc<Mutex<Recorder>>,
     stage: watch::Sender<Stage>,
     target: Target,
+    courier: Courier,
     masks: Rc<Masks>,
     grace: Duration,
     last_call: Cell<Option<At>>,
@@ -174,6 +179,8 @@ struct Shard {
     done: Notify,
     /// Connecting or open.
     mailboxes: RefCell<BTreeMap<ConnId, Rc<Mailbox>>>,
+    /// On their way, or waited for.
+    requests: RefCell<BTreeMap<(ConnId, RequestId), AbortHandle>>,
     report: RefCell<Report>,
 }
 
@@ -189,6 +196,7 @@ impl Shard {
             gate: RefCell::new(parts.gate),
             recorder: parts.recorder,
             stage: parts.stage,
+            courier: Courier::new(parts.target.clone(), parts.beyond),
             target: parts.target,
             masks: Rc::new(parts.masks),
             grace: parts.grace,
@@ -198,6 +206,7 @@ impl Shard {
             alarm: Alarm::new(parts.clock)?,
             done: Notify::new(),
             mailboxes: RefCell::default(),
+            requests: RefCell::default(),
             report: RefCell::default(),
         };
         Ok(Rc::new(shard))
@@ -309,7 +318,29 @@ impl Shard {
                     mailbox.end(End::Cut(Cut::Reset));
                 }
             }
+            Order::Http(id, request) => {
+                let task = tokio::task::spawn_local(self.clone().carry(conn, id, *request));
+                let task = task.abort_handle();
+                self.requests.borrow_mut().insert((conn, id), task);
+            }
+            Order::HttpForget(id) => {
+                if let Some(task) = self.requests.borrow_mut().remove(&(conn, id)) {
+                    task.abort();
+                }
+            }
         }
+    }
+
+    /// One request from the socket call to its answer.
+    async fn carry(self: Rc<Self>, conn: ConnId, id: RequestId, request: http::Request) {
+        let reply = self.courier.carry(request, self.clock).await;
+        self.requests.borrow_mut().remove(&(conn, id));
+        if let http::Reply::Failed { failure, detail } = &reply {
+            let mut report = self.report.borrow_mut();
+            report.exhausted |= *failure == http::Failure::Connect(ConnectError::Local);
+            report.first_error.get_or_insert_with(|| detail.clone());
+        }
+        self.on_fleet(|fleet, now, gate| fleet.http_answered(now, conn, id, reply, gate));
     }
 
     /// One connection from the socket call to its end.
@@ -349,9 +380,17 @@ impl Shard {
         mailbox: &Mailbox,
     ) -> Option<(Stream, Vec<u8>)> {
         let mut times = UpgradeTimes::default();
-        let attempt = self
-            .target
-            .attempt(&open, self.masks.key(), self.clock, &mut times);
+        let elsewhere = open
+            .url
+            .as_ref()
+            .map(|url| self.courier.target_at(url, self.clock));
+        let attempt = async {
+            let elsewhere = elsewhere.transpose()?;
+            let target = elsewhere.as_ref().unwrap_or(&self.target);
+            target
+                .attempt(&open, self.masks.key(), self.clock, &mut times)
+                .await
+        };
         let outcome = tokio::select! {
             biased;
             _ = std::future::poll_fn(|cx| mailbox.poll_ended(cx)) => return None,

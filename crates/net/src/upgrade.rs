@@ -344,6 +344,7 @@ mod tests {
 
     fn open(headers: &[(String, String)]) -> Open {
         Open {
+            url: None,
             headers: headers.to_vec(),
             identity: 0,
             query: "user=ann+b".into(),

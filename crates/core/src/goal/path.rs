@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Names;
+use super::http::{self, OfRequests};
 use crate::summary::{Percentiles, Summary, TurnCounts};
 
 /// A figure of the summary.
@@ -15,6 +17,7 @@ pub enum Path {
     NamedCount(String, Turn),
     /// A span of one turn's.
     NamedSpan(String, NamedSpan, Quantile),
+    Http(OfRequests),
 }
 
 /// What kind of value a figure has.
@@ -45,18 +48,20 @@ macro_rules! names {
         pub enum $enum { $($variant,)* }
 
         impl $enum {
-            const ALL: &'static [(Self, &'static str)] = &[$((Self::$variant, $name),)*];
+            pub(crate) const ALL: &'static [(Self, &'static str)] = &[$((Self::$variant, $name),)*];
 
-            const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            fn named(name: &str) -> Option<Self> {
+            pub(crate) fn named(name: &str) -> Option<Self> {
                 Self::ALL.iter().find(|(_, known)| *known == name).map(|(variant, _)| *variant)
             }
         }
     };
 }
+
+pub(crate) use names;
 
 names! {
     /// Counts with the name of their section.
@@ -172,9 +177,14 @@ names! {
 }
 
 impl Path {
-    pub(super) fn parse(text: &str, turn_names: &[String]) -> Result<Self, String> {
+    pub(super) fn parse(text: &str, names: &Names) -> Result<Self, String> {
+        if let Some(rest) = text.strip_prefix(http::PREFIX)
+            && let Some(parsed) = OfRequests::parse(rest, &names.requests)
+        {
+            return parsed.map(Self::Http);
+        }
         if let Some(rest) = text.strip_prefix(BY_NAME) {
-            return named(text, rest, turn_names);
+            return named(text, rest, names);
         }
         let single = Count::named(text)
             .map(Self::Count)
@@ -188,7 +198,7 @@ impl Path {
         {
             return Ok(Self::Span(span, quantile));
         }
-        Err(unknown(text, turn_names))
+        Err(unknown(text, names))
     }
 
     pub fn kind(&self) -> Kind {
@@ -209,6 +219,7 @@ impl Path {
             Self::Rate(_) => Kind::Rate,
             Self::Seconds(_) => Kind::Seconds,
             Self::Span(..) | Self::NamedSpan(..) => Kind::Span,
+            Self::Http(figure) => figure.kind(),
         }
     }
 
@@ -228,7 +239,7 @@ impl Path {
                     | Count::RssPeakBytes
             ),
             Self::Rate(_) | Self::Seconds(_) => false,
-            Self::Span(..) | Self::NamedCount(..) | Self::NamedSpan(..) => true,
+            Self::Span(..) | Self::NamedCount(..) | Self::NamedSpan(..) | Self::Http(_) => true,
         }
     }
 
@@ -257,6 +268,7 @@ impl Path {
                 }),
                 None => exact(None),
             },
+            Self::Http(figure) => figure.look_up(summary),
         }
     }
 
@@ -282,6 +294,7 @@ impl Path {
                 _ => return None,
             },
             Self::NamedCount(name, _) => turns.by_name.get(name)?.sent,
+            Self::Http(figure) => figure.whole(summary)?,
             _ => return None,
         };
         Some(whole as f64)
@@ -299,6 +312,7 @@ impl fmt::Display for Path {
             Self::NamedSpan(name, span, quantile) => {
                 write!(f, "{BY_NAME}{name}.{}.{}", span.name(), quantile.name())
             }
+            Self::Http(figure) => figure.fmt(f),
         }
     }
 }
@@ -423,7 +437,8 @@ impl Quantile {
 }
 
 /// `NAME.latency.p95` or `NAME.fallback`; a name may have dots in it, so it is read from its end.
-fn named(text: &str, rest: &str, turn_names: &[String]) -> Result<Path, String> {
+fn named(text: &str, rest: &str, names: &Names) -> Result<Path, String> {
+    let turn_names = &names.turns;
     let parsed = rest.rsplit_once('.').and_then(|(front, last)| {
         if let Some(turn) = Turn::named(last) {
             return Some((front, Path::NamedCount(front.to_owned(), turn)));
@@ -433,7 +448,7 @@ fn named(text: &str, rest: &str, turn_names: &[String]) -> Result<Path, String> 
         Some((name, Path::NamedSpan(name.to_owned(), span, quantile)))
     });
     let Some((name, path)) = parsed else {
-        return Err(unknown(text, turn_names));
+        return Err(unknown(text, names));
     };
     if turn_names.iter().any(|known| known == name) {
         return Ok(path);
@@ -447,7 +462,7 @@ fn named(text: &str, rest: &str, turn_names: &[String]) -> Result<Path, String> 
     Err(format!("no turn is called '{name}'; {allowed}"))
 }
 
-fn unknown(text: &str, turn_names: &[String]) -> String {
+fn unknown(text: &str, names: &Names) -> String {
     let mut known: Vec<String> = Count::ALL
         .iter()
         .map(|(_, name)| *name)
@@ -464,7 +479,8 @@ fn unknown(text: &str, turn_names: &[String]) -> String {
     for (_, span) in Span::ALL {
         known.extend(quantiles(span));
     }
-    for name in turn_names {
+    known.extend(OfRequests::all(&names.requests));
+    for name in &names.turns {
         for (_, span) in NamedSpan::ALL {
             known.extend(quantiles(&format!("{BY_NAME}{name}.{span}")));
         }

@@ -8,6 +8,7 @@ mod data;
 mod environments;
 mod expand;
 mod expectation;
+mod http;
 mod identities;
 mod link;
 mod load;
@@ -29,12 +30,13 @@ use super::{
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
-use crate::goal::Goal;
-use crate::plan::Identities;
+use crate::goal::{self, Goal};
+use crate::plan::{Around, Identities};
 use crate::profile::{self, Profile};
 use crate::text::{Slot, Text};
 use crate::watch::Rule;
 use conversation::{Conversation, Turns, takes_time};
+use http::Requests;
 use names::Names;
 
 /// What a plan may refer to outside itself. The app reads files and the environment; core only asks.
@@ -96,6 +98,14 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(raw::Plan).to_value()
 }
 
+/// What the short form for a single group says of it.
+type Parts = (
+    raw::Maybe<raw::Load>,
+    raw::Maybe<Vec<Field<raw::Step>>>,
+    raw::Maybe<Vec<Field<raw::Step>>>,
+    raw::Maybe<Vec<Field<raw::Step>>>,
+);
+
 struct Reader<'a> {
     file: &'a str,
     overrides: &'a Overrides,
@@ -129,7 +139,15 @@ impl Reader<'_> {
         let groups = raw.groups.as_ref().and_then(Field::as_ref);
         let groups = groups.into_iter().flatten().filter_map(Field::as_ref);
         let conversations = (raw.conversation.as_ref().into_iter())
-            .chain(groups.map(|group| &group.conversation))
+            .chain([&raw.before, &raw.after].into_iter().flatten())
+            .chain(
+                (raw.run.as_ref().and_then(Field::as_ref).into_iter())
+                    .flat_map(|run| [&run.before, &run.after].into_iter().flatten()),
+            )
+            .chain(groups.flat_map(|group| {
+                let around = [&group.before, &group.after].into_iter().flatten();
+                [&group.conversation].into_iter().chain(around)
+            }))
             .filter_map(Field::as_ref)
             .map(Vec::as_slice);
         let captured = capture::captured(conversations, &taken, self.document);
@@ -165,9 +183,34 @@ impl Reader<'_> {
                 )
             });
         let mut turns = Turns::default();
-        let groups = self.groups(raw.load, raw.conversation, raw.groups, &names, &mut turns);
-        let (turn_names, known) = (turns.names(), groups.is_some());
-        let goals = self.conditions(raw.goals, known, |source| Goal::parse(source, &turn_names));
+        let mut requests = Requests::new();
+        let mut conversations = Conversation {
+            document: self.document,
+            names: &names,
+            turns: &mut turns,
+            requests: &mut requests,
+            without_connection: false,
+            ends_on_miss: false,
+        };
+        let parts = (raw.load, raw.conversation, raw.before, raw.after);
+        let groups = self.groups(parts, raw.groups, &mut conversations);
+        let run = raw.run.map(Field::ok);
+        let around = run.map_or_else(
+            || Some(Around::default()),
+            |run| run.and_then(|run| conversations.around(run.before, run.after)),
+        );
+        let known = groups.is_some() && around.is_some();
+        let dialect_asks = dialect
+            .as_ref()
+            .map_or(&[][..], |dialect| dialect.requests());
+        requests.extend(dialect_asks.iter().map(|name| (*name).to_owned()));
+        let turn_names = goal::Names {
+            turns: turns.names(),
+            requests: requests.into_iter().collect(),
+        };
+        let goals = self.conditions(raw.goals, known, |source| {
+            Goal::parse_with(source, &turn_names)
+        });
         let abort = self.conditions(raw.abort, known, |source| Rule::parse(source, &turn_names));
         let permission = raw.permission.and_then(Field::placed);
         let permission =
@@ -228,6 +271,7 @@ impl Reader<'_> {
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
             link,
             guest_code,
+            around: around?,
         })
     }
 
@@ -389,17 +433,10 @@ impl Reader<'_> {
 
     fn groups(
         &self,
-        load: raw::Maybe<raw::Load>,
-        conversation: raw::Maybe<Vec<Field<raw::Step>>>,
+        (load, conversation, before, after): Parts,
         groups: raw::Maybe<Vec<Field<raw::Group>>>,
-        names: &Names,
-        turns: &mut Turns,
+        conversations: &mut Conversation<'_>,
     ) -> Option<Vec<Group>> {
-        let mut conversations = Conversation {
-            document: self.document,
-            names,
-            turns,
-        };
         let Some(groups) = groups else {
             let load = self.required(load, "load", "write load: {users: 20, ramp_up: 30s}");
             let steps = self.required(
@@ -407,12 +444,17 @@ impl Reader<'_> {
                 "conversation",
                 "list its steps: greeting, say, think, repeat",
             );
-            let group = self.group("main".to_owned(), load, steps, &mut conversations);
-            return group.map(|group| vec![group]);
+            let around = conversations.around(before, after);
+            let group = self.group("main".to_owned(), load, steps, conversations);
+            return group
+                .zip(around)
+                .map(|(group, around)| vec![Group { around, ..group }]);
         };
         let beside = [
             ("load", load.map(|field| field.key)),
             ("conversation", conversation.map(|field| field.key)),
+            ("before", before.map(|field| field.key)),
+            ("after", after.map(|field| field.key)),
         ];
         for (name, key) in beside {
             if let Some(key) = key {
@@ -452,13 +494,15 @@ impl Reader<'_> {
                 let load = raw.load.get("load", here, self.document);
                 let steps_place = raw.conversation.place;
                 let steps = raw.conversation.get("conversation", here, self.document);
+                let around = conversations.around(raw.before, raw.after);
                 let group = self.group(
                     name.clone().unwrap_or_default(),
                     load.map(|load| (load, load_place)),
                     steps.map(|steps| (steps, steps_place)),
-                    &mut conversations,
+                    conversations,
                 );
-                name.and(group)
+                let (group, around) = group.zip(around)?;
+                name.map(|_| Group { around, ..group })
             })
             .collect();
         converted.into_iter().collect()
@@ -508,6 +552,7 @@ impl Reader<'_> {
             load,
             conversation,
             hold_open,
+            around: Around::default(),
         })
     }
 

@@ -156,7 +156,6 @@ impl Peer {
         let identity = Identity {
             token: chosen.draw.purpose(Purpose::Token).uuid(),
             deployment: request.query("deploymentId"),
-            code: None,
         };
         let limits = shared.guards[endpoint].iter();
         Self {

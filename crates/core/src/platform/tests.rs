@@ -122,7 +122,9 @@ impl Game {
                     format!("refuse {}{} {body}", answer.status, headers.concat())
                 }
                 Order::Send(Outgoing::Text(text)) => format!("< {text}"),
-                Order::Send(Outgoing::Binary(_)) => unreachable!("the dialect sends texts"),
+                Order::Send(Outgoing::Binary(_) | Outgoing::Http(_)) => {
+                    unreachable!("the dialect sends texts")
+                }
                 Order::Close { code, reason } => format!("close {code} {reason}"),
                 Order::Cut(Cut::Fin) => "fin".to_owned(),
                 Order::Cut(Cut::Reset) => "reset".to_owned(),

@@ -166,11 +166,11 @@ impl<'a> Sketch<'a> {
         };
         Self {
             alike: are_fixed.then(|| {
-                let mut headers = shared.headers(first, dealt, 1);
+                let mut headers = shared.headers(first, dealt, 1, &[]);
                 // It names the conversation, which no limit counts on.
                 headers.retain(|(name, _)| name != "user-agent");
                 let identity = identity_of(&headers);
-                let path = extended(&path, &shared.query(first, dealt));
+                let path = extended(&path, &shared.query(first, dealt, &[]));
                 (request(&path, headers), identity)
             }),
             groups: groups.collect(),
@@ -248,7 +248,11 @@ impl<'a> Sketch<'a> {
         self.conns += 1;
         let identity = match &self.alike {
             Some((_, identity)) => *identity,
-            None => identity_of(&self.shared.headers(who, dealt, 1)),
+            None => identity_of(
+                &self
+                    .shared
+                    .headers(who, dealt, 1, &self.shared.stand_in(who)),
+            ),
         };
         let asker = Asker {
             conn,
@@ -300,8 +304,9 @@ impl<'a> Sketch<'a> {
         let request = match &self.alike {
             Some((request, _)) => request,
             None => {
-                let path = extended(&self.path, &self.shared.query(who, dealt));
-                own = request(&path, self.shared.headers(who, dealt, 1));
+                let captured = self.shared.stand_in(who);
+                let path = extended(&self.path, &self.shared.query(who, dealt, &captured));
+                own = request(&path, self.shared.headers(who, dealt, 1, &captured));
                 &own
             }
         };

@@ -127,7 +127,8 @@ impl Whole {
             | What::Transaction(_)
             | What::LateReply
             | What::Handoff
-            | What::Usage(_) => {}
+            | What::Usage(_)
+            | What::Http(_) => {}
             What::Ping(_) | What::Renewed(_) => {}
         }
     }

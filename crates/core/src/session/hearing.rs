@@ -198,10 +198,7 @@ impl Session {
         if outcome == TurnOutcome::Answered {
             return self.advance(now, cx);
         }
-        let memory = self.memory.as_deref_mut().into_iter();
-        for under in memory.flat_map(|memory| &mut memory.transactions) {
-            under.missed = true;
-        }
+        self.miss_transactions();
         cx.missed(now, self.conn, || {
             format!("turn {turn}: {}", outcome.name())
         });
@@ -227,6 +224,14 @@ impl Session {
                 cx.out.abort = true;
                 self.leave(now, SessionOutcome::Failed(failure), cx);
             }
+        }
+    }
+
+    /// Whatever is measured together with a miss has missed.
+    pub(super) fn miss_transactions(&mut self) {
+        let memory = self.memory.as_deref_mut().into_iter();
+        for under in memory.flat_map(|memory| &mut memory.transactions) {
+            under.missed = true;
         }
     }
 

@@ -58,7 +58,7 @@ impl Session {
     /// When the conversation wanted the connection that it has, or asks for.
     pub(super) fn wanted(&self) -> At {
         let wanted = self.line().and_then(|line| line.wanted);
-        wanted.unwrap_or(self.planned)
+        wanted.unwrap_or(self.due)
     }
 
     pub(super) fn next_beat(&self) -> At {
@@ -110,7 +110,7 @@ impl Session {
 
     /// Is all said, and the connection only held open?
     pub(super) fn holds_on(&self, shared: &Shared) -> bool {
-        let ops = &shared.scripts[usize::from(self.who.group)].ops;
+        let ops = self.ops(shared);
         self.phase == Phase::Thinking
             && self.pc >= ops.len()
             && matches!(ops.last(), Some(Op::Hold(_)))
@@ -166,13 +166,21 @@ impl Session {
     pub(super) fn close_for_now(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Closing;
         self.deadline = At::NEVER;
-        if self.is_waited_for() {
+        if self.allowance.as_ref().is_some_and(|it| it.is_waited_for()) {
             return;
         }
+        self.cut_requests(now, cx);
         self.allowance = None;
         match self.op_taken(cx.shared) {
             Some(Op::Close(farewell)) => self.close(now, farewell.code, &farewell.reason, cx),
             _ => self.close(now, NORMAL, "", cx),
+        }
+    }
+
+    /// What was to be said first is said, or the Close frame is out already.
+    pub(super) fn close_once_silent(&mut self, now: At, cx: &mut Context<'_>) {
+        if self.allowance.is_some() {
+            self.close_for_now(now, cx);
         }
     }
 
@@ -233,7 +241,9 @@ impl Session {
     }
 
     /// The connection dropped: the turn under way is lost, and what was still to be said will be.
-    pub(super) fn go_apart_after_drop(&mut self, now: At, shared: &Shared) {
+    pub(super) fn go_apart_after_drop(&mut self, now: At, cx: &mut Context<'_>) {
+        self.cut_requests(now, cx);
+        let shared = cx.shared;
         match self.phase {
             // Neither was sent yet, or heard: once more.
             Phase::Pacing | Phase::Greeting => self.pc -= 1,
@@ -268,12 +278,11 @@ impl Session {
         Identity {
             token: shared.token(self.who),
             deployment: shared.deployment.clone(),
-            code: self.code(shared),
         }
     }
 
     /// What it signs in with, as the variables stand now.
-    fn code(&self, shared: &Shared) -> Option<String> {
+    pub(super) fn code(&self, shared: &Shared) -> Option<String> {
         let text = shared.plan.guest_code.as_ref()?;
         Some(text.render(&self.voice(shared)).to_string())
     }
@@ -398,8 +407,7 @@ impl Session {
 
     /// The instruction that was taken last.
     fn op_taken<'a>(&self, shared: &'a Shared) -> Option<&'a Op> {
-        let ops = &shared.scripts[usize::from(self.who.group)].ops;
-        ops.get(self.pc.checked_sub(1)?)
+        self.ops(shared).get(self.pc.checked_sub(1)?)
     }
 
     fn line(&self) -> Option<&Line> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::allowance::{Allowance, Waiting};
+use super::http::Part;
 use super::trace::bytes_in;
 use super::{Context, Session, Shared};
 use crate::fleet::{Order, TraceEvent};
@@ -54,12 +55,20 @@ impl Session {
         if let Some(op) = says {
             self.begin_turn(op, due, released, now, cx);
         }
+        if let Outgoing::Http(posted) = frame {
+            return self.post_request(now, released, *posted, cx);
+        }
+        // Without a connection there are only requests.
+        if self.part != Part::Conversation {
+            return;
+        }
         self.pulse.sent(now, frame.len());
         let shared = cx.shared;
         cx.trace(now, self.conn, || TraceEvent::Sent {
             text: match &frame {
                 Outgoing::Text(text) => self.without_secrets(text, shared).into_owned(),
                 Outgoing::Binary(bytes) => bytes_in(bytes),
+                Outgoing::Http(_) => String::new(),
             },
         });
         cx.out.orders.push_back((self.conn, Order::Send(frame)));
@@ -98,7 +107,7 @@ impl Session {
     }
 
     pub(super) fn is_waited_for(&self) -> bool {
-        self.allowance.as_ref().is_some_and(|it| it.is_waited_for())
+        self.has_requests() || self.allowance.as_ref().is_some_and(|it| it.is_waited_for())
     }
 }
 

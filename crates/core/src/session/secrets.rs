@@ -9,9 +9,9 @@ use crate::dialect::Heard;
 use crate::plan::Capture;
 
 impl Session {
-    /// The text without what this conversation has taken as secret, whether as it is or as JSON writes it.
+    /// The text without what this conversation has taken as secret, whether as it is or as JSON or a form writes it.
     pub(super) fn without_secrets<'t>(&self, text: &'t str, shared: &Shared) -> Cow<'t, str> {
-        let taken = self.captured().iter().zip(&shared.plan.captured);
+        let taken = self.captured(shared).iter().zip(&shared.plan.captured);
         let secrets = taken.filter_map(|(value, variable)| {
             let value = value.as_deref().filter(|_| variable.secret)?;
             (!value.is_empty()).then_some(value)
@@ -20,7 +20,8 @@ impl Session {
         for value in secrets {
             let written = serde_json::Value::from(value).to_string();
             let escaped = written[1..written.len() - 1].to_owned();
-            known.extend([value.to_owned(), escaped]);
+            let encoded = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
+            known.extend([value.to_owned(), escaped, encoded]);
         }
         // Longest first, so that one inside another never leaves the rest of the longer one behind.
         known.sort_by_key(|secret| Reverse(secret.len()));

@@ -7,6 +7,7 @@ use super::outbox::kicks;
 use super::voice::Voice;
 use crate::draw::{Draw, Purpose};
 use crate::plan::Plan;
+use crate::plan::http::captured_in;
 use crate::rows::{Crowds, NoRow};
 use crate::sample::Who;
 use crate::script::{self, Op, Say, Script};
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(super) wall: Wall,
     pub(super) run_id: String,
     pub(super) deployment: Option<String>,
+    /// What the whole run captured before it began; empty where that is nothing.
+    pub(crate) given: Box<[Option<Arc<str>>]>,
 }
 
 /// What a conversation has from its start on.
@@ -38,7 +41,7 @@ pub(crate) struct Dealt {
 
 impl Shared {
     pub(crate) fn new(plan: Arc<Plan>, run_id: &str) -> Self {
-        let (scripts, _) = script::compile(&plan.groups);
+        let (scripts, _) = script::compile(&plan);
         Self {
             scripts,
             crowds: Crowds::of(&plan),
@@ -48,6 +51,7 @@ impl Shared {
             wall: Wall::default(),
             run_id: run_id.to_owned(),
             deployment: plan.deployment(),
+            given: Box::default(),
             plan,
         }
     }
@@ -90,21 +94,30 @@ impl Shared {
         self.crowds.number(who)
     }
 
-    /// The headers of the conversation's upgrade. Attempts from the second on are told apart, so that the other side's
-    /// draws differ.
-    pub(crate) fn headers(&self, who: Who, dealt: Dealt, attempt: u16) -> Vec<(String, String)> {
+    /// Who asks, as its requests say. Attempts from the second on are told apart, so that the other side's draws differ.
+    pub(super) fn agent(&self, who: Who, attempt: u16) -> String {
         let Who { group, user, round } = who;
         let again = match attempt {
             ..=1 => String::new(),
             _ => format!(".{attempt}"),
         };
-        let agent = format!(
+        format!(
             "plimsoll/{} (run={}; session={group}.{user}.{round}{again})",
             env!("CARGO_PKG_VERSION"),
             self.run_id
-        );
-        let mut headers = vec![("user-agent".to_owned(), agent)];
-        let voice = Voice::new(self, who, dealt, 0);
+        )
+    }
+
+    /// The headers of the conversation's upgrade.
+    pub(crate) fn headers(
+        &self,
+        who: Who,
+        dealt: Dealt,
+        attempt: u16,
+        captured: &[Option<Arc<str>>],
+    ) -> Vec<(String, String)> {
+        let mut headers = vec![("user-agent".to_owned(), self.agent(who, attempt))];
+        let voice = Voice::new(self, who, dealt, 0).knowing(captured);
         for (name, value) in &self.plan.headers {
             headers.retain(|(present, _)| present != name);
             headers.push((name.clone(), value.render(&voice).to_string()));
@@ -112,11 +125,15 @@ impl Shared {
         headers
     }
 
-    /// What the conversation signs in with at its start, where the plan says so.
-    pub(super) fn code(&self, who: Who, dealt: Dealt) -> Option<String> {
-        let text = self.plan.guest_code.as_ref()?;
-        let voice = Voice::new(self, who, dealt, 0);
-        Some(text.render(&voice).to_string())
+    /// What stands for values that only a run captures: for each user others, but for those of the whole run.
+    pub(crate) fn stand_in(&self, who: Who) -> Box<[Option<Arc<str>>]> {
+        let all = self.plan.captured.len();
+        let user = Who { round: 0, ..who };
+        let mut values: Box<[_]> = vec![Some(Arc::from(self.token(user))); all].into();
+        captured_in(&self.plan.around.before, &mut |variable| {
+            values[variable] = Some("of the whole run".into());
+        });
+        values
     }
 
     /// Which identity the conversation's user has: all are used evenly, whatever the groups.
@@ -130,8 +147,8 @@ impl Shared {
     }
 
     /// What is added to the query of the conversation's upgrade.
-    pub(crate) fn query(&self, who: Who, dealt: Dealt) -> String {
-        let voice = Voice::new(self, who, dealt, 0);
+    pub(crate) fn query(&self, who: Who, dealt: Dealt, captured: &[Option<Arc<str>>]) -> String {
+        let voice = Voice::new(self, who, dealt, 0).knowing(captured);
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in &self.plan.route.query {
             query.append_pair(name, &value.render(&voice));

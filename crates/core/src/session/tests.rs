@@ -1,6 +1,7 @@
 //! Conversations as text: what happens, and what the session does about it.
 
 mod link;
+mod requests;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -13,10 +14,11 @@ use crate::admission::Admission as Gate;
 use crate::dialect::{Client, Dialect, Heard, Identity, Server};
 use crate::draw::Spread;
 use crate::fleet::{Fleet, Order, Stripe};
+use crate::http::{self, RequestId};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
-    Admission, Budget, Check, Closed, Expect, Group, Link, Load, Message, OnHandoff, OnMiss,
-    OnRefusal, Pace, Plan, Route, Say, Step, Target, Until,
+    Admission, Around, Budget, Check, Closed, Expect, Group, Link, Load, Message, OnHandoff,
+    OnMiss, OnRefusal, Pace, Plan, Route, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -867,7 +869,14 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
     // The last one that was asked for.
     let mut conn = ConnId(0);
     fleet.wake(At::ZERO, &mut gate);
-    assert!(matches!(fleet.poll_order(), Some((_, Order::Open(_)))));
+    match fleet.poll_order() {
+        Some((_, Order::Open(_))) => {}
+        Some((_, Order::Http(id, request))) => {
+            let _ = writeln!(log, "0.0 {}", request_text(id.0, &request));
+        }
+        None => {}
+        other => panic!("a conversation begins with {other:?}"),
+    }
     for line in moves.lines().map(str::trim) {
         let (at, what) = line.split_once(' ').unwrap();
         let now = At::from_secs_f64(at.parse().unwrap());
@@ -897,6 +906,22 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
                 assert_eq!(fleet.next_wake(), Some(now), "woken when it wants to be");
                 fleet.wake(now, &mut gate);
             }
+            "<=" | "x" => {
+                let mut words = rest.splitn(3, ' ');
+                let id = RequestId(words.next().unwrap().parse().unwrap());
+                let reply = match words.next() {
+                    None => http::Reply::Failed {
+                        failure: http::Failure::Connect(ConnectError::Refused),
+                        detail: "nobody is there".to_owned(),
+                    },
+                    Some(status) => http::Reply::Answer(crate::wire::Answer {
+                        status: status.parse().unwrap(),
+                        headers: vec![("x-it".to_owned(), "it".to_owned())],
+                        body: words.next().unwrap_or_default().to_owned(),
+                    }),
+                };
+                fleet.http_answered(now, conn, id, reply, &mut gate);
+            }
             "stop" => fleet.stop(now, &mut gate),
             "pong" => fleet.pong(now, conn, rest.parse().unwrap(), &mut gate),
             "reset" => fleet.ended(now, conn, Ended::Reset, &mut gate),
@@ -920,7 +945,6 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
 
 /// Samples before orders: what came to an end, then what is done next.
 fn write_log(fleet: &mut Fleet, now: At, log: &mut String) -> Option<ConnId> {
-    let mut opened = None;
     while let Some(sample) = fleet.poll_sample() {
         let what = match sample.what {
             What::Due
@@ -964,24 +988,46 @@ fn write_log(fleet: &mut Fleet, now: At, log: &mut String) -> Option<ConnId> {
                 format!("ping {:?} after {took:.1}", ping.outcome)
             }
             What::Renewed(renewed) => format!("renewed: {renewed:?}"),
+            What::Http(http) => {
+                let took = http.ended.since(http.due).as_secs_f64();
+                format!("http {:?} after {took:.1}", http.outcome)
+            }
         };
         let _ = writeln!(log, "{:.1} {what}", now.as_secs_f64());
     }
+    let mut opened = None;
     while let Some((conn, order)) = fleet.poll_order() {
         let what = match order {
-            Order::Open(_) => {
+            Order::Open(open) => {
                 opened = Some(conn);
-                format!("open {}", conn.0)
+                let token = open
+                    .headers
+                    .into_iter()
+                    .find(|(name, _)| name == "authorization");
+                let token = token
+                    .map(|(_, token)| token)
+                    .filter(|token| token != "Bearer ");
+                let to = open.url.or(token).unwrap_or_default();
+                format!("open {to}").trim().to_owned()
             }
-            Order::Ping(number) => format!("ping {number}"),
             Order::Send(Outgoing::Text(text)) => format!("> {text}"),
-            Order::Send(Outgoing::Binary(_)) => "> binary".to_owned(),
+            Order::Send(Outgoing::Binary(_) | Outgoing::Http(_)) => "> no text".to_owned(),
             Order::Close { code, reason } => format!("close {code} {reason}").trim_end().to_owned(),
+            Order::Ping(number) => format!("ping {number}"),
             Order::Reset => "reset".to_owned(),
+            Order::Http(id, request) => request_text(id.0, &request),
+            Order::HttpForget(id) => format!("forget {}", id.0),
         };
         let _ = writeln!(log, "{:.1} {what}", now.as_secs_f64());
     }
     opened
+}
+
+fn request_text(id: u32, request: &http::Request) -> String {
+    let http::Request {
+        method, url, body, ..
+    } = request;
+    format!("=> {id} {method} {url} {body}")
 }
 
 fn turn_text(turn: &crate::sample::Turn) -> String {
@@ -1023,6 +1069,7 @@ fn plan(script: &str) -> Arc<Plan> {
             until: Until::Loops(NonZeroU32::MIN),
         }),
         conversation: steps(script),
+        around: Around::default(),
         hold_open: None,
     };
     Arc::new(Plan {
@@ -1049,6 +1096,7 @@ fn plan(script: &str) -> Arc<Plan> {
         permission: None,
         max_lateness: None,
         seed: 1,
+        around: Around::default(),
         link: Link::default(),
         guest_code: None,
     })
@@ -1138,6 +1186,7 @@ fn nowhere() -> Profile {
             apology: None,
         },
         policy: None,
+        http: Vec::new(),
     }
 }
 

@@ -294,11 +294,12 @@ impl Rules<'_> {
 }
 
 impl Source {
-    fn find(&self, text: &str, frames: &[Value], values: &dyn Values) -> Option<String> {
+    pub(super) fn find(&self, text: &str, frames: &[Value], values: &dyn Values) -> Option<String> {
         let found = match self {
             Self::Json(path) => {
                 let value = frames.iter().find_map(|frame| path.query(frame).first())?;
                 match value {
+                    Value::Null => return None,
                     Value::String(text) => text.clone(),
                     other => other.to_string(),
                 }
@@ -311,6 +312,8 @@ impl Source {
                 let (_, rest) = text.split_once(&*before.render(values))?;
                 rest.split_once(&*after.render(values))?.0.to_owned()
             }
+            // No frame has headers.
+            Self::Header(_) => return None,
         };
         (found.len() <= LONGEST_CAPTURE).then_some(found)
     }
@@ -326,7 +329,13 @@ impl Check {
         }
     }
 
-    fn holds(&self, text: &str, lower: &str, frames: &[Value], values: &dyn Values) -> bool {
+    pub(super) fn holds(
+        &self,
+        text: &str,
+        lower: &str,
+        frames: &[Value],
+        values: &dyn Values,
+    ) -> bool {
         let contains = |wanted: &Arc<str>| lower.contains(&wanted.to_lowercase());
         match self {
             Self::Contains(wanted) => contains(&wanted.render(values)),

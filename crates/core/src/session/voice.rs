@@ -1,6 +1,7 @@
 //! The values of the variables in one conversation's texts, made when a text asks for them.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use super::{Dealt, Shared};
 use crate::draw::Purpose;
@@ -14,7 +15,7 @@ pub(crate) struct Voice<'a> {
     who: Who,
     dealt: Dealt,
     turn: u32,
-    captured: &'a [Option<Box<str>>],
+    captured: &'a [Option<Arc<str>>],
     made: [OnceCell<String>; 4],
     /// Those of the plan's variables that are made, by their numbers.
     vars: OnceCell<Box<[OnceCell<String>]>>,
@@ -34,7 +35,7 @@ impl<'a> Voice<'a> {
     }
 
     /// With the values that answers gave.
-    pub(crate) const fn knowing(mut self, captured: &'a [Option<Box<str>>]) -> Self {
+    pub(crate) const fn knowing(mut self, captured: &'a [Option<Arc<str>>]) -> Self {
         self.captured = captured;
         self
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Arrivals, Percentiles, Pings, Sessions, Summary, TransactionCounts, Turns, Upgrades};
+use super::{
+    Arrivals, Percentiles, Pings, Requests, Sessions, Summary, TransactionCounts, Turns, Upgrades,
+};
 use crate::forensics::Explained;
 use crate::limit::{Anchor, Key, Limit};
 use crate::verdict::attribution::{Seen, SeenLaw};
@@ -32,6 +34,8 @@ pub struct Document<'a> {
     turns: &'a Turns,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     transactions: &'a BTreeMap<String, TransactionCounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<&'a Requests>,
     closures: ClosuresOut<'a>,
     phases: Phases,
     generator: GeneratorOut<'a>,
@@ -181,6 +185,7 @@ impl<'a> Document<'a> {
             },
             turns: &summary.turns,
             transactions: &summary.transactions,
+            http: summary.http.as_ref(),
             closures: ClosuresOut {
                 clean: summary.closures.clean,
                 abnormal: summary.closures.abnormal,

@@ -40,7 +40,7 @@ impl Tokens {
                 let planned = At::ZERO;
                 let dealt = shared.deal(who, planned);
                 let dealt = dealt.unwrap_or(Dealt { row: None, planned });
-                identity_of(&shared.headers(who, dealt, 1))
+                identity_of(&shared.headers(who, dealt, 1, &shared.stand_in(who)))
             }
         }
     }

@@ -67,6 +67,7 @@ fn target(address: SocketAddr, tls: Option<&ClientTls>) -> Target {
 async fn attempt(target: &Target) -> (Result<Upgraded, Failure>, UpgradeTimes) {
     let mut times = UpgradeTimes::default();
     let open = Open {
+        url: None,
         headers: vec![("x-user".to_owned(), "7".to_owned())],
         identity: 0,
         query: String::new(),

@@ -44,7 +44,7 @@ impl Guest {
         Self {
             token: identity.token.as_str().into(),
             deployment: identity.deployment.as_deref().map(Into::into),
-            code: identity.code.as_deref().map(Into::into),
+            code: None,
             stage: Stage::Configuring,
             resumes: false,
             human: false,

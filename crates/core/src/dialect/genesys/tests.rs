@@ -19,14 +19,13 @@ fn identity() -> Identity {
     Identity {
         token: "9c5c2b9e".to_owned(),
         deployment: Some("d-1".to_owned()),
-        code: None,
     }
 }
 
 fn json_of(frame: &Outgoing) -> Value {
     match frame {
         Outgoing::Text(text) => serde_json::from_str(text).unwrap(),
-        Outgoing::Binary(_) => Value::Null,
+        Outgoing::Binary(_) | Outgoing::Http(_) => Value::Null,
     }
 }
 

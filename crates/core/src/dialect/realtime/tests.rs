@@ -26,14 +26,13 @@ fn identity() -> Identity {
     Identity {
         token: "0b7e".to_owned(),
         deployment: None,
-        code: None,
     }
 }
 
 fn json_of(frame: &Outgoing) -> Value {
     match frame {
         Outgoing::Text(text) => serde_json::from_str(text).unwrap(),
-        Outgoing::Binary(_) => Value::Null,
+        Outgoing::Binary(_) | Outgoing::Http(_) => Value::Null,
     }
 }
 

@@ -223,7 +223,7 @@ fn buttons(message: &Value) -> Box<[(String, String)]> {
 fn text_of(frame: &Outgoing) -> &str {
     match frame {
         Outgoing::Text(text) => text,
-        Outgoing::Binary(_) => "",
+        Outgoing::Binary(_) | Outgoing::Http(_) => "",
     }
 }
 

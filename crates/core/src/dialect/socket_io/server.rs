@@ -163,7 +163,7 @@ impl Host {
             Outgoing::Text(text) => {
                 self.packet("2", &json!(["emulator_error", **text]).to_string())
             }
-            Outgoing::Binary(bytes) => Outgoing::Binary(Arc::clone(bytes)),
+            Outgoing::Binary(_) | Outgoing::Http(_) => event.clone(),
         }));
     }
 

@@ -24,14 +24,13 @@ fn identity() -> Identity {
     Identity {
         token: "0b7e".to_owned(),
         deployment: None,
-        code: None,
     }
 }
 
 fn text(frame: &Outgoing) -> &str {
     match frame {
         Outgoing::Text(text) => text,
-        Outgoing::Binary(_) => "(binary)",
+        Outgoing::Binary(_) | Outgoing::Http(_) => "(no text)",
     }
 }
 

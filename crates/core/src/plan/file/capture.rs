@@ -73,6 +73,22 @@ impl Conversation<'_> {
         &self,
         field: raw::Maybe<Pairs<Field<raw::Capture>>>,
     ) -> Option<Vec<Capture>> {
+        self.captures_from(field, false)
+    }
+
+    /// Of an HTTP answer, which has headers.
+    pub(super) fn captures_of_http(
+        &self,
+        field: raw::Maybe<Pairs<Field<raw::Capture>>>,
+    ) -> Option<Vec<Capture>> {
+        self.captures_from(field, true)
+    }
+
+    fn captures_from(
+        &self,
+        field: raw::Maybe<Pairs<Field<raw::Capture>>>,
+        has_headers: bool,
+    ) -> Option<Vec<Capture>> {
         let Some(field) = field else {
             return Some(Vec::new());
         };
@@ -84,8 +100,17 @@ impl Conversation<'_> {
                     None => Some(None),
                     Some(field) => field.ok().map(Some),
                 };
+                let from = match raw.header {
+                    Some(header)
+                        if raw.json.is_none() && raw.regex.is_none() && raw.between.is_none() =>
+                    {
+                        self.header(header, has_headers)
+                    }
+                    Some(_) => self.complain_of_ways(place),
+                    None => self.source(raw.json, raw.regex, raw.between, place),
+                };
                 Some(Capture {
-                    from: self.source(raw.json, raw.regex, raw.between, place)?,
+                    from: from?,
                     variable: variable?,
                     default: default?,
                 })
@@ -130,14 +155,33 @@ impl Conversation<'_> {
                 let after = self.text_at(after, place, "a text after the value");
                 Some(Source::Between(before?, after?))
             }
-            _ => {
-                self.document.complain_that(
-                    here,
-                    "a value is captured in exactly one way",
-                    "write one of json: $.order.id, regex: \"order (\\\\d+)\" and between: [\"order \", \".\"]",
-                );
-                None
-            }
+            _ => self.complain_of_ways(here),
         }
+    }
+
+    fn complain_of_ways(&self, here: Place) -> Option<Source> {
+        self.document.complain_that(
+            here,
+            "a value is captured in exactly one way",
+            "write one of json: $.order.id, regex: \"order (\\\\d+)\" and between: [\"order \", \".\"]",
+        );
+        None
+    }
+
+    fn header(&self, field: Field<String>, has_headers: bool) -> Option<Source> {
+        let (key, (name, place)) = (field.key, field.placed()?);
+        if !has_headers {
+            self.document.complain_that(
+                key,
+                "an answer on the connection has no headers",
+                "capture a header from an 'http' step; here write json, regex or between",
+            );
+            return None;
+        }
+        let lower = name.to_ascii_lowercase();
+        super::target::header(&lower, false)
+            .map_err(|wrong| self.document.complain(place, wrong))
+            .ok()
+            .map(|()| Source::Header(lower))
     }
 }

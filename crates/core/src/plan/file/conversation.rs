@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use super::expectation::WITHIN;
+use super::http::Requests;
 use super::link;
 use super::names::Names;
 use super::raw;
@@ -69,13 +70,20 @@ pub(super) struct Conversation<'a> {
     pub(super) document: &'a Document,
     pub(super) names: &'a Names,
     pub(super) turns: &'a mut Turns,
+    pub(super) requests: &'a mut Requests,
+    /// Of what goes before or after.
+    pub(super) without_connection: bool,
+    /// What a miss of an `http` means where the plan does not say.
+    pub(super) ends_on_miss: bool,
 }
 
 impl Conversation<'_> {
     /// Names that the plan gives go first, so that a made one never takes the place of one that comes later.
     pub(super) fn reserve(&mut self, steps: &[Field<raw::Step>]) {
         every_step(steps, &mut |step| {
-            if let Some(name) = step.name.as_ref().and_then(Field::as_ref) {
+            if let Some(name) = step.name.as_ref().and_then(Field::as_ref)
+                && step.http.is_none()
+            {
                 self.turns.given(name);
             }
         });
@@ -103,6 +111,14 @@ impl Conversation<'_> {
     fn step(&mut self, raw: raw::StepKeys, here: Place) -> Option<Step> {
         let kind = self.kind(&raw, here)?;
         self.complain_of_foreign(&raw, kind);
+        if self.without_connection && WITH_CONNECTION.contains(&kind) {
+            self.document.complain_that(
+                here,
+                format!("'{kind}' needs a connection, and there is none before or after a conversation"),
+                "move it into 'conversation'; here are http, think, repeat, if, while, choose and transaction",
+            );
+            return None;
+        }
         match kind {
             "greeting" => {
                 let greeting = raw.greeting.and_then(Field::ok).flatten();
@@ -182,6 +198,14 @@ impl Conversation<'_> {
                 })
             }
             "choose" => self.choose(raw.choose?).map(Step::Choose),
+            "http" => {
+                let (http, place) = raw.http?.placed()?;
+                let on_miss = match raw.on_miss {
+                    None if self.ends_on_miss => OnMiss::End,
+                    on_miss => miss(on_miss),
+                };
+                self.http(http, place, raw.name, raw.capture, on_miss)
+            }
             "ping" => {
                 let keys = raw.ping.and_then(Field::ok).flatten();
                 let (within, on_miss) =
@@ -295,6 +319,7 @@ impl Conversation<'_> {
             raw.choose.is_some(),
             raw.transaction.is_some(),
             raw.include.is_some(),
+            raw.http.is_some(),
             raw.ping.is_some(),
             raw.close.is_some(),
             raw.reconnect.is_some(),
@@ -335,7 +360,7 @@ impl Conversation<'_> {
         fn key<T>(field: &raw::Maybe<T>) -> Option<Place> {
             field.as_ref().map(|field| field.key)
         }
-        let turns: &[&str] = &["say", "send", "wait"];
+        let turns: &[&str] = &["say", "send", "wait", "http"];
         let keys = [
             ("name", turns, key(&raw.name)),
             ("expect", &turns[..2], key(&raw.expect)),
@@ -358,6 +383,9 @@ impl Conversation<'_> {
                     ("ping", "on_miss") => "write it inside: ping: {within: 5s, on_miss: end}",
                     ("reconnect", "on_miss") => {
                         "write it inside: reconnect: {after: 5s, on_miss: end}"
+                    }
+                    ("http", "expect") => {
+                        "write it inside: http: {url: /login, expect: {status: 200}}"
                     }
                     ("wait", "expect") => "write it inside: wait: {contains: order, within: 10s}",
                     ("choose", "do") => "write it inside: choose: [{weight: 3, do: [...]}]",
@@ -430,7 +458,7 @@ impl Conversation<'_> {
         }
     }
 
-    fn name(&self, field: Field<String>, of: &str) -> Option<String> {
+    pub(super) fn name(&self, field: Field<String>, of: &str) -> Option<String> {
         let (name, place) = field.placed()?;
         if name.trim().is_empty()
             || name.chars().count() > LONGEST_GIVEN
@@ -484,7 +512,7 @@ fn pauses(step: &Step) -> bool {
         Step::Greeting { .. } | Step::Send(_) | Step::While { .. } => false,
         Step::Close(_) => false,
         Step::Ping { .. } | Step::Reconnect { .. } => true,
-        Step::Say(_) => true,
+        Step::Say(_) | Step::Http(_) => true,
         Step::Think(Spread::Constant(span)) => !span.is_zero(),
         Step::Think(Spread::Uniform(_, high)) => !high.is_zero(),
         Step::Think(Spread::Normal { mean, sd }) => !(mean.is_zero() && sd.is_zero()),
@@ -498,6 +526,16 @@ fn pauses(step: &Step) -> bool {
     }
 }
 
+/// Steps that are about one.
+const WITH_CONNECTION: &[&str] = &[
+    "greeting",
+    "say",
+    "send",
+    "wait",
+    "ping",
+    "close",
+    "reconnect",
+];
 /// A made name must fit a column of a report.
 const LONGEST_MADE: usize = 40;
 const LONGEST_GIVEN: usize = 80;

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::environments::Environment;
+use super::http::{RawHttp, RawRun};
 use super::link::{CloseKeys, Drop, KeepAliveKeys, PingKeys, ReconnectKeys};
 use super::vars::Var;
 use crate::dialect;
@@ -65,6 +66,13 @@ pub(super) struct Plan {
     pub(super) max_lateness: Maybe<Span>,
     /// The same seed draws the same think times and rows; 1 when left out.
     pub(super) seed: Maybe<u64>,
+    /// What each user does before its first upgrade, without a connection, like a login: http, think and what holds steps.
+    /// Its captures go along to all conversations of the user, and may stand in the target's headers and query.
+    pub(super) before: Maybe<Vec<Field<Step>>>,
+    /// What each user does after its last conversation, like a logout; also where the run was stopped.
+    pub(super) after: Maybe<Vec<Field<Step>>>,
+    /// What the whole run does once.
+    pub(super) run: Maybe<RawRun>,
     /// What keeps connections up through long silences; nothing when left out.
     pub(super) keep_alive: Maybe<KeepAliveKeys>,
     /// When a connection drops in the middle of a conversation: `end` it as failed, which is what happens when left out,
@@ -213,13 +221,17 @@ pub(super) struct Group {
     pub(super) name: Field<String>,
     pub(super) load: Field<Load>,
     pub(super) conversation: Field<Vec<Field<Step>>>,
+    /// What each of its users does before its first upgrade, without a connection.
+    pub(super) before: Maybe<Vec<Field<Step>>>,
+    /// What each of its users does after its last conversation.
+    pub(super) after: Maybe<Vec<Field<Step>>>,
 }
 
 /// One step: exactly one of [`KINDS`], with the keys that belong to it.
 pub(super) struct Step(pub(super) StepKeys);
 
 /// What a step can be.
-pub(super) const KINDS: [&str; 14] = [
+pub(super) const KINDS: [&str; 15] = [
     "greeting",
     "say",
     "send",
@@ -231,6 +243,7 @@ pub(super) const KINDS: [&str; 14] = [
     "choose",
     "transaction",
     "include",
+    "http",
     "ping",
     "close",
     "reconnect",
@@ -241,7 +254,7 @@ pub(super) const KINDS: [&str; 14] = [
 #[schemars(extend("oneOf" = [
     {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["send"]}, {"required": ["wait"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
     {"required": ["if", "do"]}, {"required": ["while", "do"]}, {"required": ["choose"]},
-    {"required": ["transaction", "do"]}, {"required": ["include"]},
+    {"required": ["transaction", "do"]}, {"required": ["include"]}, {"required": ["http"]},
     {"required": ["ping"]}, {"required": ["close"]}, {"required": ["reconnect"]}
 ]))]
 pub(super) struct StepKeys {
@@ -255,13 +268,14 @@ pub(super) struct StepKeys {
     pub(super) send: Maybe<String>,
     /// Waits for a bot that speaks by itself: a turn in which nothing is sent.
     pub(super) wait: Maybe<Expect>,
-    /// Of a `say`, `send` or `wait`: the turn's name in the summary; a shortened text when left out.
+    /// Of a `say`, `send` or `wait`: the turn's name in the summary; a shortened text when left out. Of an `http`: the
+    /// request's; its path when left out.
     pub(super) name: Maybe<String>,
     /// Of a `say` or `send`: what the answer must be, and when.
     pub(super) expect: Maybe<Expect>,
-    /// Of a turn: variables whose values are taken from the answer.
+    /// Of a turn or an `http`: variables whose values are taken from the answer.
     pub(super) capture: Maybe<Pairs<Field<Capture>>>,
-    /// Of a turn: what happens when the answer is not as expected.
+    /// Of a turn or an `http`: what happens when the answer is not as expected; `continue` when left out, `end` in `before`.
     pub(super) on_miss: Maybe<OnMiss>,
     /// Waits, as a person does before typing.
     pub(super) think: Maybe<Spread>,
@@ -287,6 +301,8 @@ pub(super) struct StepKeys {
     pub(super) otherwise: Maybe<Vec<Field<Step>>>,
     /// Of a `while`: so many times at most, whatever the condition; 1000 when left out.
     pub(super) at_most: Maybe<Count>,
+    /// Asks over HTTP, beside the connection, and waits for the answer.
+    pub(super) http: Maybe<RawHttp>,
     /// Sends a ping of the WebSocket protocol and waits for its pong.
     #[serde(default, deserialize_with = "even_empty")]
     pub(super) ping: Maybe<Option<PingKeys>>,
@@ -308,7 +324,7 @@ pub(super) struct Arm {
     pub(super) steps: Field<Vec<Field<Step>>>,
 }
 
-/// Where in an answer a variable's value stands: exactly one of `json`, `regex` and `between`.
+/// Where in an answer a variable's value stands: exactly one of `json`, `regex`, `between` and `header`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Capture {
@@ -322,6 +338,8 @@ pub(super) struct Capture {
     pub(super) default: Maybe<String>,
     /// The value is shown nowhere; false when left out.
     pub(super) secret: Maybe<bool>,
+    /// Of an `http`: the value of this header of the answer.
+    pub(super) header: Maybe<String>,
 }
 
 /// A `greeting:` with nothing after it is a greeting all the same.
@@ -701,16 +719,4 @@ short! {
 }
 
 /// What the design has and this version does not.
-pub(super) const LATER: &[Later] = &[
-    (
-        "Plan",
-        "before",
-        "leave it out; every conversation runs the steps of 'conversation'",
-    ),
-    (
-        "Plan",
-        "after",
-        "leave it out; every conversation runs the steps of 'conversation'",
-    ),
-    ("Load", "warm_up", "leave it out"),
-];
+pub(super) const LATER: &[Later] = &[("Load", "warm_up", "leave it out")];

@@ -176,7 +176,12 @@ fn proxy(field: Field<String>, document: &Document) -> ProxyChoice {
     }
 }
 
-fn value_of(value: &str, place: Place, names: &Names, document: &Document) -> Option<Text> {
+pub(super) fn value_of(
+    value: &str,
+    place: Place,
+    names: &Names,
+    document: &Document,
+) -> Option<Text> {
     if value.contains(|c: char| c.is_control() && c != '\t') {
         // Without the value: it may be a secret.
         document.complain_that(
@@ -189,7 +194,7 @@ fn value_of(value: &str, place: Place, names: &Names, document: &Document) -> Op
     names.text(value, place, document)
 }
 
-fn header(lower: &str, twice: bool) -> Result<(), Wrong> {
+pub(super) fn header(lower: &str, twice: bool) -> Result<(), Wrong> {
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if lower.is_empty() || !lower.chars().all(token) {
         return Err(Wrong::new(

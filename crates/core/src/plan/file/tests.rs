@@ -594,7 +594,7 @@ fn many_turns_that_begin_alike_are_named_apart_in_no_time() {
         .collect();
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 20_000);
     assert!(names.chunks(2).all(|two| two[0] == two[1]));
-    let (scripts, labels) = crate::script::compile(&plan.groups);
+    let (scripts, labels) = crate::script::compile(&plan);
     assert_eq!((scripts[0].ops.len(), labels.turns.len()), (40_000, 20_000));
 }
 

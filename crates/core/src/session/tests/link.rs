@@ -65,7 +65,7 @@ fn a_conversation_goes_on_without_its_connection_and_over_another() {
          1.0 turn answered in 1.0
          1.0 close 4001 later
          1.5 closure 4001 expected
-         6.5 open 1
+         6.5 open
          7.0 renewed: Anew
          7.0 > again
          8.0 turn answered in 1.0
@@ -89,7 +89,7 @@ fn an_open_connection_is_closed_before_another_is_asked_for() {
          1.0 turn answered in 1.0
          1.0 close 1000
          1.5 closure 1000 expected
-         2.5 open 1
+         2.5 open
          3.0 upgrade Refused { status: 503 }
          3.0 session Failed(Reconnect), 1 never reached",
     );
@@ -109,7 +109,7 @@ fn a_drop_ends_the_turn_and_not_the_conversation_where_the_plan_says_so() {
         "0.0 > hi
          1.0 turn cut
          1.0 closure 1006 abnormal
-         3.0 open 1
+         3.0 open
          4.0 renewed: Anew
          4.0 > more
          5.0 turn answered in 1.0
@@ -128,7 +128,7 @@ fn a_drop_ends_the_turn_and_not_the_conversation_where_the_plan_says_so() {
         "0.0 > hi
          1.0 turn cut
          1.0 closure 1006 abnormal
-         3.0 open 1
+         3.0 open
          4.0 renewed: Anew
          4.0 > more
          5.0 turn cut
@@ -160,7 +160,7 @@ fn a_pause_is_as_long_as_it_was_to_be_though_the_connection_drops_in_it() {
         "0.0 > hi
          1.0 turn answered in 1.0
          3.0 closure 1006 abnormal
-         3.0 open 1
+         3.0 open
          4.0 renewed: Anew
          11.0 > more",
     );
@@ -263,7 +263,7 @@ fn what_the_platform_makes_of_a_resume_decides() {
                  1.0 turn answered in 1.0
                  1.0 close 1000
                  2.0 closure 1000 expected
-                 2.0 open 1
+                 2.0 open
                  3.0 > resume
                  {expected}"
             ),

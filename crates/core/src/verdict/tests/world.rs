@@ -10,8 +10,8 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
 use crate::plan::{
-    Admission, Budget, Closed, Group, Link, Load, OnHandoff, OnRefusal, Pace, Plan, Route, Target,
-    Until,
+    Admission, Around, Budget, Closed, Group, Link, Load, OnHandoff, OnRefusal, Pace, Plan, Route,
+    Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
@@ -76,6 +76,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             apology: None,
         },
         policy: None,
+        http: Vec::new(),
     };
     Plan {
         name: "test".to_owned(),
@@ -94,6 +95,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
                 until: Until::Loops(some(1)),
             }),
             conversation: Vec::new(),
+            around: Around::default(),
             hold_open: None,
         }],
         data: None,
@@ -116,6 +118,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         permission: None,
         max_lateness: None,
         seed: 1,
+        around: Around::default(),
     }
 }
 

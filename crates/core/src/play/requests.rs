@@ -1,0 +1,64 @@
+//! Requests of a simulated run: what the emulated platform makes of them. Whose host a request names says nothing here, for
+//! there is only the one platform.
+
+use std::net::IpAddr;
+
+use url::{Position, Url};
+
+use crate::http::{self, Failure};
+use crate::platform::{Platform, Reply};
+use crate::profile::Cut;
+use crate::time::At;
+use crate::wire::{Answer, Call, ConnectError, Request};
+
+/// As the platform sees it.
+pub(super) fn call(request: http::Request, address: IpAddr) -> Call {
+    let path = match Url::parse(&request.url) {
+        Ok(url) => url[Position::BeforePath..Position::AfterQuery].to_owned(),
+        Err(_) => request.url,
+    };
+    Call {
+        method: request.method,
+        request: Request {
+            path,
+            headers: request.headers,
+            address,
+        },
+        body: request.body,
+    }
+}
+
+/// What comes of it, and when it leaves the platform; nothing for what is never answered. A platform that stands in for a
+/// real one may know nothing of its HTTP.
+pub(super) fn reply(
+    platform: &mut Platform,
+    now: At,
+    call: &Call,
+    is_stand_in: bool,
+    tls: bool,
+) -> (At, Option<http::Reply>) {
+    let failed = |error: ConnectError| http::Reply::Failed {
+        failure: Failure::Connect(error),
+        detail: "the platform ended the connection".to_owned(),
+    };
+    let Some((at, reply)) = platform.call(now, call) else {
+        let reply = match is_stand_in && !platform.answers_http() {
+            true => http::Reply::Assumed,
+            false => http::Reply::Answer(Answer {
+                status: 404,
+                headers: Vec::new(),
+                body: "nothing is here\n".to_owned(),
+            }),
+        };
+        return (now, Some(reply));
+    };
+    let reply = match reply {
+        Reply::Answer(answer) => http::Reply::Answer(answer),
+        Reply::Half(_) => failed(ConnectError::Fin),
+        Reply::Cut(Cut::Reset) => failed(ConnectError::Reset),
+        Reply::Cut(Cut::Alert) if tls => failed(ConnectError::Tls),
+        Reply::Cut(_) => failed(ConnectError::Fin),
+        Reply::Stall => return (at, None),
+    };
+    (at, Some(reply))
+}
