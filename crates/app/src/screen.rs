@@ -30,6 +30,7 @@ pub(crate) fn of(books: &Books, written: &[String], width: usize) -> Vec<String>
         lines.extend(apart(summary, width));
         lines.extend(upgrades(summary, width));
         lines.extend(turns(summary, width));
+        lines.extend(pings(summary, width));
         lines.extend(closures(summary, verdict, width));
         lines.extend(
             summary
@@ -151,6 +152,9 @@ fn conversations(summary: &Summary, width: usize) -> Vec<String> {
     push_some(&mut parts, sessions.aborted, "aborted");
     push_some(&mut parts, sessions.not_started, "not started");
     push_some(&mut parts, sessions.handoffs, "handed to a person");
+    push_some(&mut parts, sessions.resumed, "resumed");
+    push_some(&mut parts, sessions.begun_anew, "begun anew");
+    push_some(&mut parts, sessions.not_resumed, "not resumed");
     parts.push(format!("{} open at most", count(sessions.peak_open)));
     parts.push(format!("{} left open", count(sessions.open_at_end)));
     let failures: Vec<_> = sessions
@@ -336,6 +340,21 @@ fn turns(summary: &Summary, width: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+fn pings(summary: &Summary, width: usize) -> Vec<String> {
+    let pings = &summary.pings;
+    if pings.sent == 0 {
+        return Vec::new();
+    }
+    let mut parts = vec![
+        format!("{} sent", count(pings.sent)),
+        format!("{} answered", count(pings.answered)),
+    ];
+    push_some(&mut parts, pings.timed_out, "timed out");
+    push_some(&mut parts, pings.unfinished, "cut off");
+    push_percentile(&mut parts, "p95", &pings.round_trip, |spans| spans.p95);
+    row("pings", &parts, width)
 }
 
 /// A few of the answers that were not the expected one, each on a line.

@@ -39,6 +39,21 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The platform's half of one conversation.
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server>;
 
+    /// Has it a keep-alive of its own, for clients to send?
+    fn keeps_alive(&self) -> bool {
+        false
+    }
+
+    /// Can its clients sign in as somebody, by [`Client::sign_in`]?
+    fn signs_in(&self) -> bool {
+        false
+    }
+
+    /// Can its clients take a conversation up again on another connection?
+    fn resumes(&self) -> bool {
+        false
+    }
+
     /// The texts of its declaration that the client sends: a secret may stand in one.
     fn sent(&self) -> &[String] {
         &[]
@@ -68,6 +83,21 @@ pub trait Client: Send {
 
     /// Writes the protocol's goodbye, sent before the Close frame. Often nothing.
     fn leave(&mut self, out: &mut Vec<Outgoing>);
+
+    /// Another connection of the same conversation is open: writes what takes it up again, and returns what `open` does.
+    /// Only called where the dialect [resumes](Dialect::resumes): elsewhere a new client begins.
+    fn resume(&mut self, out: &mut Vec<Outgoing>) -> bool {
+        self.open(out)
+    }
+
+    /// Signs in with what the plan has now: before a connection is used, where what it writes is not sent, and once more when
+    /// that has run out. False where that is what it has tried already.
+    fn sign_in(&mut self, _code: &str, _out: &mut Vec<Outgoing>) -> bool {
+        false
+    }
+
+    /// Writes the dialect's keep-alive, where it [has one](Dialect::keeps_alive).
+    fn keep_alive(&mut self, _out: &mut Vec<Outgoing>) {}
 
     /// Writes the requests that its upgrade needs the answers of: [`Outgoing::Http`] only. `headers` are those that the plan
     /// wants sent with the upgrade. Where it writes one, a later [`Heard::Ready`] lets the upgrade go.
@@ -152,6 +182,15 @@ pub enum Heard {
     Unknown {
         why: String,
     },
+    /// The platform does not go on with the conversation that was to be resumed. A [`Heard::Ready`] may follow: it then
+    /// has begun a new one.
+    NotResumed {
+        why: String,
+    },
+    /// What the conversation signed in with is not, or no longer, good.
+    SignedOut {
+        why: String,
+    },
     /// The platform itself says that it has no answer: neither an answer nor an apology.
     Failed {
         turn: Option<u32>,
@@ -187,6 +226,27 @@ pub trait Server: Send {
     fn wake(&mut self, _now: At, _out: &mut Vec<Outgoing>) -> Result<(), &'static str> {
         Ok(())
     }
+
+    /// Answers an [`Asked::Resume`], with what the platform still knows of the conversation.
+    fn resume(&mut self, _now: At, _kept: Option<Kept>, _out: &mut Vec<Outgoing>) -> Option<Asked> {
+        None
+    }
+
+    /// What is worth knowing when the client comes back.
+    fn keep(&self) -> Kept {
+        Kept::default()
+    }
+}
+
+/// What a platform knows of a conversation whose connection is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The bot has been asked to begin.
+    pub begun: bool,
+    /// A person has taken over.
+    pub human: bool,
+    /// Messages of both sides, as far as they have numbers.
+    pub messages: u32,
 }
 
 /// What the client wants of the platform.
@@ -198,6 +258,9 @@ pub enum Asked {
     Say { text: String, turn: Option<String> },
     /// The client says goodbye.
     Leave,
+    /// The client names the conversation that this connection belongs to; `None`: as its upgrade named it. Whoever drives
+    /// the server then calls [`Server::resume`].
+    Resume { key: Option<String> },
 }
 
 /// What the bot or the platform expresses.
@@ -246,7 +309,7 @@ pub enum Expression<'a> {
 pub enum Spec {
     Json(Box<json::Declared>),
     Text,
-    GenesysWebMessaging,
+    GenesysWebMessaging(genesys::Declared),
     SocketIo(Box<socket_io::Declared>),
     Realtime(Box<realtime::Declared>),
 }
@@ -259,6 +322,8 @@ pub enum Declaration {
     #[serde(rename = "socket.io")]
     SocketIo(Box<socket_io::Declared>),
     Realtime(Box<realtime::Declared>),
+    #[serde(rename = "genesys-web-messaging")]
+    GenesysWebMessaging(genesys::Declared),
 }
 
 impl Spec {
@@ -267,7 +332,7 @@ impl Spec {
         Ok(match self {
             Self::Json(declared) => Arc::new(declared.compile()?),
             Self::Text => Arc::new(json::Declared::text().compile()?),
-            Self::GenesysWebMessaging => Arc::new(genesys::WebMessaging),
+            Self::GenesysWebMessaging(declared) => Arc::new(genesys::WebMessaging(declared.serve)),
             Self::SocketIo(declared) => Arc::new(declared.compile()?),
             Self::Realtime(declared) => Arc::new(declared.compile()?),
         })
@@ -281,7 +346,7 @@ impl Short for Spec {
         Ok(match text {
             "json" => Self::Json(Box::default()),
             "text" => Self::Text,
-            "genesys-web-messaging" => Self::GenesysWebMessaging,
+            "genesys-web-messaging" => Self::GenesysWebMessaging(genesys::Declared::default()),
             "socket.io" => Self::SocketIo(Box::default()),
             "realtime" => Self::Realtime(Box::default()),
             other => {
@@ -296,6 +361,7 @@ impl Short for Spec {
             Declaration::Json(declared) => Self::Json(declared),
             Declaration::SocketIo(declared) => Self::SocketIo(declared),
             Declaration::Realtime(declared) => Self::Realtime(declared),
+            Declaration::GenesysWebMessaging(declared) => Self::GenesysWebMessaging(declared),
         })
     }
 }

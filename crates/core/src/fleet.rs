@@ -73,9 +73,12 @@ pub enum Order {
     /// Send a Close frame and wait for the peer's, then call `ended`. The driver gives up waiting by itself.
     Close {
         code: u16,
+        reason: String,
     },
     /// End it at once; no call follows.
     Reset,
+    /// Send a ping with this number in it; call `pong` for each pong that has one.
+    Ping(u32),
     /// Send a request beside the connection, whether there is one or not, then call `http_answered`. How long that may take
     /// is not the driver's to judge.
     Http(RequestId, Box<http::Request>),
@@ -289,6 +292,9 @@ impl Fleet {
                 self.parked.push(conn);
             } else if afloat.session.asks() {
                 self.seek(now, due, conn, gate);
+            } else if afloat.session.is_apart() {
+                let conn = self.another(conn, |session, conn| session.renew(conn));
+                self.seek(now, due, conn, gate);
             } else {
                 self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
             }
@@ -375,6 +381,11 @@ impl Fleet {
         self.on(now, conn, gate, |session, cx| session.frame(now, frame, cx));
     }
 
+    /// A pong with the number of a ping.
+    pub fn pong(&mut self, now: At, conn: ConnId, number: u32, gate: &mut dyn Gatekeeper) {
+        self.on(now, conn, gate, |session, cx| session.pong(now, number, cx));
+    }
+
     pub fn ended(
         &mut self,
         now: At,
@@ -392,6 +403,10 @@ impl Fleet {
             gate.died(now, conn, end.how.code());
         }
         self.on(now, conn, gate, |session, cx| session.ended(now, end, cx));
+        if self.sessions.contains_key(&conn) {
+            // The conversation goes on without it.
+            gate.freed(now, conn);
+        }
     }
 
     /// Starts nothing more, and ends open conversations politely. The second call costs nothing.
@@ -568,16 +583,22 @@ impl Fleet {
 
     /// The next attempt of a session is another connection.
     fn reconnect(&mut self, conn: ConnId, next: Next) {
-        if let Next::RetryAt(_) = next
-            && let Some(mut afloat) = self.sessions.remove(&conn)
-        {
-            // No connection's id is used twice.
-            let conn = self.next_conn();
-            afloat.session.reconnect(conn);
-            afloat.armed = At::NEVER;
-            self.sessions.insert(conn, afloat);
+        if let Next::RetryAt(_) = next {
+            let conn = self.another(conn, |session, conn| session.reconnect(conn));
             self.arm(conn);
         }
+    }
+
+    /// A session's next connection: no connection's id is used twice.
+    fn another(&mut self, conn: ConnId, take: impl FnOnce(&mut Session, ConnId)) -> ConnId {
+        let Some(mut afloat) = self.sessions.remove(&conn) else {
+            return conn;
+        };
+        let conn = self.next_conn();
+        take(&mut afloat.session, conn);
+        afloat.armed = At::NEVER;
+        self.sessions.insert(conn, afloat);
+        conn
     }
 
     const fn next_conn(&mut self) -> ConnId {

@@ -4,6 +4,7 @@
 pub mod file;
 pub mod http;
 pub mod judge;
+pub mod link;
 pub mod permission;
 pub mod route;
 pub mod schema;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use http::{Around, Http};
 pub use judge::Judge;
+pub use link::{Beat, Farewell, KeepAlive, Link, OnDrop};
 pub use permission::Permission;
 use regex::Regex;
 pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route, SourceAddress};
@@ -64,6 +66,10 @@ pub struct Plan {
     /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
     pub max_lateness: Option<Duration>,
     pub seed: u64,
+    /// How connections are kept, and got back.
+    pub link: Link,
+    /// What conversations sign in with, where their dialect does. A secret.
+    pub guest_code: Option<Text>,
     /// Of the whole run, once.
     pub around: Around,
     /// Scores conversations after the run.
@@ -175,6 +181,8 @@ pub struct Group {
     pub begin: Begin,
     /// What is planned for so long after that is not measured: its figures stand apart.
     pub warm_up: Duration,
+    /// After its last step a conversation stays connected for so long.
+    pub hold_open: Option<Duration>,
     /// Of each of its users.
     pub around: Around,
 }
@@ -307,6 +315,18 @@ pub enum Step {
     Transaction {
         name: String,
         steps: Vec<Self>,
+    },
+    /// A ping of the WebSocket protocol, whose pong is awaited.
+    Ping {
+        within: Duration,
+        on_miss: OnMiss,
+    },
+    /// Ends the connection politely; the conversation goes on without one.
+    Close(Farewell),
+    /// Takes the conversation up again on another connection, so long after the end of the one before.
+    Reconnect {
+        after: Duration,
+        on_miss: OnMiss,
     },
     /// A request, beside the connection.
     Http(Box<Http>),

@@ -318,6 +318,8 @@ enum Parcel {
     ToClient(Outgoing),
     Ended(Ending),
     PlatformGone,
+    Ping(u32),
+    Pong(u32),
     /// The client waited in vain for an answer to its upgrade, or to its Close.
     ConnectTimeout,
     CloseTimeout,
@@ -568,7 +570,11 @@ impl Game {
                 Duration::ZERO,
                 Parcel::ToPlatform(frame),
             ),
-            ClientOrder::Close { code } => {
+            ClientOrder::Ping(number) => {
+                let ping = Parcel::Ping(number);
+                self.ship(conn, Toward::Platform, Duration::ZERO, ping);
+            }
+            ClientOrder::Close { code, .. } => {
                 self.ship(
                     conn,
                     Toward::Platform,
@@ -702,14 +708,20 @@ impl Game {
         let (now, gate) = (self.now, &mut self.admission);
         match parcel {
             Parcel::Upgrade(request) => self.platform.upgrade(now, conn, &request),
-            Parcel::ToPlatform(_) | Parcel::ClientClose(_)
+            Parcel::ToPlatform(_) | Parcel::ClientClose(_) | Parcel::Ping(_)
                 if platform_open && ears == Ears::Forgotten =>
             {
                 let ended = self.ending(Ended::Reset);
                 self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Ended(ended));
                 self.end_platform(conn);
             }
-            Parcel::ToPlatform(_) | Parcel::ClientClose(_) if ears == Ears::Stalled => {}
+            Parcel::ToPlatform(_) | Parcel::ClientClose(_) | Parcel::Ping(_)
+                if ears == Ears::Stalled => {}
+            Parcel::Ping(number) if platform_open => {
+                self.platform.control(now, conn);
+                self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Pong(number));
+            }
+            Parcel::Pong(number) if client_open => self.fleet.pong(now, conn, number, gate),
             Parcel::ToPlatform(frame) if platform_open => {
                 self.platform.frame(now, conn, incoming(&frame))
             }

@@ -3,11 +3,12 @@
 //!
 //! `hearing` follows from what came in, `http` asks beside the connection, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
-//! variables, `trace` what `try` shows of it, `secrets` what nothing shows, `minutes` what a judge reads, `shared` what all conversations have in common.
+//! variables, `link` what becomes of its connection, `trace` what `try` shows of it, `secrets` what nothing shows, `minutes` what a judge reads, `shared` what all conversations have in common.
 
 mod allowance;
 mod hearing;
 mod http;
+mod link;
 mod minutes;
 mod outbox;
 mod pulse;
@@ -29,6 +30,7 @@ use self::allowance::{Allowance, Waiting};
 use self::hearing::refusal_in;
 pub(crate) use self::http::Known;
 use self::http::{Part, Requests};
+use self::link::Line;
 use self::pulse::Pulse;
 use self::replies::Replies;
 pub(crate) use self::shared::{Dealt, Shared, extended, identity_of};
@@ -140,6 +142,8 @@ pub(crate) struct Session {
     over: bool,
     /// It was planned for the warm-up.
     warm_up: bool,
+    /// Its connection is up.
+    open: bool,
     /// What it came to, known before its connection has ended.
     outcome: Option<SessionOutcome>,
 }
@@ -152,6 +156,7 @@ struct Memory {
     transactions: Vec<Under>,
     /// Turns that conditions and draws added to those of the script.
     added: u32,
+    line: Line,
     requests: Requests,
     /// What its user has from before its first upgrade; nothing where nothing goes before it.
     known: Option<Known>,
@@ -183,6 +188,12 @@ enum Phase {
     /// Goodbye has been said.
     Leaving,
     Over,
+    /// A pong is awaited.
+    Pinging,
+    /// The connection is being closed, and the conversation goes on.
+    Closing,
+    /// Without a connection, until it asks for another.
+    Apart,
 }
 
 impl Session {
@@ -243,6 +254,7 @@ impl Session {
             handed_off: false,
             over: false,
             warm_up: false,
+            open: false,
             outcome: None,
         }
     }
@@ -262,7 +274,7 @@ impl Session {
     pub(crate) fn deadline(&self) -> At {
         let next = self.allowance.as_ref().map_or(At::NEVER, |it| it.next());
         let requests = (self.memory.as_ref()).map_or(At::NEVER, |memory| memory.requests.next());
-        self.deadline.min(next).min(requests)
+        self.deadline.min(next).min(requests).min(self.next_beat())
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -271,7 +283,8 @@ impl Session {
 
     /// Does it wait for admission to let it go, or for what goes before?
     pub(crate) fn is_held(&self) -> bool {
-        matches!(self.phase, Phase::Waiting | Phase::Held) || self.part == Part::Before
+        let is_held = matches!(self.phase, Phase::Waiting | Phase::Held) && !self.was_open();
+        is_held || self.part == Part::Before
     }
 
     /// Was its upgrade ever accepted?
@@ -281,7 +294,7 @@ impl Session {
 
     /// Did it ask for its connection's end, or was it told of it?
     pub(crate) fn is_leaving(&self) -> bool {
-        self.phase == Phase::Leaving || self.over
+        matches!(self.phase, Phase::Leaving | Phase::Closing) || self.over
     }
 
     pub(crate) const fn asker(&self) -> Asker {
@@ -322,14 +335,23 @@ impl Session {
     pub(crate) fn opened(&mut self, now: At, times: UpgradeTimes, cx: &mut Context<'_>) {
         self.upgrade_ended(now, times, Upgraded::Accepted, cx);
         cx.trace(now, self.conn, || TraceEvent::Opened(times));
+        let again = self.was_open();
         self.opened = now;
+        self.open = true;
         self.pulse = Pulse::new(now);
         self.allowance = cx.shared.pacing.open();
+        self.keep_up(now, cx.shared);
+        if let Some(code) = self.code(cx.shared) {
+            self.client.sign_in(&code, &mut Vec::new());
+        }
         let mut frames = Vec::new();
-        let ready = self.client.open(&mut frames);
+        let ready = match again {
+            true => self.take_up(&mut frames, cx.shared),
+            false => self.client.open(&mut frames),
+        };
         self.send(now, frames, cx);
         if ready {
-            self.begin(now, cx);
+            self.ready(now, cx);
         } else {
             self.phase = Phase::Readying;
             self.deadline = now + READY_WITHIN;
@@ -378,6 +400,9 @@ impl Session {
     /// To the next attempt, or to this end.
     fn go_on(&mut self, now: At, next: Next, end: SessionOutcome, cx: &mut Context<'_>) {
         match next {
+            Next::GiveUp if self.was_open() => {
+                self.finish(now, SessionOutcome::Failed(Failure::Reconnect), cx);
+            }
             Next::GiveUp => self.finish(now, end, cx),
             Next::RetryAt(at) => {
                 self.wait();
@@ -387,10 +412,7 @@ impl Session {
     }
 
     pub(crate) fn frame(&mut self, now: At, frame: Incoming<'_>, cx: &mut Context<'_>) {
-        if matches!(
-            self.phase,
-            Phase::Waiting | Phase::Held | Phase::Upgrading | Phase::Over
-        ) {
+        if !self.open || self.phase == Phase::Over {
             return;
         }
         self.pulse.heard(now);
@@ -421,8 +443,10 @@ impl Session {
             match self.phase {
                 Phase::Over => {}
                 // Somebody was called all the same, whether or not anybody waits.
-                Phase::Leaving if heard == Heard::Handoff => self.count_handoff(now, cx),
-                Phase::Leaving => {}
+                Phase::Leaving | Phase::Closing if heard == Heard::Handoff => {
+                    self.count_handoff(now, cx);
+                }
+                Phase::Leaving | Phase::Closing => {}
                 _ => self.hear(now, heard, raw, cx),
             }
         }
@@ -439,6 +463,13 @@ impl Session {
         self.cut_turn(now, cx);
         let closure = self.pulse.closure(now, self.opened, &end, expected);
         cx.sample(now, self.who, What::Closure(closure));
+        self.part(now, cx);
+        if self.phase == Phase::Closing {
+            return self.closed_for_now(now, cx);
+        }
+        if self.goes_on_after(&end, cx.shared) {
+            return self.go_apart_after_drop(now, cx);
+        }
         let outcome = self
             .outcome
             .unwrap_or(SessionOutcome::Failed(Failure::Closed));
@@ -447,9 +478,13 @@ impl Session {
 
     /// The deadline has come.
     pub(crate) fn timeout(&mut self, now: At, cx: &mut Context<'_>) {
+        self.beat(now, cx);
         let is_leaving = self.phase == Phase::Leaving;
         self.send_allowed(now, cx);
         self.heed_requests(now, cx);
+        if self.phase == Phase::Closing {
+            return self.close_once_silent(now, cx);
+        }
         if is_leaving {
             // Who is in a hurry does not wait to say goodbye.
             if self.deadline <= now
@@ -475,17 +510,20 @@ impl Session {
                 cx.missed(now, self.conn, || {
                     format!("not ready within {}", span_text(READY_WITHIN))
                 });
-                self.leave(now, SessionOutcome::Failed(Failure::Greeting), cx);
+                self.not_ready(now, Failure::Greeting, cx);
             }
             Phase::Greeting => self.greeting_missed(now, cx),
             Phase::Thinking => self.advance(now, cx),
             Phase::Talking => self.turn_deadline(now, cx),
+            Phase::Pinging => self.ping_missed(now, cx),
             Phase::Waiting
             | Phase::Upgrading
             | Phase::Pacing
             | Phase::Asking
             | Phase::Leaving
-            | Phase::Over => {}
+            | Phase::Over
+            | Phase::Closing
+            | Phase::Apart => {}
         }
     }
 
@@ -495,6 +533,9 @@ impl Session {
             _ if self.part == Part::After => {}
             Phase::Over => {}
             _ if self.part == Part::Before => self.finish(now, SessionOutcome::NotStarted, cx),
+            Phase::Waiting | Phase::Held | Phase::Apart if self.was_open() => {
+                self.finish(now, SessionOutcome::Aborted, cx);
+            }
             Phase::Waiting | Phase::Held if self.attempt > 1 => {
                 self.finish(now, SessionOutcome::Refused, cx);
             }
@@ -508,11 +549,22 @@ impl Session {
             | Phase::Thinking
             | Phase::Pacing
             | Phase::Asking
-            | Phase::Talking => {
-                self.leave(now, SessionOutcome::Aborted, cx);
+            | Phase::Talking
+            | Phase::Pinging => {
+                let outcome = match self.holds_on(cx.shared) {
+                    true => SessionOutcome::Completed,
+                    false => SessionOutcome::Aborted,
+                };
+                self.leave(now, outcome, cx);
+                self.hurry(now);
+            }
+            Phase::Closing => {
+                self.outcome = Some(SessionOutcome::Aborted);
+                self.phase = Phase::Leaving;
                 self.hurry(now);
             }
             Phase::Leaving => self.hurry(now),
+            Phase::Apart => {}
         }
     }
 
@@ -521,8 +573,7 @@ impl Session {
         if self.part == Part::After {
             return self.after_is_through(now, cx);
         }
-        let is_on_its_way = matches!(self.phase, Phase::Waiting | Phase::Held | Phase::Upgrading);
-        if is_on_its_way || self.part == Part::Before {
+        if !self.open || self.part == Part::Before {
             return self.stop(now, cx);
         }
         cx.out.orders.push_back((self.conn, Order::Reset));
@@ -536,7 +587,7 @@ impl Session {
         let dealt = self.dealt();
         let mut open = Open {
             url: None,
-            headers: cx.shared.headers(self.who, dealt, self.attempt, captured),
+            headers: cx.shared.headers(self.who, dealt, self.tries(), captured),
             identity: cx.shared.identity(self.who),
             query: cx.shared.query(self.who, dealt, captured),
         };
@@ -559,12 +610,13 @@ impl Session {
         cx: &mut Context<'_>,
     ) {
         let upgrade = Upgrade {
-            planned: self.due,
+            planned: self.wanted(),
             released: self.released,
             connected: times.connect,
             ready: times.ready,
             ended: times.end,
             attempt: self.attempt,
+            renews: self.was_open(),
             outcome,
         };
         cx.sample(now, self.who, What::Upgrade(upgrade));
@@ -588,6 +640,9 @@ impl Session {
                 Op::Say(say) => !matches!(say.message, Message::Nothing),
                 op => matches!(op, Op::Send(_)),
             };
+            if !self.open && op.needs_connection() {
+                return self.finish(now, SessionOutcome::Failed(Failure::Closed), cx);
+            }
             if is_message && !cx.out.may_send() {
                 return self.leave(now, SessionOutcome::Aborted, cx);
             }
@@ -686,6 +741,15 @@ impl Session {
                     }
                 }
                 Op::Http(ask) => return self.ask(now, here, ask, cx),
+                Op::Ping { within, .. } => return self.ping(now, *within, cx),
+                Op::Close(_) if !self.open => {}
+                Op::Close(_) => return self.close_for_now(now, cx),
+                Op::Reconnect { after, .. } => return self.reopen(now, *after, cx),
+                Op::Hold(span) => {
+                    if self.open && self.hold(now, *span) {
+                        return;
+                    }
+                }
             }
         }
         match self.part {
@@ -697,7 +761,11 @@ impl Session {
 
     /// Says goodbye; the outcome is booked once the connection has ended.
     fn leave(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
+        if !self.open {
+            return self.finish(now, outcome, cx);
+        }
         self.cut_turn(now, cx);
+        self.cut_ping(now, cx);
         self.cut_requests(now, cx);
         // Who has come to the end of the script still says what waits; anybody else has nothing more to say.
         let is_through = outcome == SessionOutcome::Completed && self.phase != Phase::Pacing;
@@ -723,14 +791,13 @@ impl Session {
             return;
         }
         self.deadline = At::NEVER;
-        cx.trace(now, self.conn, || TraceEvent::Closing);
-        cx.out
-            .orders
-            .push_back((self.conn, Order::Close { code: 1000 }));
+        self.close(now, 1000, "", cx);
     }
 
     fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
+        self.cut_ping(now, cx);
         self.phase = Phase::Over;
+        self.open = false;
         self.deadline = At::NEVER;
         self.cut_requests(now, cx);
         let memory = self

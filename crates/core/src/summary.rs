@@ -5,6 +5,7 @@ mod death;
 mod figures;
 mod group;
 mod judged;
+mod link;
 mod machine;
 mod moment;
 mod phase;
@@ -23,8 +24,8 @@ use crate::evidence::{Clues, Flaw, Problem};
 use crate::fleet::Pause;
 use crate::http;
 use crate::sample::{
-    self, Closure, Evidence, Failure, HttpOutcome, Millis, Sample, Session, SessionOutcome,
-    Throttle, Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
+    self, Closure, Evidence, Failure, HttpOutcome, Millis, Renewed, Sample, Session,
+    SessionOutcome, Throttle, Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::script::Labels;
 use crate::time::At;
@@ -37,6 +38,7 @@ pub use figures::{
     TransactionCounts, TurnCounts, Turns, Upgrades, WrongAnswer,
 };
 pub use judged::{Judged, score};
+pub use link::Pings;
 pub use machine::{Bottleneck, Machine, Resource};
 pub use moment::{Close, Countdown, Event, Moment};
 pub use phase::{Figures, Phase, WarmUp};
@@ -46,6 +48,7 @@ pub use spread::Percentiles;
 
 use death::Morgue;
 use group::GroupFigures;
+use link::LinkFigures;
 use moment::Earliest;
 use phase::{Asked, Tally};
 use request::HttpFigures;
@@ -83,6 +86,8 @@ struct SessionCounts {
 #[derive(Clone, Debug)]
 struct UpgradeCounts {
     accepted: u64,
+    /// Of those, for conversations that had been open before.
+    renewed: u64,
     retried: u64,
     by_status: BTreeMap<u16, u64>,
     by_error: BTreeMap<ConnectError, u64>,
@@ -179,6 +184,10 @@ impl Recorder {
                 self.morgue.done(turn.released, turn.sent);
             }
             What::Closure(closure) => self.closure(sample, &closure),
+            What::Ping(ping) => {
+                self.lateness.record(ping.sent.since(ping.due));
+                self.morgue.done(ping.due, ping.sent);
+            }
             What::Http(http) => self.request(&http),
             _ => {}
         }
@@ -242,7 +251,7 @@ impl Recorder {
         Progress {
             planned: None,
             due,
-            held: due.saturating_sub(accepted + never_open),
+            held: due.saturating_sub(sum(|phase| phase.upgrades.begun()) + never_open),
             open: accepted.saturating_sub(sum(|phase| phase.closures.clean) + dropped),
             refused: sum(|phase| phase.upgrades.refused()),
             dropped,
@@ -282,6 +291,7 @@ impl Recorder {
             transactions: steady.transactions,
             closures: steady.closures,
             groups: steady.groups,
+            pings: steady.pings,
             warm_up,
             generator: Generator {
                 lateness: self.lateness.percentiles(),
@@ -377,7 +387,13 @@ impl SessionCounts {
         self.handoffs += other.handoffs;
     }
 
-    fn finish(&self, asked: Option<u64>, opened: u64, peak_open: u64) -> Sessions {
+    fn finish(
+        &self,
+        asked: Option<u64>,
+        opened: u64,
+        peak_open: u64,
+        renewed: impl Fn(Renewed) -> u64,
+    ) -> Sessions {
         let by_failure: BTreeMap<_, _> = self
             .by_outcome
             .iter()
@@ -403,6 +419,9 @@ impl SessionCounts {
             open_at_end: self.count(SessionOutcome::OpenAtEnd) + (due - ended),
             peak_open,
             handoffs: self.handoffs,
+            resumed: renewed(Renewed::Resumed),
+            begun_anew: renewed(Renewed::Anew),
+            not_resumed: renewed(Renewed::Refused),
             by_failure,
         }
     }
@@ -411,7 +430,7 @@ impl SessionCounts {
 impl SessionCounts {
     /// Of one group: how many of it the plan wants is not known here.
     fn of_group(&self, opened: u64) -> GroupSessions {
-        let all = self.finish(None, opened, 0);
+        let all = self.finish(None, opened, 0, |_| 0);
         GroupSessions {
             due: all.due,
             opened: all.opened,
@@ -446,6 +465,7 @@ impl UpgradeCounts {
         let spans = || Spans::new(DIGITS);
         Self {
             accepted: 0,
+            renewed: 0,
             retried: 0,
             by_status: BTreeMap::new(),
             by_error: BTreeMap::new(),
@@ -462,12 +482,17 @@ impl UpgradeCounts {
 
     fn record(&mut self, who: Who, upgrade: &Upgrade) {
         self.retried += u64::from(upgrade.attempt > 1);
-        self.first_planned = least(self.first_planned, Some(upgrade.planned));
+        if !upgrade.renews {
+            self.first_planned = least(self.first_planned, Some(upgrade.planned));
+        }
         match upgrade.outcome {
             Upgraded::Accepted => {
                 self.accepted += 1;
+                self.renewed += u64::from(upgrade.renews);
                 *self.by_status.entry(101).or_default() += 1;
-                self.last_accepted = self.last_accepted.max(Some(upgrade.connected));
+                if !upgrade.renews {
+                    self.last_accepted = self.last_accepted.max(Some(upgrade.connected));
+                }
                 self.hold.record(upgrade.released.since(upgrade.planned));
                 self.connect.record(upgrade.ready.since(upgrade.connected));
                 self.response.record(upgrade.ended.since(upgrade.planned));
@@ -484,12 +509,18 @@ impl UpgradeCounts {
         }
     }
 
+    /// Conversations that were open.
+    const fn begun(&self) -> u64 {
+        self.accepted - self.renewed
+    }
+
     fn refused(&self) -> u64 {
         self.by_status.values().sum::<u64>() - self.accepted
     }
 
     fn merge(&mut self, other: Self) {
         self.accepted += other.accepted;
+        self.renewed += other.renewed;
         self.retried += other.retried;
         add_all(&mut self.by_status, other.by_status);
         add_all(&mut self.by_error, other.by_error);
@@ -517,9 +548,9 @@ impl UpgradeCounts {
         Arrivals {
             asked,
             asked_per_s: per_second(asked, over),
-            delivered: self.accepted,
+            delivered: self.begun(),
             // n arrivals at one rate have n - 1 gaps between them.
-            delivered_per_s: per_second(self.accepted.saturating_sub(1), span),
+            delivered_per_s: per_second(self.begun().saturating_sub(1), span),
         }
     }
 
@@ -716,6 +747,7 @@ pub struct Summary {
     pub turns: Turns,
     /// Empty where the plan names none.
     pub transactions: BTreeMap<String, TransactionCounts>,
+    pub pings: Pings,
     pub closures: Closures,
     /// By name, where the plan has several.
     pub groups: BTreeMap<String, GroupCounts>,
@@ -827,6 +859,9 @@ const fn failure_name(failure: Failure) -> &'static str {
         Failure::Missed => "missed",
         Failure::Handoff => "handoff",
         Failure::Before => "before",
+        Failure::Reconnect => "reconnect",
+        Failure::Resume => "resume",
+        Failure::SignIn => "sign-in",
     }
 }
 

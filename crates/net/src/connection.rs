@@ -123,6 +123,12 @@ impl Mailbox {
         self.state.borrow_mut().close_sent = true;
     }
 
+    /// Asks for a pong with this number in it.
+    pub(crate) fn ping(&self, number: u32) {
+        let (role, mask) = (self.role, self.masks.next());
+        self.put(|out| ws::encode_ping(out, role, mask, &number.to_be_bytes()));
+    }
+
     fn pong(&self, payload: &[u8]) {
         let (role, mask) = (self.role, self.masks.next());
         self.put(|out| ws::encode_pong(out, role, mask, payload));
@@ -291,6 +297,8 @@ pub(crate) enum Heard<'a> {
     Fragment,
     /// A ping or a pong.
     Control,
+    /// A pong with a number in it, as [`Mailbox::ping`] sends them.
+    Pong(u32),
 }
 
 /// What has been heard.
@@ -550,7 +558,10 @@ impl Inbound {
                 mailbox.pong(payload);
                 on(Heard::Control);
             }
-            Event::Pong(_) => on(Heard::Control),
+            Event::Pong(payload) => on(match payload.try_into() {
+                Ok(number) => Heard::Pong(u32::from_be_bytes(number)),
+                Err(_) => Heard::Control,
+            }),
             Event::Close(close) => {
                 let first = if mailbox.close_sent() {
                     Side::Us

@@ -25,6 +25,6 @@ mod upgrade;
 pub use http::{HttpOptions, ReadError, read_limits};
 pub use machine::{memory_available, ports_per_source};
 pub use run::{Control, Finished, RunError, RunOptions, default_shards, open_files_limit, run};
-pub use serve::{Ready, ServeError, ServeOptions, serve};
+pub use serve::{Ready, ServeError, ServeOptions, Served, serve};
 pub use source::sources_toward;
 pub use tls::{ClientTls, ServerTls, TlsError};

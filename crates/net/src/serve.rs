@@ -47,6 +47,15 @@ pub struct Ready {
     pub certificate_pem: Option<String>,
 }
 
+/// What was served, by the server's own count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Connections that were let in.
+    pub accepted: u64,
+    /// Of those, still open at the end.
+    pub open: usize,
+}
+
 /// Why it cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -69,7 +78,7 @@ pub fn serve(
     options: ServeOptions,
     ready: impl FnOnce(Ready),
     stop: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+) -> Result<Served, ServeError> {
     open_files_limit();
     let address = options.listen;
     let (acceptor, certificate_pem) = Acceptor::new(&options.tls, address.ip())?.unzip();
@@ -93,7 +102,11 @@ pub fn serve(
             certificate_pem: certificate_pem.flatten(),
         });
         server.accept(listener, stop).await;
-        Ok(Ok(()))
+        let platform = server.platform.borrow();
+        Ok(Ok(Served {
+            accepted: platform.accepted(),
+            open: platform.open(),
+        }))
     })?
 }
 
@@ -325,7 +338,7 @@ impl Server {
                     self.on_platform(|platform, now| match heard {
                         Heard::Message(message) => platform.frame(now, conn, message),
                         Heard::Fragment => platform.fragment(now, conn),
-                        Heard::Control => platform.control(now, conn),
+                        Heard::Control | Heard::Pong(_) => platform.control(now, conn),
                     });
                 };
                 let ended = connection.run(early, &seat.mailbox, &mut on).await;

@@ -393,9 +393,14 @@ impl Shard {
                     mailbox.send(&message);
                 }
             }
-            Order::Close { code } => {
+            Order::Close { code, reason } => {
                 if let Some(mailbox) = self.mailboxes.borrow().get(&conn) {
-                    mailbox.close(Some(code), "");
+                    mailbox.close(Some(code), &reason);
+                }
+            }
+            Order::Ping(number) => {
+                if let Some(mailbox) = self.mailboxes.borrow().get(&conn) {
+                    mailbox.ping(number);
                 }
             }
             Order::Reset => {
@@ -436,10 +441,14 @@ impl Shard {
             return;
         };
         let mut connection = Connection::new(stream, Role::Client);
-        let mut on = |heard: Heard<'_>| {
-            if let Heard::Message(message) = heard {
+        let mut on = |heard: Heard<'_>| match heard {
+            Heard::Message(message) => {
                 self.on_fleet(|fleet, now, gate| fleet.frame(now, conn, message, gate));
             }
+            Heard::Pong(number) => {
+                self.on_fleet(|fleet, now, gate| fleet.pong(now, conn, number, gate));
+            }
+            Heard::Fragment | Heard::Control => {}
         };
         let ended = connection.run(early, &mailbox, &mut on).await;
         self.mailboxes.borrow_mut().remove(&conn);

@@ -65,9 +65,13 @@ impl Fleet {
             What::Transaction(transaction) => transaction.began,
             What::Closure(closure) => closure.opened,
             What::Http(http) => http.due,
-            What::Due | What::LateReply | What::Handoff | What::Throttled(_) | What::Usage(_) => {
-                sample.at
-            }
+            What::Ping(ping) => ping.due,
+            What::Due
+            | What::LateReply
+            | What::Handoff
+            | What::Throttled(_)
+            | What::Usage(_)
+            | What::Renewed(_) => sample.at,
         };
         self.is_warm_up(sample.who, planned)
     }

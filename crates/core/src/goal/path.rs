@@ -108,6 +108,12 @@ names! {
         ClosuresClean = "closures.clean",
         ClosuresAbnormal = "closures.abnormal",
         RssPeakBytes = "generator.rss_peak_bytes",
+        SessionsResumed = "sessions.resumed",
+        SessionsBegunAnew = "sessions.begun_anew",
+        SessionsNotResumed = "sessions.not_resumed",
+        PingsSent = "pings.sent",
+        PingsAnswered = "pings.answered",
+        PingsTimedOut = "pings.timed_out",
     }
 }
 
@@ -143,6 +149,7 @@ names! {
         TurnHold = "turns.hold",
         TurnService = "turns.service",
         Lateness = "generator.lateness",
+        RoundTrip = "pings.round_trip",
     }
 }
 
@@ -218,7 +225,8 @@ impl Path {
                 | Count::InputTokens
                 | Count::OutputTokens
                 | Count::JudgeAsked
-                | Count::RssPeakBytes,
+                | Count::RssPeakBytes
+                | Count::PingsSent,
             )
             | Self::NamedCount(_, Turn::Sent) => Kind::Total,
             Self::Count(_) | Self::NamedCount(..) => Kind::Count,
@@ -309,6 +317,7 @@ impl Path {
                     turns.planned
                 }
                 "turns" => turns.counts.sent,
+                "pings" => summary.pings.sent,
                 "closures" => summary.closures.clean + summary.closures.abnormal,
                 "judge" => summary.facts.judge.as_ref()?.asked,
                 _ => return None,
@@ -374,6 +383,12 @@ impl Count {
             Self::SessionsOpenAtEnd => sessions.open_at_end,
             Self::SessionsPeakOpen => sessions.peak_open,
             Self::SessionsHandoffs => sessions.handoffs,
+            Self::SessionsResumed => sessions.resumed,
+            Self::SessionsBegunAnew => sessions.begun_anew,
+            Self::SessionsNotResumed => sessions.not_resumed,
+            Self::PingsSent => summary.pings.sent,
+            Self::PingsAnswered => summary.pings.answered,
+            Self::PingsTimedOut => summary.pings.timed_out,
             Self::UpgradesAttempted => upgrades.attempted,
             Self::UpgradesAccepted => upgrades.accepted,
             Self::UpgradesRefused => upgrades.refused,
@@ -417,6 +432,7 @@ impl Span {
             Self::TurnHold => &summary.turns.counts.hold,
             Self::TurnService => &summary.turns.counts.service,
             Self::Lateness => &summary.generator.lateness,
+            Self::RoundTrip => &summary.pings.round_trip,
         }
     }
 }

@@ -11,6 +11,7 @@ mod expectation;
 mod http;
 mod identities;
 mod judge;
+mod link;
 mod load;
 mod names;
 mod permission;
@@ -245,6 +246,19 @@ impl Reader<'_> {
             Some(raw::OnHandoff::Wait) => OnHandoff::Wait,
             Some(raw::OnHandoff::Fail) => OnHandoff::Fail,
         };
+        let link = link::link(
+            raw.keep_alive,
+            raw.on_drop,
+            dialect.as_deref(),
+            self.document,
+        );
+        let guest_code = self.guest(raw.guest, dialect.as_deref(), &names);
+        let mut captured = names.captured;
+        for variable in &mut captured {
+            // What signs somebody in is a secret, whatever the step that took it says.
+            let signs_in = |code: &Text| code.source().contains(&variable.name);
+            variable.secret |= guest_code.as_ref().is_some_and(signs_in);
+        }
         let (target, mut headers, mut route) = aim?;
         if let Some(identities) = identities {
             headers.extend(bearer_of(&identities, bearer, &headers, &route));
@@ -261,7 +275,7 @@ impl Reader<'_> {
             groups: groups?,
             data,
             vars: names.vars,
-            captured: names.captured,
+            captured,
             fallback,
             on_handoff,
             admission,
@@ -271,9 +285,37 @@ impl Reader<'_> {
             permission,
             max_lateness: raw.max_lateness.and_then(Field::ok).map(|span| span.0),
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
+            link,
+            guest_code,
             around: around?,
             judge,
         })
+    }
+
+    fn guest(
+        &self,
+        field: raw::Maybe<raw::Guest>,
+        dialect: Option<&dyn Dialect>,
+        names: &Names,
+    ) -> Option<Text> {
+        let (key, (guest, here)) = field.and_then(|field| Some((field.key, field.placed()?)))?;
+        if let Some(dialect) = dialect.filter(|dialect| !dialect.signs_in()) {
+            self.document.complain_that(
+                key,
+                format!("guests of the dialect {} do not sign in", dialect.name()),
+                "remove 'guest'; a token that the upgrade bears belongs into 'identities' or 'target.headers'",
+            );
+        }
+        let place = guest.code.place;
+        let code = guest.code.get("code", here, self.document)?;
+        if code.trim().is_empty() {
+            self.document.complain_that(
+                place,
+                "an empty code signs nobody in",
+                "write where it comes from: {code: \"{{ identity_code }}\"}",
+            );
+        }
+        names.text(&code, place, self.document)
     }
 
     fn version(&self, field: Field<u64>) {
@@ -513,12 +555,14 @@ impl Reader<'_> {
         steps: Option<(Vec<Field<raw::Step>>, Place)>,
         conversations: &mut Conversation<'_>,
     ) -> Option<Group> {
-        let mut warm_up = None;
+        let (mut warm_up, mut hold_open) = (None, None);
         let load = load.and_then(|(mut raw, here)| {
             warm_up = raw.warm_up.take();
+            hold_open = link::hold_open(raw.hold_open.take(), self.document);
             load::load(raw, here, self.document).map(|load| (load, here))
         });
         let steps = steps.and_then(|(raw, here)| {
+            link::complain_of_unconnected(&raw, self.document);
             conversations.reserve(&raw);
             conversations.steps(raw, here)
         });
@@ -528,7 +572,7 @@ impl Reader<'_> {
             Load::Staged(_) => true,
             Load::Open(_) => false,
         };
-        if without_end && !takes_time(&conversation) {
+        if without_end && hold_open.is_none() && !takes_time(&conversation) {
             self.document.complain_that(
                 here,
                 "conversations that take no time would be begun again without end",
@@ -541,6 +585,7 @@ impl Reader<'_> {
             load,
             conversation,
             begin: Begin::default(),
+            hold_open,
             around: Around::default(),
         })
     }

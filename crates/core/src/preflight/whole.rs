@@ -135,6 +135,7 @@ impl Whole {
             | What::Handoff
             | What::Usage(_)
             | What::Http(_) => {}
+            What::Ping(_) | What::Renewed(_) => {}
         }
     }
 

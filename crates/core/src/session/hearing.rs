@@ -17,9 +17,11 @@ use crate::wire::Wall;
 impl Session {
     pub(super) fn hear(&mut self, now: At, heard: Heard, raw: &str, cx: &mut Context<'_>) {
         match heard {
-            Heard::Ready if self.phase == Phase::Readying => self.begin(now, cx),
+            Heard::Ready if self.phase == Phase::Readying => self.ready(now, cx),
+            Heard::NotResumed { .. } => self.not_resumed(now, cx),
+            Heard::SignedOut { .. } => self.sign_in_again(now, cx),
             Heard::Greeting { text } => self.on_greeting(now, &text, cx),
-            Heard::Reply { text, .. } | Heard::Chunk { text, .. } if self.said == 0 => {
+            Heard::Reply { text, .. } | Heard::Chunk { text, .. } if self.awaits_greeting() => {
                 self.on_greeting(now, &text, cx);
             }
             Heard::Reply {
@@ -54,6 +56,10 @@ impl Session {
                 {
                     self.finish_turn(now, TurnOutcome::Throttled, cx);
                 }
+            }
+            Heard::Over { .. } if self.phase == Phase::Readying => {
+                self.over = true;
+                self.not_ready(now, Failure::Closed, cx);
             }
             Heard::Over { .. } => {
                 self.over = true;
@@ -203,6 +209,11 @@ impl Session {
             format!("turn {turn}: {}{why}", outcome.name())
         });
         self.after_miss(now, on_miss, Failure::Missed, cx);
+    }
+
+    /// Before anything was said, what the bot says is its greeting, and while one is awaited.
+    pub(super) fn awaits_greeting(&self) -> bool {
+        self.said == 0 || self.phase == Phase::Greeting
     }
 
     pub(super) fn after_miss(

@@ -415,6 +415,7 @@ impl Session {
                 },
                 (Phase::Leaving, _) if heard == Heard::Handoff => self.count_handoff(now, cx),
                 (Phase::Leaving | Phase::Waiting | Phase::Held | Phase::Upgrading, _) => {}
+                (Phase::Closing | Phase::Apart, _) => {}
                 _ => self.hear(now, heard, raw, cx),
             }
         }

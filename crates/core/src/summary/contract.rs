@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Arrivals, Bottleneck, Closures, Figures, GroupCounts, Judged, Machine, Percentiles, Requests,
-    Sessions, Summary, TransactionCounts, Turns, Upgrades,
+    Arrivals, Bottleneck, Closures, Figures, GroupCounts, Judged, Machine, Percentiles, Pings,
+    Requests, Sessions, Summary, TransactionCounts, Turns, Upgrades,
 };
 use crate::fleet::Pause;
 use crate::forensics::Explained;
@@ -51,6 +51,8 @@ pub struct Document<'a> {
     limits: Vec<LimitOut<'a>>,
     why: &'a [String],
     next_steps: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pings: Option<&'a Pings>,
 }
 
 #[derive(Serialize)]
@@ -247,6 +249,7 @@ impl<'a> Document<'a> {
             limits: verdict.limits.iter().map(LimitOut::new).collect(),
             why: &verdict.why,
             next_steps: verdict.next_steps.iter().map(Step::to_string).collect(),
+            pings: (summary.pings.sent > 0).then_some(&summary.pings),
         }
     }
 }

@@ -28,6 +28,10 @@ pub struct Sessions {
     pub open_at_end: u64,
     pub peak_open: u64,
     pub handoffs: u64,
+    /// How often one went on over another connection, began anew there, or was not let go on.
+    pub resumed: u64,
+    pub begun_anew: u64,
+    pub not_resumed: u64,
     pub by_failure: BTreeMap<&'static str, u64>,
 }
 

@@ -23,7 +23,8 @@ impl GroupFigures {
         match sample.what {
             What::Due => self.sessions.due += 1,
             What::Upgrade(upgrade) => {
-                self.opened += u64::from(upgrade.outcome == Upgraded::Accepted);
+                let is_open = upgrade.outcome == Upgraded::Accepted && !upgrade.renews;
+                self.opened += u64::from(is_open);
             }
             What::Turn(turn) => self.turns.record(&turn),
             What::Handoff => self.sessions.handoffs += 1,

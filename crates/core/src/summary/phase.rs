@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::{
     Arrivals, ClosureCounts, Closures, DIGITS, Facts, GroupCounts, GroupFigures, HttpFigures,
-    LABEL_DIGITS, MOST_LABELS, Moment, Requests, SessionCounts, Sessions, Throttles,
-    TransactionCounts, TransactionFigures, TurnFigures, Turns, UpgradeCounts, Upgrades, Usage,
-    add_all, apart, by_name, labelled, peak_open, seconds,
+    LABEL_DIGITS, LinkFigures, MOST_LABELS, Moment, Pings, Requests, SessionCounts, Sessions,
+    Throttles, TransactionCounts, TransactionFigures, TurnFigures, Turns, UpgradeCounts, Upgrades,
+    Usage, add_all, apart, by_name, labelled, peak_open, seconds,
 };
 use crate::fleet::Pause;
 use crate::sample::{Closure, Sample, What};
@@ -49,6 +49,7 @@ pub struct Figures {
     pub turns: Turns,
     pub transactions: BTreeMap<String, TransactionCounts>,
     pub http: Option<Requests>,
+    pub pings: Pings,
     pub closures: Closures,
     pub groups: BTreeMap<String, GroupCounts>,
 }
@@ -64,6 +65,7 @@ pub(super) struct Tally {
     by_group: Vec<GroupFigures>,
     late: u64,
     throttles: Throttles,
+    links: LinkFigures,
     pub(super) closures: ClosureCounts,
     usage: Usage,
     /// Of all, and for each label; nothing where the plan asks nothing.
@@ -130,6 +132,7 @@ impl Tally {
             by_group: vec![GroupFigures::new(); groups],
             late: 0,
             throttles: Throttles::default(),
+            links: LinkFigures::new(DIGITS),
             closures: ClosureCounts::default(),
             usage: Usage::default(),
             http: (!labels.requests.is_empty()).then(|| Box::new(HttpFigures::new(DIGITS))),
@@ -158,6 +161,8 @@ impl Tally {
             What::Closure(closure) => self.closures.record(&closure),
             What::Session(session) => self.sessions.ended(&session),
             What::Usage(usage) => self.usage.record(usage),
+            What::Ping(ping) => self.links.pinged(&ping),
+            What::Renewed(renewed) => self.links.renewed(renewed),
             What::Http(http) => {
                 if let Some(figures) = &mut self.http {
                     figures.record(&http);
@@ -189,6 +194,7 @@ impl Tally {
         }
         self.late += other.late;
         self.throttles.merge(other.throttles);
+        self.links.merge(&other.links);
         self.closures.clean += other.closures.clean;
         self.closures.abnormal += other.closures.abnormal;
         add_all(&mut self.closures.by_code, other.closures.by_code);
@@ -212,13 +218,15 @@ impl Tally {
         // As for conversations: a run that ends early never reaches the turns of those that were for later.
         let sent = self.turns.sent();
         let planned = (sent + self.sessions.never_reached).max(asked.turns.unwrap_or(0));
-        let accepted = self.upgrades.accepted;
+        let begun = self.upgrades.begun();
         let peak_open = peak_open(moments);
         Figures {
             arrivals: self.upgrades.arrivals(&asked, self.sessions.due),
             sessions: self
                 .sessions
-                .finish(asked.conversations, accepted, peak_open),
+                .finish(asked.conversations, begun, peak_open, |which| {
+                    self.links.count(which)
+                }),
             upgrades: self.upgrades.finish(labels),
             turns: Turns {
                 late: self.late,
@@ -243,6 +251,7 @@ impl Tally {
                 counts: all.counts(),
                 by_name: by_name(&labels.requests, &self.http_by_label, HttpFigures::counts),
             }),
+            pings: self.links.pings(),
             closures: Closures {
                 clean: self.closures.clean,
                 abnormal: self.closures.abnormal,

@@ -293,6 +293,7 @@ fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
             ready: connected,
             ended: connected + Duration::from_millis(50),
             attempt: 1,
+            renews: false,
             outcome,
         };
         record(&mut recorder, planned, user, What::Due);
@@ -557,6 +558,7 @@ fn deaths_and_refusals(died: u32, within_ms: u64, status: u16) -> Summary {
             ready: at(user),
             ended: at(user) + answer,
             attempt: 1,
+            renews: false,
             outcome,
         };
         record(

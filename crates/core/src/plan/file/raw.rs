@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::environments::Environment;
 use super::http::{RawHttp, RawRun};
+use super::link::{CloseKeys, Drop, KeepAliveKeys, PingKeys, ReconnectKeys};
 use super::vars::Var;
 use crate::dialect;
 use crate::document::values::{Count, Pairs, Rate, Span, Spread, Texts};
@@ -74,6 +75,13 @@ pub(super) struct Plan {
     /// What the whole run does once.
     pub(super) run: Maybe<RawRun>,
     pub(super) judge: Maybe<Judge>,
+    /// What keeps connections up through long silences; nothing when left out.
+    pub(super) keep_alive: Maybe<KeepAliveKeys>,
+    /// When a connection drops in the middle of a conversation: `end` it as failed, which is what happens when left out,
+    /// or `resume` it on another connection. The drop is counted all the same.
+    pub(super) on_drop: Maybe<Drop>,
+    /// Who the users are to a platform whose guests sign in.
+    pub(super) guest: Maybe<Guest>,
 }
 
 /// Scores conversations once the run is over: the command gets one at a time as JSON on its standard input, and answers on
@@ -87,6 +95,14 @@ pub(super) struct Judge {
     pub(super) command: Field<Texts>,
     /// By then it has to have answered, for each conversation; 60s when left out.
     pub(super) within: Maybe<Span>,
+}
+
+/// Web messaging with guests who are signed in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Guest {
+    /// The code or JWT that the platform checks: a text with variables. It is a secret.
+    pub(super) code: Field<String>,
 }
 
 /// `emulator`, a ws:// or wss:// address, or a mapping.
@@ -194,6 +210,8 @@ pub(super) struct Load {
     /// What is planned for so long after the load began is not measured: its figures stand apart, and goals are judged
     /// without them.
     pub(super) warm_up: Maybe<Span>,
+    /// A conversation stays connected for so long after its last step.
+    pub(super) hold_open: Maybe<Span>,
 }
 
 /// `{users: 50, over: 1m}` goes to a number of users in a straight line, `{users: 50, for: 5m}` holds it.
@@ -240,7 +258,7 @@ pub(super) struct Group {
 pub(super) struct Step(pub(super) StepKeys);
 
 /// What a step can be.
-pub(super) const KINDS: [&str; 12] = [
+pub(super) const KINDS: [&str; 15] = [
     "greeting",
     "say",
     "send",
@@ -253,6 +271,9 @@ pub(super) const KINDS: [&str; 12] = [
     "transaction",
     "include",
     "http",
+    "ping",
+    "close",
+    "reconnect",
 ];
 
 #[derive(Deserialize, JsonSchema)]
@@ -260,7 +281,8 @@ pub(super) const KINDS: [&str; 12] = [
 #[schemars(extend("oneOf" = [
     {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["send"]}, {"required": ["wait"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
     {"required": ["if", "do"]}, {"required": ["while", "do"]}, {"required": ["choose"]},
-    {"required": ["transaction", "do"]}, {"required": ["include"]}, {"required": ["http"]}
+    {"required": ["transaction", "do"]}, {"required": ["include"]}, {"required": ["http"]},
+    {"required": ["ping"]}, {"required": ["close"]}, {"required": ["reconnect"]}
 ]))]
 pub(super) struct StepKeys {
     /// Waits for a bot that speaks first.
@@ -308,6 +330,15 @@ pub(super) struct StepKeys {
     pub(super) at_most: Maybe<Count>,
     /// Asks over HTTP, beside the connection, and waits for the answer.
     pub(super) http: Maybe<RawHttp>,
+    /// Sends a ping of the WebSocket protocol and waits for its pong.
+    #[serde(default, deserialize_with = "even_empty")]
+    pub(super) ping: Maybe<Option<PingKeys>>,
+    /// Closes the connection; the conversation goes on without one.
+    #[serde(default, deserialize_with = "even_empty")]
+    pub(super) close: Maybe<Option<CloseKeys>>,
+    /// Closes the connection where it is open, and takes the conversation up again on another.
+    #[serde(default, deserialize_with = "even_empty")]
+    pub(super) reconnect: Maybe<Option<ReconnectKeys>>,
 }
 
 /// One of the things that a `choose` may do.
@@ -339,9 +370,9 @@ pub(super) struct Capture {
 }
 
 /// A `greeting:` with nothing after it is a greeting all the same.
-fn even_empty<'de, D: Deserializer<'de>>(
+fn even_empty<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Maybe<Option<Greeting>>, D::Error> {
+) -> Result<Maybe<Option<T>>, D::Error> {
     Field::deserialize(deserializer).map(Some)
 }
 
@@ -353,6 +384,10 @@ impl Short for Step {
             "greeting" => Wrong::new(
                 "'greeting' stands alone here",
                 "write 'greeting:' or 'greeting: {within: 5s}'",
+            ),
+            "ping" | "close" | "reconnect" => Wrong::new(
+                format!("'{text}' stands alone here"),
+                format!("write '{text}:'"),
             ),
             "say" | "think" => Wrong::new(
                 format!("'{text}' needs a value"),

@@ -2,6 +2,7 @@
 
 mod complaints;
 mod http;
+mod link;
 mod real;
 mod vars;
 
@@ -201,7 +202,7 @@ plan.yaml: 'none' is not a count (set on the command line: load.users)
   help: write a whole number from 1 up
 
 plan.yaml: unknown key 'user' in 'load' (set on the command line: load.user)
-  help: did you mean 'users'? allowed here: users, ramp_up, loops, duration, stages, arrivals, max_open, start_delay, warm_up
+  help: did you mean 'users'? allowed here: users, ramp_up, loops, duration, stages, arrivals, max_open, start_delay, warm_up, hold_open
 
 plan.yaml: 'name' wants a text, not a mapping (set on the command line: name.x)
 

@@ -10,8 +10,8 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
 use crate::plan::{
-    Admission, Around, Begin, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route,
-    Target, Until,
+    Admission, Around, Begin, Budget, Closed, Group, Link, Load, OnHandoff, OnRefusal, Pace, Plan,
+    Route, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
@@ -98,12 +98,15 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             begin: Begin::default(),
             warm_up: Duration::ZERO,
             around: Around::default(),
+            hold_open: None,
         }],
         data: None,
         vars: Vec::new(),
         captured: Vec::new(),
         fallback: Vec::new(),
         on_handoff: OnHandoff::Leave,
+        link: Link::default(),
+        guest_code: None,
         admission: Admission {
             pace,
             on_refusal: OnRefusal::GiveUp,
@@ -250,6 +253,7 @@ pub(super) fn upgraded(recorder: &mut Recorder, at: At, answered: At, user: u32,
         ready: at,
         ended: answered,
         attempt: 1,
+        renews: false,
         outcome: if accepted {
             Upgraded::Accepted
         } else {

@@ -305,12 +305,12 @@ plan.yaml:1:10: version 2 of the format is not known
 plan.yaml:1:1: unknown key 'vresion'
   1 | vresion: 1
     | ^^^^^^^
-  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge
+  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge, keep_alive, on_drop, guest
 
 plan.yaml:2:1: unknown key 'plattform'
   2 | plattform: generic
     | ^^^^^^^^^
-  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge
+  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge, keep_alive, on_drop, guest
 ",
     );
     check(
@@ -401,7 +401,7 @@ plan.yaml:1:17: this step is say and think at once
 plan.yaml:1:17: this step does nothing
   1 | conversation: [{name: x}]
     |                 ^^^^
-  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, with a value
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, ping, close, reconnect, with a value
 ",
     );
     check(
@@ -439,7 +439,7 @@ plan.yaml:1:26: 'think' needs a value
 plan.yaml:1:33: 'hello' is not a step
   1 | conversation: [greeting, think, hello]
     |                                 ^^^^^
-  help: a step is one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http; to send this text write 'say: …'
+  help: a step is one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, ping, close, reconnect; to send this text write 'say: …'
 ",
     );
     check(
@@ -888,7 +888,7 @@ plan.yaml:1:1: json.reply.when: not a condition on JSON: in long-hand segment, e
 plan.yaml:1:18: unknown key 'snd' in 'json'
   1 | dialect: {json: {snd: 5, reply: {when: '$.a ='}}}
     |                  ^^^
-  help: did you mean 'send'? allowed here: send, greeting, reply, chunk, end, typing, handoff, refusal, error, over, ack, usage, serve
+  help: did you mean 'send'? allowed here: send, greeting, reply, chunk, end, typing, handoff, refusal, error, over, ack, usage, serve, resume
 "#,
     );
 }
@@ -1270,12 +1270,12 @@ plan.yaml:8:12: '6' has no unit
 wrong.yaml:2:3: unknown key 'sya' in 'conversation'
   2 | - sya: hello
     |   ^^^
-  help: did you mean 'say'? allowed here: greeting, say, send, wait, name, expect, capture, on_miss, think, repeat, if, while, choose, transaction, include, do, else, at_most, http
+  help: did you mean 'say'? allowed here: greeting, say, send, wait, name, expect, capture, on_miss, think, repeat, if, while, choose, transaction, include, do, else, at_most, http, ping, close, reconnect
 
 wrong.yaml:2:3: this step does nothing
   2 | - sya: hello
     |   ^^^
-  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, with a value
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, ping, close, reconnect, with a value
 
 wrong.yaml:3:10: '5' has no unit
   3 | - think: 5
