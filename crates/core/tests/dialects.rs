@@ -165,7 +165,15 @@ fn every_declaration_of_the_page_is_one() {
         .collect();
     assert_eq!(
         names,
-        ["json", "json", "json", "json", "json", "socket.io", "realtime"]
+        [
+            "json",
+            "json",
+            "json",
+            "json",
+            "json",
+            "socket.io",
+            "realtime"
+        ]
     );
 }
 
