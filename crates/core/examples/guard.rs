@@ -4,6 +4,10 @@
     clippy::print_stdout,
     reason = "what is printed cannot be optimised away"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program for itself, which is told what to do"
+)]
 
 use std::process::ExitCode;
 use std::sync::Arc;
