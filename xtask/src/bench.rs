@@ -1,9 +1,10 @@
 //! Benchmarks: `memory` and `check` against `run` of the built binary; `forensics` from the tests; `admission` in virtual
-//! time.
+//! time; `guard` counts instructions.
 
 pub(crate) mod admission;
 pub(crate) mod check;
 pub(crate) mod forensics;
+pub(crate) mod guard;
 pub(crate) mod memory;
 
 use std::path::PathBuf;

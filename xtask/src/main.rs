@@ -12,6 +12,8 @@ mod test;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use crate::bench::guard::Then;
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -21,6 +23,8 @@ fn main() -> ExitCode {
         ["bench", "admission"] => bench::admission::admission(),
         ["bench", "check"] => bench::check::check(),
         ["bench", "forensics"] => bench::forensics::forensics(),
+        ["bench", "guard"] => bench::guard::guard(Then::Compare),
+        ["bench", "guard", "--accept"] => bench::guard::guard(Then::Accept),
         ["help" | "--help" | "-h"] | [] => {
             println!("{HELP}");
             Ok(())
@@ -88,5 +92,8 @@ cargo xtask bench check
 cargo xtask bench forensics
     Random mixtures of causes of death in virtual time, and each over sockets: writes bench/forensics.md, true causes
     against those that were named.
+cargo xtask bench guard [--accept]
+    Instructions that codec, conversation, recorder, schedule and admission take, counted by callgrind, against those of
+    bench/guard.json; more than 3 percent above fail. --accept writes the counts there.
 cargo xtask help
     This list.";

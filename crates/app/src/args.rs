@@ -149,6 +149,9 @@ pub(crate) struct Words {
     /// The bot speaks first, within this time
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "10s", require_equals = true)]
     pub(crate) greeting: Option<String>,
+    /// The frame that carries a message, as in '{"text": "{{ say }}"}'; the bare text when left out
+    #[arg(long, value_name = "FRAME")]
+    pub(crate) send: Option<String>,
 }
 
 /// What stands over a plan's own values.
@@ -230,7 +233,8 @@ impl Words {
         // Its value stands behind an equals sign, for it may be left out.
         let greeting = self.greeting.iter();
         let greeting = greeting.map(|within| format!("--greeting={}", quoted(within)));
-        say.chain(think).chain(greeting).collect()
+        let send = self.send.iter().map(|send| typed("--send", send));
+        say.chain(think).chain(greeting).chain(send).collect()
     }
 }
 

@@ -178,14 +178,25 @@ fn plan_of_address(address: &str, load: &Load, words: &Words, over: &Over) -> Va
     if load.duration.is_none() {
         shape["loops"] = json!(1);
     }
-    plan_around(address, shape, conversation, over)
+    let send = words.send.as_deref().map(frame_of);
+    plan_around(address, shape, conversation, send.as_ref(), over)
 }
 
-/// A plan, as JSON, which is YAML too. Messages are plain text unless a platform is named, whose endpoint then knows.
+/// JSON where it is JSON, else one text.
+pub(crate) fn frame_of(typed: &str) -> Value {
+    match serde_json::from_str(typed) {
+        Ok(value @ (Value::Object(_) | Value::Array(_))) => value,
+        _ => Value::from(typed),
+    }
+}
+
+/// A plan, as JSON, which is YAML too. Messages are plain text, or what `send` makes of it, unless a platform is named,
+/// whose endpoint then knows. Every frame is a reply, but for those that call themselves an error.
 pub(crate) fn plan_around(
     address: &str,
     load: Value,
     conversation: Vec<Value>,
+    send: Option<&Value>,
     over: &Over,
 ) -> Value {
     let mut plan = json!({
@@ -196,8 +207,10 @@ pub(crate) fn plan_around(
         "load": load,
         "conversation": conversation,
     });
-    if over.platform.is_none() {
-        plan["dialect"] = json!("text");
+    if send.is_some() || over.platform.is_none() {
+        let plain = json!("{{ say }}");
+        let send = send.unwrap_or(&plain);
+        plan["dialect"] = json!({"json": {"send": send, "error": {"when": AN_ERROR}, "reply": {}}});
     }
     plan
 }
@@ -207,6 +220,7 @@ fn reject_words(words: &Words) -> Result<(), Failure> {
         ("--say", !words.say.is_empty()),
         ("--think", words.think.is_some()),
         ("--greeting", words.greeting.is_some()),
+        ("--send", words.send.is_some()),
     ];
     match typed.iter().find(|(_, typed)| *typed) {
         None => Ok(()),
@@ -350,6 +364,8 @@ fn text_of(file: impl Read, most: u64) -> Result<String, Unread> {
     String::from_utf8(text).map_err(|error| Unread::NotText(error.utf8_error().valid_up_to()))
 }
 
+/// How bots that are not known say that they did not understand.
+const AN_ERROR: &str = r#"($.error && $.error != null && $.error != false && $.error != 0 && $.error != "") || $.errors[0] || $.type == "error" || $.event == "error" || $.status == "error" || $.success == false || $.ok == false"#;
 const A_PROFILE: &str = "a profile's file, or a built-in one";
 /// What is said when nothing is given to say.
 pub(crate) const DEFAULT_SAY: &str = "hello";

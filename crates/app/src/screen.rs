@@ -203,6 +203,14 @@ fn turns(summary: &Summary, width: usize) -> Vec<String> {
         lines.extend(spans("held", hold, width));
     }
     lines.extend(silence(turns, width));
+    if let Some(usage) = &turns.usage {
+        let parts = [
+            format!("{} read", count(usage.input_tokens)),
+            format!("{} written", count(usage.output_tokens)),
+            format!("told by {} turns", count(usage.turns_with)),
+        ];
+        lines.extend(row("  tokens", &parts, width));
+    }
     let named: Vec<_> = turns
         .by_name
         .iter()
@@ -272,6 +280,7 @@ fn counts(counts: &TurnCounts) -> Vec<String> {
     push_some(&mut parts, counts.mismatched, "mismatched");
     push_some(&mut parts, counts.fallback, "apologies");
     push_some(&mut parts, counts.throttled, "throttled");
+    push_some(&mut parts, counts.errored, "reported as failed");
     push_some(&mut parts, counts.unfinished, "cut off");
     parts
 }

@@ -1,7 +1,7 @@
 //! Which of a plan's values are secrets. What is done about them is [`crate::console`]'s.
 
 use plimsoll_core::plan::variable::Value;
-use plimsoll_core::plan::{Identities, Plan, Proxy, Target};
+use plimsoll_core::plan::{Identities, Message, Plan, Proxy, Step, Target};
 use plimsoll_core::text::Text;
 use url::Url;
 
@@ -15,7 +15,8 @@ pub(crate) struct Outside {
 }
 
 /// What must never be printed: the values of headers that carry credentials, the outside values that went into any
-/// header, variables of the environment whose name says so, and passwords and tokens of the target's address.
+/// header, files that went into frames, variables of the environment whose name says so, and passwords and tokens of the
+/// target's address.
 pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
     let mut secrets = of_outside(outside);
     for (name, text) in &plan.headers {
@@ -37,6 +38,7 @@ pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
             Text::Template(_) => add_variables(&mut secrets, plan, source),
         }
     }
+    add_files(&mut secrets, plan, outside);
     if let Target::Url(url) = &plan.target {
         add_address(&mut secrets, url);
     }
@@ -53,6 +55,48 @@ pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
         add_identities(&mut secrets, plan, identities);
     }
     secrets
+}
+
+/// Files whose content went into a frame: of a `send` step, or of the dialect's declaration. What users say is no secret.
+fn add_files(secrets: &mut Secrets, plan: &Plan, outside: &[Outside]) {
+    let mut frames: Vec<&str> = plan.dialect.sent().iter().map(String::as_str).collect();
+    for group in &plan.groups {
+        add_frames(&mut frames, &group.conversation);
+    }
+    let files = outside.iter().filter(|outside| outside.name.is_none());
+    for Outside { value, .. } in files {
+        if frames.iter().any(|frame| frame.contains(value.as_str())) {
+            secrets.add(value);
+        }
+    }
+}
+
+fn add_frames<'a>(frames: &mut Vec<&'a str>, steps: &'a [Step]) {
+    for step in steps {
+        match step {
+            Step::Send(text) => frames.push(text.source()),
+            Step::Say(say) => {
+                if let Message::Raw(text) = &say.message {
+                    frames.push(text.source());
+                }
+            }
+            Step::Repeat { steps, .. }
+            | Step::While { steps, .. }
+            | Step::Transaction { steps, .. } => add_frames(frames, steps),
+            Step::If {
+                steps, otherwise, ..
+            } => {
+                add_frames(frames, steps);
+                add_frames(frames, otherwise);
+            }
+            Step::Choose(arms) => {
+                for arm in arms {
+                    add_frames(frames, &arm.steps);
+                }
+            }
+            Step::Greeting { .. } | Step::Think(_) => {}
+        }
+    }
 }
 
 /// Columns that are called like credentials, and those that a header or the query takes in.
@@ -237,6 +281,33 @@ mod tests {
         check("me:sesame%401@h:1");
         let shown = hide_in_addresses("  proxy: me:sesame@h:1  # mail me@h: now");
         assert_eq!(shown, "  proxy: *********@h:1  # mail me@h: now");
+    }
+
+    #[test]
+    fn a_file_that_the_dialect_shows_is_a_secret_and_one_that_users_say_is_none() {
+        use plimsoll_core::plan::file::{Overrides, Sources, read};
+
+        struct Files;
+        impl Sources for Files {
+            fn read(&self, path: &str) -> Result<String, String> {
+                Ok(format!("{path}-is-long\n"))
+            }
+
+            fn env(&self, _: &str) -> Option<String> {
+                None
+            }
+        }
+        let plan = "version: 1\ntarget: emulator\nload: {users: 1}\nconversation: [{say: '${file:prompt}'}]\n\
+                    dialect: {socket.io: {auth: {password: 'x${file:pass}'}}}\n";
+        let plan = read("plan.yaml", plan, &Overrides::default(), &Files);
+        let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+        let outside = ["prompt-is-long", "pass-is-long"].map(|value| Outside {
+            name: None,
+            value: value.to_owned(),
+        });
+        let secrets = of_plan(&plan, &outside);
+        let shown = secrets.redact("prompt-is-long xpass-is-long");
+        assert_eq!(shown, "prompt-is-long x[redacted]");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) fn try_one(args: &Try) -> Result<Ending, Failure> {
         ));
     }
     let words = words(args);
-    let send = args.send.as_deref().map(frame_of);
+    let send = args.send.as_deref().map(input::frame_of);
     let input = if address {
         input::from_text(
             "the command line",
@@ -242,14 +242,6 @@ fn words(args: &Try) -> Vec<String> {
     }
 }
 
-/// JSON where it is JSON, else one text.
-fn frame_of(typed: &str) -> Value {
-    match serde_json::from_str(typed) {
-        Ok(value @ (Value::Object(_) | Value::Array(_))) => value,
-        _ => Value::from(typed),
-    }
-}
-
 /// A conversation that takes every frame for a reply: what they mean is what it wants to find out.
 fn plan_of_address(address: &str, words: &[String], send: Option<&Value>, over: &Over) -> Value {
     use serde_json::json;
@@ -257,21 +249,19 @@ fn plan_of_address(address: &str, words: &[String], send: Option<&Value>, over: 
     for say in words {
         conversation.push(json!({"say": say, "expect": {"within": "15s", "quiet": "2s"}}));
     }
-    let mut plan = input::plan_around(address, json!({"users": 1, "loops": 1}), conversation, over);
-    if let Some(send) = send {
-        plan["dialect"] = json!({"json": {"send": send, "reply": {}}});
-    }
-    plan
+    let once = json!({"users": 1, "loops": 1});
+    input::plan_around(address, once, conversation, send, over)
 }
 
 /// What "held as planned" means, as goals. An address has no expectations but an answer.
-const GOALS: [&str; 6] = [
+const GOALS: [&str; 7] = [
     "sessions.refused == 0",
     "sessions.failed == 0",
     "turns.timed_out == 0",
     "turns.mismatched == 0",
     "turns.fallback == 0",
     "turns.throttled == 0",
+    "turns.errored == 0",
 ];
 /// Frames that may wait to be printed.
 const MOST_WAITING: usize = 1_024;

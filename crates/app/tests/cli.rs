@@ -536,12 +536,37 @@ fn secrets_are_in_no_output() {
         assert!(!ran.err.contains(secret), "{}", ran.err);
     }
     let draft = path(&files, "draft.yaml");
-    run(["try", &url, "--say", "hello", "-o", &draft])
+    // A bot that says that it did not understand has not answered.
+    run(["try", &url, "--say", "hello"])
+        .ends_with(3)
+        .says("failed: ")
+        .says("missed  turns.errored == 0");
+    let send = r#"{"type": "message", "id": "{{ turn }}", "text": "{{ say }}"}"#;
+    run(["try", &url, "--say", "hello", "--send", send, "-o", &draft])
         .ends_with(0)
         .says("wrote");
+    run(["run", &url, "--send", send, "--users", "2"])
+        .ends_with(0)
+        .says("2 answered");
     let draft = std::fs::read_to_string(draft).unwrap();
     assert!(draft.contains("token=${TOKEN}&room=lobby"), "{draft}");
     assert!(!draft.contains("tok-4711"), "{draft}");
+}
+
+#[test]
+fn a_file_that_only_a_frame_takes_in_is_a_secret() {
+    let emulator = Server::emulate(["generic"]);
+    let send = r#"'{"type": "message", "id": "1", "text": "${file:pass.txt}"}'"#;
+    let plan = format!(
+        "version: 1\ntarget: {}\nload: {{users: 1}}\nconversation:\n  - send: {send}\n    expect: {{contains: tomatoes}}\n",
+        emulator.address(0)
+    );
+    let files = folder(&[("plan.yaml", &plan), ("pass.txt", "open-sesame-77\n")]);
+    for command in ["run", "try"] {
+        let ran = run([command, &path(&files, "plan.yaml")]).ends_with(3);
+        assert!(ran.out.contains("[redacted]"), "{}", ran.out);
+        assert!(!ran.out.contains("open-sesame"), "{}", ran.out);
+    }
 }
 
 #[test]

@@ -38,6 +38,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// The platform's half of one conversation.
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server>;
+
+    /// The texts of its declaration that the client sends: a secret may stand in one.
+    fn sent(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// Who converses.
@@ -139,13 +144,24 @@ pub enum Heard {
     Error {
         text: String,
     },
-    /// Worth showing, and nothing to the conversation: tokens used, what a limit still allows.
+    /// Worth showing, and nothing to the conversation: what a limit still allows.
     Note {
         text: String,
     },
     /// Not a frame of this dialect.
     Unknown {
         why: String,
+    },
+    /// The platform itself says that it has no answer: neither an answer nor an apology.
+    Failed {
+        turn: Option<u32>,
+        text: String,
+    },
+    /// What a response cost a language model, in tokens. Of several for one turn the last holds.
+    Usage {
+        turn: Option<u32>,
+        input: u64,
+        output: u64,
     },
 }
 
@@ -301,6 +317,16 @@ impl JsonSchema for Spec {
             "description": "How the bot speaks: a dialect's name, or its declaration.",
             "anyOf": [{"type": "string", "enum": NAMES}, declaration],
         })
+    }
+}
+
+/// The strings of a declared frame.
+fn strings_of(frame: &serde_json::Value) -> Vec<String> {
+    match frame {
+        serde_json::Value::String(text) => vec![text.clone()],
+        serde_json::Value::Array(items) => items.iter().flat_map(strings_of).collect(),
+        serde_json::Value::Object(members) => members.values().flat_map(strings_of).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -46,6 +46,17 @@ pub enum What {
     Session(Session),
     /// An HTTP request came to its end. Every one that was due is followed by exactly one.
     Http(Http),
+    /// The platform said how many tokens it used.
+    Usage(Usage),
+}
+
+/// Tokens of a language model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub input: u64,
+    pub output: u64,
+    /// False for what was used without a turn under way: a greeting, a late answer.
+    pub of_turn: bool,
 }
 
 /// The three clocks of `t_plan`, `t_release` and `t_connect`: hold is `released - planned`, lateness is
@@ -106,6 +117,8 @@ pub enum TurnOutcome {
     Throttled,
     /// The conversation ended before the answer was complete.
     Cut,
+    /// The platform itself said that it has no answer.
+    Errored,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod request;
 mod speaker;
 mod spread;
 mod transaction;
+mod usage;
 
 pub mod contract;
 
@@ -40,6 +41,7 @@ use moment::Earliest;
 use request::HttpFigures;
 use spread::Spans;
 use transaction::TransactionFigures;
+pub use usage::Usage;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
 #[derive(Clone, Debug)]
@@ -65,6 +67,7 @@ pub struct Recorder {
     /// Of all, and one for each label up to the cap, then one for all others; nothing where the plan asks nothing.
     http: Option<Box<HttpFigures>>,
     http_by_label: Vec<HttpFigures>,
+    usage: Usage,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -161,6 +164,7 @@ impl Recorder {
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
             wrong: Earliest::new(MOST_WRONG),
+            usage: Usage::default(),
         }
     }
 
@@ -187,6 +191,7 @@ impl Recorder {
             What::Closure(closure) => self.closure(sample, &closure),
             What::Session(session) => self.sessions.ended(&session),
             What::Http(http) => self.request(&http),
+            What::Usage(usage) => self.usage.record(usage),
         }
     }
 
@@ -234,6 +239,7 @@ impl Recorder {
         for (ours, theirs) in self.http_by_label.iter_mut().zip(&other.http_by_label) {
             ours.merge(theirs);
         }
+        self.usage.merge(other.usage);
     }
 
     pub fn progress(&self) -> Progress {
@@ -278,6 +284,7 @@ impl Recorder {
                 longest_silence_s: (self.throttles.silent.0 > 0)
                     .then(|| seconds(self.throttles.silent)),
                 countdowns_cut: self.throttles.cut,
+                usage: self.usage.reported(),
                 planned,
                 never_reached: planned - sent,
                 wrong_answers: distinct(wrong, &self.labels.turns),
@@ -597,7 +604,8 @@ impl TurnFigures {
             TurnOutcome::Mismatched
             | TurnOutcome::Fallback
             | TurnOutcome::Throttled
-            | TurnOutcome::Cut => {}
+            | TurnOutcome::Cut
+            | TurnOutcome::Errored => {}
         }
     }
 
@@ -635,6 +643,7 @@ impl TurnFigures {
             fallback: self.count(TurnOutcome::Fallback),
             throttled: self.count(TurnOutcome::Throttled),
             unfinished: self.count(TurnOutcome::Cut),
+            errored: self.count(TurnOutcome::Errored),
             failed: self.sent() - self.count(TurnOutcome::Answered),
             latency: self.latency.percentiles(),
             first_frame: self.first_frame.percentiles(),

@@ -671,11 +671,12 @@ fn by_cause(causes: &[Explained]) -> BTreeMap<&'static str, u64> {
 
 /// What a plan without goals wants besides: a bot that never answers, or answers wrongly, has failed no conversation, and
 /// a conversation that was never begun neither.
-const DEFAULT_IF_MISSED: [&str; 4] = [
+const DEFAULT_IF_MISSED: [&str; 5] = [
     "sessions.not_started == 0",
     "turns.timed_out == 0",
     "turns.mismatched == 0",
     "turns.fallback == 0",
+    "turns.errored == 0",
 ];
 
 fn default_goal(source: &str) -> (Goal, bool) {

@@ -2,6 +2,7 @@
 //! client sees; the emulator's half is derived from it where it can be, and declared under `serve` where not.
 
 mod client;
+mod frame;
 mod server;
 mod shape;
 pub(super) mod template;
@@ -18,12 +19,12 @@ use crate::text::Slot;
 use crate::wire::Wall;
 
 /// How messages look. Left empty, the default vocabulary holds: `{"type": "message", "id", "text"}` is sent, and
-/// `greeting`, `typing`, `reply` (with `reply_to`, `text`, `last`), `delta`, `done`, `handoff`, `error` (a refusal when
-/// its `code` is 429, with `retry_after`), `message` (the own echo) and `end` (with `reason`) are understood.
+/// `greeting`, `typing`, `reply` (with `reply_to`, `text`, `last`), `delta`, `done`, `handoff`, `error` (with `reply_to`; a
+/// refusal when its `code` is 429, with `retry_after`), `message` (the own echo) and `end` (with `reason`) are understood.
 ///
 /// A frame is judged by the rules in this order: `ack`, `refusal`, `error`, `over`, `typing`, `greeting`; the first
-/// that holds says all about it. Otherwise `handoff` is noticed, then `chunk` or else `reply` gives its text, and `end`
-/// says whether the answer is complete with it. A frame for which no rule holds is shown as unknown.
+/// that holds says all about it. Otherwise `usage` and `handoff` are noticed, then `chunk` or else `reply` gives its text,
+/// and `end` says whether the answer is complete with it. A frame for which no rule holds is shown as unknown.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Declared {
@@ -46,12 +47,15 @@ pub struct Declared {
     pub handoff: Option<Rule>,
     /// A limit said no.
     pub refusal: Option<Rule>,
-    /// The platform reports an error that ends nothing.
+    /// The platform has no answer: it reports an error instead. Without `turn`, to the message that waits for one.
     pub error: Option<Rule>,
     /// The platform says that the conversation is over.
     pub over: Option<Rule>,
     /// The user's own message, come back or acknowledged.
     pub ack: Option<Rule>,
+    /// The tokens that an answer cost, in its last frame or before: `{input: $.usage.in, output: $.usage.out}`. Of several
+    /// for one answer the last holds.
+    pub usage: Option<Rule>,
     /// How the emulator speaks this dialect, where that cannot be derived from the rules above.
     pub serve: Serve,
 }
@@ -70,6 +74,10 @@ pub struct Rule {
     pub last: Option<String>,
     /// JSONPath to the seconds after which to try again.
     pub retry_after: Option<String>,
+    /// JSONPath to the number of tokens that were read.
+    pub input: Option<String>,
+    /// JSONPath to the number of tokens that were written.
+    pub output: Option<String>,
 }
 
 /// The emulator's frames: JSON whose strings are texts, or one plain text, with `{{ text }}`, `{{ turn }}`,
@@ -136,6 +144,7 @@ impl Declared {
             }),
             error: Some(Rule {
                 text: path("$.message"),
+                turn: path("$.reply_to"),
                 ..rule("$.type == 'error'")
             }),
             over: Some(Rule {
@@ -146,6 +155,7 @@ impl Declared {
                 turn: path("$.id"),
                 ..rule("$.type == 'message'")
             }),
+            usage: None,
             serve: Serve::default(),
         }
     }
@@ -177,7 +187,7 @@ impl Declared {
                 self.refusal.as_ref(),
                 &["text", "turn", "retry_after"],
             ),
-            error: errors.rule("error", self.error.as_ref(), &["text"]),
+            error: errors.rule("error", self.error.as_ref(), &["text", "turn"]),
             over: errors.rule("over", self.over.as_ref(), &["text"]),
             typing: errors.rule("typing", self.typing.as_ref(), &[]),
             greeting: errors.rule("greeting", self.greeting.as_ref(), &["text"]),
@@ -190,6 +200,7 @@ impl Declared {
                 }
             },
             end: errors.rule("end", self.end.as_ref(), &["turn"]),
+            usage: errors.usage(self.usage.as_ref()),
         };
         let template = errors.template("send", &send, &SENT);
         let serving = Serving::new(&self.serve, &rules, &mut errors);
@@ -200,9 +211,10 @@ impl Declared {
             None => Some(Said::derived(&send)),
         };
         match (template, said) {
-            (Some(send), Some(said)) if errors.0.is_empty() => Ok(Json(Arc::new(Compiled {
+            (Some(template), Some(said)) if errors.0.is_empty() => Ok(Json(Arc::new(Compiled {
                 plain: *self == Self::text(),
-                send,
+                send: template,
+                sent: super::strings_of(&send),
                 rules,
                 serving,
                 said,
@@ -220,6 +232,8 @@ pub struct Json(Arc<Compiled>);
 struct Compiled {
     plain: bool,
     send: Template,
+    /// Its strings.
+    sent: Vec<String>,
     rules: Rules,
     said: Said,
     serving: Serving,
@@ -237,6 +251,7 @@ struct Rules {
     chunk: Option<Parts>,
     reply: Option<Parts>,
     end: Option<Parts>,
+    usage: Option<Parts>,
 }
 
 /// A rule, parsed.
@@ -247,6 +262,8 @@ struct Parts {
     turn: Option<Path>,
     last: Option<Path>,
     retry_after: Option<Path>,
+    input: Option<Path>,
+    output: Option<Path>,
 }
 
 impl Dialect for Json {
@@ -260,6 +277,10 @@ impl Dialect for Json {
 
     fn server(&self, _identity: &Identity, _wall: Wall) -> Box<dyn Server> {
         Box::new(server::Host::new(Arc::clone(&self.0)))
+    }
+
+    fn sent(&self) -> &[String] {
+        &self.0.sent
     }
 }
 
@@ -276,6 +297,17 @@ impl Errors {
             ));
         }
         self.rule_or_rest(key, declared, takes)
+    }
+
+    /// Says something wherever one of its figures stands, so it needs no `when`.
+    fn usage(&mut self, declared: Option<&Rule>) -> Option<Parts> {
+        if declared.is_some_and(|rule| rule.input.is_none() && rule.output.is_none()) {
+            self.0.push(
+                "json.usage: names no figure; write {input: $.usage.input_tokens, output: $.usage.output_tokens}"
+                    .to_owned(),
+            );
+        }
+        self.rule_or_rest("usage", declared, &["turn", "input", "output"])
     }
 
     fn rule_or_rest(
@@ -307,6 +339,8 @@ impl Errors {
             turn: path("turn", &rule.turn),
             last: path("last", &rule.last),
             retry_after: path("retry_after", &rule.retry_after),
+            input: path("input", &rule.input),
+            output: path("output", &rule.output),
             when,
         })
     }

@@ -45,7 +45,14 @@ impl Declared {
             })
             .collect();
         match errors.is_empty() {
-            true => Ok(Realtime(Arc::new(Compiled { session, response }))),
+            true => Ok(Realtime(Arc::new(Compiled {
+                sent: [&session, &response]
+                    .into_iter()
+                    .flat_map(super::strings_of)
+                    .collect(),
+                session,
+                response,
+            }))),
             false => Err(errors),
         }
     }
@@ -60,6 +67,8 @@ struct Compiled {
     /// Both are objects.
     session: Value,
     response: Value,
+    /// Their strings.
+    sent: Vec<String>,
 }
 
 impl Dialect for Realtime {
@@ -73,6 +82,10 @@ impl Dialect for Realtime {
 
     fn server(&self, identity: &Identity, _: Wall) -> Box<dyn Server> {
         Box::new(server::Host::new(identity))
+    }
+
+    fn sent(&self) -> &[String] {
+        &self.0.sent
     }
 }
 

@@ -89,6 +89,9 @@ impl Declared {
                 "socket.io.namespace: '{namespace}' is none; it begins with a slash, and has neither comma nor question mark"
             ));
         }
+        let frames = self.auth.iter().chain(join.as_ref().map(|join| &join.send));
+        let frames = frames.chain(&events.send);
+        let sent = frames.flat_map(super::strings_of).collect();
         let inner = events
             .compile()
             .map_err(|wrong| {
@@ -101,6 +104,7 @@ impl Declared {
                 inner,
                 rasa,
                 said,
+                sent,
                 namespace: prefix_of(namespace),
                 auth: auth.flatten(),
                 join: joined.flatten().zip(joins.flatten()),
@@ -170,6 +174,8 @@ struct Compiled {
     rasa: bool,
     /// The event that brings the user's message.
     said: String,
+    /// The strings of what is declared to be sent.
+    sent: Vec<String>,
     /// As it stands in packets: nothing, or `/chat,`.
     namespace: String,
     auth: Option<Template>,
@@ -192,6 +198,10 @@ impl Dialect for SocketIo {
 
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server> {
         Box::new(server::Host::new(Arc::clone(&self.0), identity, wall))
+    }
+
+    fn sent(&self) -> &[String] {
+        &self.0.sent
     }
 }
 

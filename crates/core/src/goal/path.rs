@@ -95,6 +95,10 @@ names! {
         TurnsUnfinished = "turns.unfinished",
         TurnsFailed = "turns.failed",
         TurnsNeverReached = "turns.never_reached",
+        TurnsErrored = "turns.errored",
+        InputTokens = "turns.usage.input_tokens",
+        OutputTokens = "turns.usage.output_tokens",
+        TurnsWithUsage = "turns.usage.turns_with",
         ClosuresClean = "closures.clean",
         ClosuresAbnormal = "closures.abnormal",
         RssPeakBytes = "generator.rss_peak_bytes",
@@ -141,6 +145,7 @@ names! {
         Throttled = "throttled",
         Unfinished = "unfinished",
         Failed = "failed",
+        Errored = "errored",
     }
 }
 
@@ -197,6 +202,8 @@ impl Path {
                 | Count::SessionsDue
                 | Count::UpgradesAttempted
                 | Count::TurnsPlanned
+                | Count::InputTokens
+                | Count::OutputTokens
                 | Count::RssPeakBytes,
             )
             | Self::NamedCount(_, Turn::Sent) => Kind::Total,
@@ -352,6 +359,10 @@ impl Count {
             Self::TurnsUnfinished => turns.counts.unfinished,
             Self::TurnsFailed => turns.counts.failed,
             Self::TurnsNeverReached => turns.never_reached,
+            Self::TurnsErrored => turns.counts.errored,
+            Self::InputTokens => turns.usage?.input_tokens,
+            Self::OutputTokens => turns.usage?.output_tokens,
+            Self::TurnsWithUsage => turns.usage.map_or(0, |usage| usage.turns_with),
             Self::ClosuresClean => summary.closures.clean,
             Self::ClosuresAbnormal => summary.closures.abnormal,
             Self::RssPeakBytes => summary.generator.rss_peak_bytes,
@@ -387,6 +398,7 @@ impl Turn {
             Self::Throttled => counts.throttled,
             Self::Unfinished => counts.unfinished,
             Self::Failed => counts.failed,
+            Self::Errored => counts.errored,
         }
     }
 }

@@ -90,7 +90,7 @@ impl Whole {
         let summary = played.summary(plan);
         let counts = &summary.turns.counts;
         whole.turns = counts.sent;
-        whole.missed = counts.mismatched + counts.fallback + counts.timed_out;
+        whole.missed = counts.mismatched + counts.fallback + counts.timed_out + counts.errored;
         whole.latency = Latency {
             p50: counts.service.p50,
             p95: counts.service.p95,
@@ -127,7 +127,8 @@ impl Whole {
             | What::Transaction(_)
             | What::LateReply
             | What::Handoff
-            | What::Http(_) => {}
+            | What::Http(_)
+            | What::Usage(_) => {}
         }
     }
 

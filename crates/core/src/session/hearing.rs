@@ -8,7 +8,7 @@ use super::{Context, Phase, Session};
 use crate::dialect::Heard;
 use crate::evidence::Clues;
 use crate::plan::{OnHandoff, OnMiss};
-use crate::sample::{Failure, SessionOutcome, TurnOutcome, What, WrongAnswer};
+use crate::sample::{Failure, SessionOutcome, TurnOutcome, Usage, What, WrongAnswer};
 use crate::script::Op;
 use crate::time::{At, span_text};
 use crate::wire::Wall;
@@ -67,6 +67,12 @@ impl Session {
                 self.leave(now, outcome, cx);
             }
             Heard::Answer(frame) => self.acknowledge(now, frame, cx),
+            Heard::Failed { turn, text } => self.on_failed(now, turn, text, cx),
+            Heard::Usage {
+                turn,
+                input,
+                output,
+            } => self.on_usage(now, turn, [input, output], cx),
             Heard::Ready
             | Heard::Ack { .. }
             | Heard::Typing
@@ -121,6 +127,39 @@ impl Session {
                 self.turn = Some(turn);
                 self.stand(now, standing, cx);
             }
+        }
+    }
+
+    /// The platform has no answer: to the turn under way, or to one that was given up.
+    fn on_failed(&mut self, now: At, answers: Option<u32>, text: String, cx: &mut Context<'_>) {
+        let pending = self.turn.as_ref().map(|turn| turn.number);
+        if self.replies.judge(answers, pending, true) != Belongs::ToTurn {
+            return;
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.failure = Some(text);
+            self.finish_turn(now, TurnOutcome::Errored, cx);
+        }
+    }
+
+    fn on_usage(
+        &mut self,
+        now: At,
+        answers: Option<u32>,
+        [input, output]: [u64; 2],
+        cx: &mut Context<'_>,
+    ) {
+        let mut usage = Usage {
+            input,
+            output,
+            of_turn: false,
+        };
+        match &mut self.turn {
+            Some(turn) if answers.is_none_or(|number| number == turn.number) => {
+                usage.of_turn = true;
+                turn.usage = Some(usage);
+            }
+            _ => cx.sample(now, self.who, What::Usage(usage)),
         }
     }
 
@@ -217,11 +256,18 @@ impl Session {
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
-        if matches!(outcome, TurnOutcome::Mismatched | TurnOutcome::Fallback) {
+        if let Some(usage) = turn.usage {
+            cx.sample(now, self.who, What::Usage(usage));
+        }
+        if matches!(
+            outcome,
+            TurnOutcome::Mismatched | TurnOutcome::Fallback | TurnOutcome::Errored
+        ) {
             // Before it is cut: the rest of a secret would not be known any more.
-            let text = match takes_secret {
-                true => AN_ANSWER_WITH_ONE.to_owned(),
-                false => self.without_secrets(&turn.text(), cx.shared).into_owned(),
+            let text = match (&turn.failure, takes_secret) {
+                (Some(failure), _) => self.without_secrets(failure, cx.shared).into_owned(),
+                (None, true) => AN_ANSWER_WITH_ONE.to_owned(),
+                (None, false) => self.without_secrets(&turn.text(), cx.shared).into_owned(),
             };
             cx.out.wrong.push_back(WrongAnswer {
                 at: now,
@@ -267,7 +313,7 @@ impl Session {
 pub(super) fn refusal_in(now: At, raw: &str, heard: &[Heard], wall: Wall) -> Option<Heard> {
     let meant = |heard: &Heard| match heard {
         Heard::Reply { text, .. } | Heard::Greeting { text } => text != raw,
-        Heard::Unknown { .. } | Heard::Error { .. } => false,
+        Heard::Unknown { .. } | Heard::Error { .. } | Heard::Failed { .. } => false,
         _ => true,
     };
     if !raw.trim_start().starts_with('{') || heard.iter().any(meant) {

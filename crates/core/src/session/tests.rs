@@ -751,6 +751,89 @@ fn a_limit_that_speaks_in_a_shape_of_its_own_is_still_a_refusal() {
 }
 
 #[test]
+fn a_turn_that_the_platform_reports_as_failed_is_neither_answered_nor_awaited() {
+    check(
+        plan("say hi; say bye"),
+        "0 open
+         1 < chunk I am
+         2 < failed out of tokens
+         3 < failed#1 again
+         4 < reply ciao",
+        "0.0 > hi
+         2.0 turn errored
+         2.0 > bye
+         4.0 turn answered in 2.0
+         4.0 close 1000",
+    );
+    // The failure of a turn that timed out is not the next one's.
+    check(
+        plan("say one; say two"),
+        "0 open
+         10 wake
+         11 < failed too slow
+         12 < reply to two",
+        "0.0 > one
+         10.0 turn timed out after 10.0
+         10.0 > two
+         12.0 turn answered in 2.0
+         12.0 close 1000",
+    );
+}
+
+#[test]
+fn what_the_platform_says_in_place_of_an_answer_is_kept() {
+    let (mut fleet, _) = played(plan("say hi"), "0 open\n1 < failed out of tokens");
+    let wrong = fleet.poll_wrong_answer().map(|wrong| wrong.text);
+    assert_eq!(wrong.as_deref(), Some("out of tokens"));
+}
+
+#[test]
+fn tokens_are_counted_once_for_each_turn_and_without_one_too() {
+    check(
+        plan("greet 5; say hi; say bye"),
+        "0 open
+         0.5 < usage 0 4
+         0.6 < greeting
+         1 < usage 3 1
+         1.1 < usage#1 3 9
+         1.2 < reply hello
+         2 < usage#1 1 1
+         3 < reply ciao",
+        "0.5 tokens 0 + 4 of no turn
+         0.6 > hi
+         1.2 turn answered in 0.6
+         1.2 tokens 3 + 9
+         1.2 > bye
+         2.0 tokens 1 + 1 of no turn
+         3.0 turn answered in 1.8
+         3.0 close 1000",
+    );
+}
+
+#[test]
+fn an_answer_of_very_many_messages_is_judged_at_its_end() {
+    let mut plan = plan("say hi");
+    expect(&mut plan).done_within = Some(Duration::from_secs(20));
+    expect(&mut plan).check = Some(Check::Contains("the end".into()));
+    let long = "x".repeat(100 << 10);
+    let mut moves = String::from("0 open\n");
+    for n in 1..=9 {
+        let _ = writeln!(moves, "{n} < reply {long}");
+    }
+    let expect = |at, latency| {
+        format!("0.0 > hi\n{at} turn answered in {latency}, first 1.0\n{at} close 1000")
+    };
+    // The few that come first are judged one by one.
+    let few = format!("0 open\n1 < reply {long}\n2 < reply the end");
+    check(Arc::clone(&plan), &few, &expect("2.0", "2.0"));
+    check(
+        plan,
+        &format!("{moves}10 < reply the end\n20 wake"),
+        &expect("20.0", "10.0"),
+    );
+}
+
+#[test]
 fn a_session_without_a_limit_on_messages_is_no_larger_than_before() {
     assert_eq!(
         super::allowance::Pacing::of(&plan("say hi"))
@@ -889,6 +972,10 @@ fn write_log(fleet: &mut Fleet, now: At, log: &mut String) -> Option<ConnId> {
                     }
                 )
             }
+            What::Usage(usage) => {
+                let whose = if usage.of_turn { "" } else { " of no turn" };
+                format!("tokens {} + {}{whose}", usage.input, usage.output)
+            }
             What::Session(end) => format!(
                 "session {:?}, {} never reached",
                 end.outcome, end.never_reached
@@ -935,7 +1022,9 @@ fn request_text(id: u32, request: &http::Request) -> String {
 }
 
 fn turn_text(turn: &crate::sample::Turn) -> String {
-    use crate::sample::TurnOutcome::{Answered, Cut, Fallback, Mismatched, Throttled, TimedOut};
+    use crate::sample::TurnOutcome::{
+        Answered, Cut, Errored, Fallback, Mismatched, Throttled, TimedOut,
+    };
     let latency = turn.last.since(turn.due).as_secs_f64();
     let first = turn.first.since(turn.due).as_secs_f64();
     let first = if turn.first == turn.last {
@@ -956,6 +1045,7 @@ fn turn_text(turn: &crate::sample::Turn) -> String {
         TimedOut => format!("turn timed out after {latency:.1}{first}"),
         Throttled => "turn throttled".to_owned(),
         Cut => "turn cut".to_owned(),
+        Errored => "turn errored".to_owned(),
     }
 }
 
@@ -1183,6 +1273,15 @@ impl Client for Words {
             },
             "ping" => Heard::Answer("pong".to_owned().into()),
             "over" => Heard::Over { why: text },
+            "failed" => Heard::Failed { turn, text },
+            "usage" => {
+                let mut tokens = rest.split(' ').map(|n| n.parse().unwrap());
+                Heard::Usage {
+                    turn,
+                    input: tokens.next().unwrap(),
+                    output: tokens.next().unwrap(),
+                }
+            }
             _ => Heard::Unknown {
                 why: frame.to_owned(),
             },

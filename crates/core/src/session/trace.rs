@@ -45,6 +45,10 @@ impl Session {
             Heard::Error { text } => (format!("error: {text}"), None),
             Heard::Note { text } => (text.clone(), None),
             Heard::Unknown { why } => (format!("not understood: {why}"), None),
+            Heard::Failed { text, .. } => (format!("failed: {text}"), None),
+            Heard::Usage { input, output, .. } => {
+                (format!("tokens: {input} in, {output} out"), None)
+            }
         }
     }
 }
@@ -94,6 +98,7 @@ impl TurnOutcome {
             Self::TimedOut => "no complete answer in time",
             Self::Throttled => "refused by a limit",
             Self::Cut => "cut off before the answer was complete",
+            Self::Errored => "reported as failed by the platform",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::plan::{Capture, Check, Expect, Source};
-use crate::sample::TurnOutcome;
+use crate::sample::{TurnOutcome, Usage};
 use crate::text::Values;
 use crate::time::At;
 
@@ -31,6 +31,12 @@ pub(super) struct Turn {
     frames: Vec<Value>,
     /// Bytes of what is kept.
     size: usize,
+    /// Bytes that were judged before the answer was complete.
+    judged: usize,
+    /// What the platform says that it cost.
+    pub(super) usage: Option<Usage>,
+    /// What the platform said in place of an answer.
+    pub(super) failure: Option<String>,
 }
 
 #[derive(Debug)]
@@ -71,6 +77,9 @@ impl Turn {
             parts: Vec::new(),
             frames: Vec::new(),
             size: 0,
+            judged: 0,
+            usage: None,
+            failure: None,
         }
     }
 
@@ -181,15 +190,22 @@ impl Turn {
     }
 
     /// The dialect does not mark the end: silence does, or the expected message itself.
-    fn judge_so_far(&self, now: At, rules: &Rules<'_>) -> Standing {
+    fn judge_so_far(&mut self, now: At, rules: &Rules<'_>) -> Standing {
         if let Some(quiet) = rules.expect.quiet {
             return Standing::Open(self.cut_off(now + quiet, rules));
         }
-        match (self.outcome(rules), rules.expect.done_within) {
-            (TurnOutcome::Mismatched, Some(span)) if now < self.released + span => {
-                Standing::Open(self.released + span)
-            }
-            (outcome, _) => Standing::Complete(outcome),
+        let end = rules.expect.done_within.map(|span| self.released + span);
+        let Some(end) = end.filter(|end| now < *end) else {
+            return Standing::Complete(self.outcome(rules));
+        };
+        // Judging the whole anew with every message costs the square of a long answer: it is then judged at its end only.
+        self.judged += self.size;
+        if self.judged > MOST_JUDGED {
+            return Standing::Open(end);
+        }
+        match self.outcome(rules) {
+            TurnOutcome::Mismatched => Standing::Open(end),
+            outcome => Standing::Complete(outcome),
         }
     }
 
@@ -347,5 +363,7 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(600);
 /// Nobody's answer is larger, or comes in more messages.
 const LARGEST_ANSWER: usize = 4 << 20;
 const MOST_PARTS: usize = 1_000;
+/// Some hundred messages of ordinary length, each judged with those before it.
+const MOST_JUDGED: usize = 1 << 20;
 /// A conversation keeps what it captured; nobody's order number is longer.
 const LONGEST_CAPTURE: usize = 64 << 10;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Percentiles;
+use super::{Percentiles, Usage};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Arrivals {
@@ -75,6 +75,8 @@ pub struct Turns {
     pub longest_countdown_s: Option<f64>,
     pub longest_silence_s: Option<f64>,
     pub countdowns_cut: u64,
+    /// `None` where the platform said nothing of tokens.
+    pub usage: Option<Usage>,
     #[serde(flatten)]
     pub counts: TurnCounts,
     pub by_name: BTreeMap<String, TurnCounts>,
@@ -100,6 +102,8 @@ pub struct TurnCounts {
     pub fallback: u64,
     pub throttled: u64,
     pub unfinished: u64,
+    /// The platform itself said that it has no answer.
+    pub errored: u64,
     /// All that were not answered as expected: the sum of those above but for `answered`.
     pub failed: u64,
     /// From the plan's moment to the end of the answer.

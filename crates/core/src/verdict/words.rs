@@ -224,6 +224,7 @@ impl Findings<'_> {
                 "had another answer than the expected one",
             ),
             (counts.fallback, "had an apology for an answer"),
+            (counts.errored, "had an error in place of an answer"),
         ];
         let told: Vec<_> = kinds
             .iter()

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
+use super::frame::Frame;
+use super::shape::Path;
 use super::{Compiled, Parts, Rules};
 use crate::dialect::{Client, Heard, Identity};
 use crate::text::{Slot, Values};
@@ -55,7 +55,7 @@ impl Client for Talker {
             },
         };
         let dialect = Arc::clone(&self.dialect);
-        match serde_json::from_str::<Value>(text) {
+        match Frame::read(text) {
             Ok(frame) => self.judge(&dialect, &frame, text, heard),
             Err(_)
                 if dialect
@@ -74,7 +74,7 @@ impl Client for Talker {
 }
 
 impl Talker {
-    fn judge(&mut self, dialect: &Compiled, frame: &Value, raw: &str, heard: &mut Vec<Heard>) {
+    fn judge(&mut self, dialect: &Compiled, frame: &Frame<'_>, raw: &str, heard: &mut Vec<Heard>) {
         let rules = &dialect.rules;
         let token = &*self.token;
         if let Some(ack) = holding(&rules.ack, frame) {
@@ -88,8 +88,10 @@ impl Talker {
                 text: refusal.text_or_excerpt(frame, raw),
             });
         } else if let Some(error) = holding(&rules.error, frame) {
-            let text = error.text_or_excerpt(frame, raw);
-            heard.push(Heard::Error { text });
+            heard.push(Heard::Failed {
+                turn: error.turn(frame, token),
+                text: error.text_or_excerpt(frame, raw),
+            });
         } else if let Some(over) = holding(&rules.over, frame) {
             let why = over.text_or_excerpt(frame, raw);
             heard.push(Heard::Over { why });
@@ -106,12 +108,17 @@ impl Talker {
     fn judge_answer(
         &mut self,
         dialect: &Compiled,
-        frame: &Value,
+        frame: &Frame<'_>,
         raw: &str,
         heard: &mut Vec<Heard>,
     ) {
         let rules = &dialect.rules;
         let token = &*self.token;
+        let usage = rules.usage.as_ref();
+        let usage = usage.and_then(|usage| usage.usage(frame, token));
+        let has_usage = usage.is_some();
+        // Before what ends the turn that it is of.
+        heard.extend(usage);
         let handoff = holding(&rules.handoff, frame).is_some();
         if handoff && !std::mem::replace(&mut self.handed_off, true) {
             heard.push(Heard::Handoff);
@@ -133,9 +140,9 @@ impl Talker {
             let last = reply
                 .last
                 .as_ref()
-                .and_then(|path| path.values(frame).first().and_then(|last| last.as_bool()));
+                .and_then(|path| path.first(frame)?.as_bool());
             heard.push(rules.answer(text, self.answering, last));
-        } else if end.is_none() && !handoff {
+        } else if end.is_none() && !handoff && !has_usage {
             heard.push(unknown("no rule of the dialect is about it"));
         }
         if let Some(end) = end {
@@ -174,7 +181,7 @@ impl Rules {
 
 /// The text of a reply, or nothing when the frame is none. A rule without `when` leaves frames without its text, and
 /// frames that another rule has `claimed`, alone.
-fn reply_text(reply: &Parts, frame: &Value, raw: &str, claimed: bool) -> Option<String> {
+fn reply_text(reply: &Parts, frame: &Frame<'_>, raw: &str, claimed: bool) -> Option<String> {
     match (&reply.when, &reply.text) {
         (Some(when), _) if !when.holds(frame) => None,
         (Some(_), Some(path)) => Some(path.text(frame).unwrap_or_default()),
@@ -184,23 +191,23 @@ fn reply_text(reply: &Parts, frame: &Value, raw: &str, claimed: bool) -> Option<
     }
 }
 
-fn holding<'a>(rule: &'a Option<Parts>, frame: &Value) -> Option<&'a Parts> {
+fn holding<'a>(rule: &'a Option<Parts>, frame: &Frame<'_>) -> Option<&'a Parts> {
     rule.as_ref()
         .filter(|rule| rule.when.as_ref().is_some_and(|when| when.holds(frame)))
 }
 
 impl Parts {
-    fn text(&self, frame: &Value) -> Option<String> {
+    fn text(&self, frame: &Frame<'_>) -> Option<String> {
         self.text.as_ref()?.text(frame)
     }
 
-    fn text_or_excerpt(&self, frame: &Value, raw: &str) -> String {
+    fn text_or_excerpt(&self, frame: &Frame<'_>, raw: &str) -> String {
         self.text(frame)
             .unwrap_or_else(|| raw.chars().take(EXCERPT).collect())
     }
 
     /// The number in a message's id, which may have been sent with words or the token around it.
-    fn turn(&self, frame: &Value, token: &str) -> Option<u32> {
+    fn turn(&self, frame: &Frame<'_>, token: &str) -> Option<u32> {
         let id = self.turn.as_ref()?.text(frame)?;
         let id = match token {
             "" => id,
@@ -211,7 +218,20 @@ impl Parts {
             .ok()
     }
 
-    fn retry_after(&self, frame: &Value) -> Option<Duration> {
+    fn usage(&self, frame: &Frame<'_>, token: &str) -> Option<Heard> {
+        if self.when.as_ref().is_some_and(|when| !when.holds(frame)) {
+            return None;
+        }
+        let tokens = |path: &Option<Path>| path.as_ref()?.first(frame)?.as_u64();
+        let (input, output) = (tokens(&self.input), tokens(&self.output));
+        (input.is_some() || output.is_some()).then(|| Heard::Usage {
+            turn: self.turn(frame, token),
+            input: input.unwrap_or_default(),
+            output: output.unwrap_or_default(),
+        })
+    }
+
+    fn retry_after(&self, frame: &Frame<'_>) -> Option<Duration> {
         let seconds: f64 = self
             .retry_after
             .as_ref()?

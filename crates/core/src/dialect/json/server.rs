@@ -56,7 +56,7 @@ impl Said {
                 turn: None,
             });
         }
-        let frame: Value = serde_json::from_str(text).map_err(|_| "not JSON")?;
+        let frame = super::frame::Frame::read(text).map_err(|_| "not JSON")?;
         if when.as_ref().is_some_and(|when| !when.holds(&frame)) {
             return Err("not a message of the user");
         }

@@ -1,10 +1,11 @@
 //! Conditions and paths on a JSON frame, and the simple ones turned round: `$.type == "delta" && $.from.kind == "bot"`
 //! says how such a frame looks, so the emulator can write one. The simple ones are also judged without a JSONPath
-//! engine, which copies the frame.
+//! engine, which wants a copy of the frame.
 
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
+use super::frame::{Frame, Json};
 use crate::predicate::Predicate;
 
 #[derive(Clone, Debug)]
@@ -35,10 +36,10 @@ impl Condition {
         })
     }
 
-    pub(super) fn holds(&self, frame: &Value) -> bool {
+    pub(super) fn holds(&self, frame: &Frame<'_>) -> bool {
         match &self.terms {
             Some(terms) => terms.iter().all(|term| term.holds(frame)),
-            None => self.predicate.holds(frame),
+            None => self.predicate.holds(frame.whole()),
         }
     }
 
@@ -64,12 +65,16 @@ impl Condition {
 }
 
 impl Term {
-    fn holds(&self, frame: &Value) -> bool {
-        match (lookup(frame, &self.steps), &self.equals) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(Value::Number(a)), Some(Value::Number(b))) => a == b || a.as_f64() == b.as_f64(),
-            (Some(value), Some(literal)) => value == literal,
+    fn holds(&self, frame: &Frame<'_>) -> bool {
+        let Some(literal) = &self.equals else {
+            return frame.at(&self.steps).is_some();
+        };
+        match (frame.at(&self.steps), literal) {
+            (Some(Json::Null), Value::Null) => true,
+            (Some(Json::Bool(a)), Value::Bool(b)) => a == b,
+            (Some(Json::Text(a)), Value::String(b)) => a == b,
+            (Some(Json::Number(a)), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+            _ => false,
         }
     }
 }
@@ -97,18 +102,25 @@ impl Path {
         })
     }
 
-    /// Every value that it names, in the frame's order.
-    pub(super) fn values<'a>(&self, frame: &'a Value) -> Vec<&'a Value> {
+    /// The first value that it names.
+    pub(super) fn first(&self, frame: &Frame<'_>) -> Option<Value> {
         match &self.steps {
-            Some(steps) => lookup(frame, steps).into_iter().collect(),
-            None => self.path.query(frame).all(),
+            Some(steps) => frame.at(steps).map(Json::to_value),
+            None => self.path.query(frame.whole()).first().cloned(),
         }
     }
 
     /// What it names as one text: several values are joined, `None` when there is none but null.
-    pub(super) fn text(&self, frame: &Value) -> Option<String> {
+    pub(super) fn text(&self, frame: &Frame<'_>) -> Option<String> {
+        if let Some(steps) = &self.steps {
+            return match frame.at(steps)? {
+                Json::Null => None,
+                Json::Text(text) => Some(text.clone().into_owned()),
+                other => Some(other.to_value().to_string()),
+            };
+        }
         let mut joined = None;
-        for value in self.values(frame) {
+        for value in self.path.query(frame.whole()) {
             match value {
                 Value::Null => {}
                 Value::String(text) => joined.get_or_insert_with(String::new).push_str(text),
@@ -279,13 +291,17 @@ mod tests {
 
     use super::*;
 
+    fn read(text: &str) -> Frame<'_> {
+        Frame::read(text).unwrap()
+    }
+
     fn check(condition: &str, expect: Option<Value>) {
         let condition = Condition::parse(condition).unwrap();
         let mut frame = Value::Null;
         let imposed = condition.impose(&mut frame) && condition.impose_existence(&mut frame);
         assert_eq!(imposed.then_some(frame.clone()), expect, "{condition:?}");
         if imposed {
-            assert!(condition.holds(&frame));
+            assert!(condition.holds(&read(&frame.to_string())));
             assert!(condition.predicate.holds(&frame));
         }
     }
@@ -331,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_path_reads_one_value_or_joins_several() {
-        let frame = json!({"a": {"b": ["x", 1, null]}, "c": null});
+        let frame = r#"{"a": {"b": ["x", 1, null]}, "c": null}"#;
         for (path, expect) in [
             ("$.a.b[0]", Some("x")),
             ("$['a'].b[1]", Some("1")),
@@ -341,7 +357,7 @@ mod tests {
             ("$..b[0]", Some("x")),
         ] {
             assert_eq!(
-                Path::parse(path).unwrap().text(&frame).as_deref(),
+                Path::parse(path).unwrap().text(&read(frame)).as_deref(),
                 expect,
                 "{path}"
             );
@@ -364,15 +380,15 @@ mod tests {
             for condition in [format!("$.{other} == {literal}"), format!("$.{other}"), format!("$.{other}.b == {literal}")] {
                 let condition = Condition::parse(&condition).unwrap();
                 prop_assert!(condition.terms.is_some());
-                prop_assert_eq!(condition.holds(&frame), condition.predicate.holds(&frame));
+                prop_assert_eq!(condition.holds(&read(&frame.to_string())), condition.predicate.holds(&frame));
             }
         }
 
         #[test]
         fn any_text_is_a_condition_and_a_path_or_an_error(source in "\\PC{0,40}", tail in "[$.a\\[\\]'\"0-9=& |]{0,20}") {
             for source in [source, format!("${tail}"), format!("$.a{tail}")] {
-                let _ = Condition::parse(&source).map(|condition| condition.holds(&json!({"a": 1})));
-                let _ = Path::parse(&source).map(|path| path.text(&json!({"a": [1]})));
+                let _ = Condition::parse(&source).map(|condition| condition.holds(&read(r#"{"a": 1}"#)));
+                let _ = Path::parse(&source).map(|path| path.text(&read(r#"{"a": [1]}"#)));
                 let _ = terms(&source);
             }
         }

@@ -59,7 +59,7 @@ impl Template {
             Self::Fixed(text) => Outgoing::Text(Arc::clone(text)),
             Self::Plain(text) => Outgoing::Text(text.render(values)),
             Self::Json(node) => {
-                let mut json = String::new();
+                let mut json = String::with_capacity(USUAL);
                 node.write(values, &mut json);
                 json.into()
             }
@@ -153,7 +153,14 @@ impl Node {
 }
 
 fn push_string(text: &str, json: &mut String) {
-    json.push_str(&Value::from(text).to_string());
+    let is_plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
+    if text.as_bytes().iter().all(is_plain) {
+        json.push('"');
+        json.push_str(text);
+        json.push('"');
+    } else {
+        json.push_str(&Value::from(text).to_string());
+    }
 }
 
 fn parse_text(source: &str, variables: &[Variable]) -> Result<Text, String> {
@@ -175,6 +182,8 @@ fn slot(name: &str, variables: &[Variable]) -> Option<Slot> {
         .map(|variable| variable.slot)
 }
 
+/// Most messages of people are no longer, so most frames are written without growing.
+const USUAL: usize = 128;
 /// `last` of the emulator's frames.
 pub(super) const LAST: Slot = Slot::Var(0);
 /// `retry_after` of the emulator's frames, in seconds.

@@ -104,8 +104,9 @@ fn the_default_vocabulary_is_understood() {
             },
         ),
         (
-            r#"{"type":"error","code":500,"message":"oops"}"#,
-            Heard::Error {
+            r#"{"type":"error","code":500,"reply_to":"4","message":"oops"}"#,
+            Heard::Failed {
+                turn: Some(4),
                 text: "oops".to_owned(),
             },
         ),
@@ -441,11 +442,60 @@ fn the_emulator_says_what_it_did_not_understand() {
         assert_eq!(server.hear(At::ZERO, frame, &mut out), None);
         assert_eq!(
             hear(&dialect, text(&out[0])),
-            [Heard::Error {
+            [Heard::Failed {
+                turn: None,
                 text: format!("not understood: {why}")
             }]
         );
     }
+}
+
+#[test]
+fn tokens_are_noticed_before_what_ends_their_turn() {
+    let declared = Declared {
+        reply: Some(Rule {
+            text: Some("$.text".to_owned()),
+            turn: Some("$.re".to_owned()),
+            ..Rule::default()
+        }),
+        usage: Some(Rule {
+            input: Some("$.usage.in".to_owned()),
+            output: Some("$.usage.out".to_owned()),
+            turn: Some("$.re".to_owned()),
+            ..Rule::default()
+        }),
+        ..Declared::default()
+    };
+    let dialect = declared.compile().unwrap();
+    let usage = |turn, input, output| Heard::Usage {
+        turn,
+        input,
+        output,
+    };
+    for (frame, expect) in [
+        (
+            r#"{"text": "hi", "re": "3", "usage": {"in": 12, "out": 7}}"#,
+            vec![usage(Some(3), 12, 7), reply("hi", Some(3), None)],
+        ),
+        (r#"{"usage": {"out": 7}}"#, vec![usage(None, 0, 7)]),
+        (
+            r#"{"usage": {"in": -1, "out": "many"}}"#,
+            vec![unknown(NO_RULE)],
+        ),
+        (r#"{"text": "hi"}"#, vec![reply("hi", None, None)]),
+    ] {
+        assert_eq!(hear(&dialect, frame), expect, "{frame}");
+    }
+    let empty = Declared {
+        usage: Some(Rule::default()),
+        ..Declared::default()
+    };
+    assert_eq!(
+        empty.compile().unwrap_err(),
+        [
+            "json.usage: names no figure; write {input: $.usage.input_tokens, output: $.usage.output_tokens}"
+        ]
+    );
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

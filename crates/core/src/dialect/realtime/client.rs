@@ -220,36 +220,26 @@ impl Talker {
         let (id, turn) = (response.id.clone(), response.turn);
         let unasked = std::mem::take(&mut response.text);
         self.responses.retain(|response| response.id != id);
-        if let Some(text) = usage_of(done) {
-            heard.push(Heard::Note { text });
-        }
+        heard.extend(usage_of(done, turn));
         let details = &done["status_details"];
         let reason = string(details, "/reason").unwrap_or("no reason given");
-        match done["status"].as_str() {
-            Some("failed") => return self.on_failure(turn, &details["error"], heard),
-            Some("cancelled") => {
-                let text = format!("the response was cancelled: {reason}");
-                return heard.push(Heard::Error { text });
+        let error = &details["error"];
+        let failure = match done["status"].as_str() {
+            // What nobody asked for refuses nobody.
+            Some("failed") if turn.is_some() && is_limit(error) => {
+                return heard.push(self.refused(turn, error));
             }
-            Some("incomplete") => heard.push(Heard::Note {
-                text: format!("the response is incomplete: {reason}"),
-            }),
-            _ => {}
-        }
-        heard.push(match turn {
-            Some(_) => Heard::Done { turn },
-            None => Heard::Greeting { text: unasked },
-        });
-    }
-
-    fn on_failure(&self, turn: Option<u32>, error: &Value, heard: &mut Vec<Heard>) {
-        // What nobody asked for refuses nobody.
-        heard.push(if turn.is_some() && is_limit(error) {
-            self.refused(turn, error)
-        } else {
-            let text = format!("the response failed: {}", words_of(error));
-            Heard::Error { text }
-        });
+            Some("failed") => format!("the response failed: {}", words_of(error)),
+            Some("cancelled") => format!("the response was cancelled: {reason}"),
+            Some("incomplete") => format!("the response is incomplete: {reason}"),
+            _ => {
+                return heard.push(match turn {
+                    Some(_) => Heard::Done { turn },
+                    None => Heard::Greeting { text: unasked },
+                });
+            }
+        };
+        heard.push(failed(turn, failure));
     }
 
     fn refused(&self, turn: Option<u32>, error: &Value) -> Heard {
@@ -274,8 +264,7 @@ impl Talker {
         if expired || self.stage == Stage::Configuring {
             self.over(heard, words_of(error));
         } else if !limit {
-            let text = words_of(error);
-            heard.push(Heard::Error { text });
+            heard.push(failed(created, words_of(error)));
         }
     }
 
@@ -356,10 +345,22 @@ fn text_of(response: &Value) -> String {
         .collect()
 }
 
-fn usage_of(response: &Value) -> Option<String> {
+fn usage_of(response: &Value, turn: Option<u32>) -> Option<Heard> {
     let of = |key: &str| response["usage"][key].as_u64();
     let (input, output) = (of("input_tokens")?, of("output_tokens")?);
-    Some(format!("tokens: {input} in, {output} out"))
+    Some(Heard::Usage {
+        turn,
+        input,
+        output,
+    })
+}
+
+/// Of a turn, or of nothing that anybody waits for.
+fn failed(turn: Option<u32>, text: String) -> Heard {
+    match turn {
+        Some(_) => Heard::Failed { turn, text },
+        None => Heard::Error { text },
+    }
 }
 
 /// `requests 9 of 10 left, all again in 6 s`.

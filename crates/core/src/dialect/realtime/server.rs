@@ -185,6 +185,10 @@ impl Host {
                 .iter()
                 .filter_map(|part| string(part, "/text"));
             for text in texts {
+                if self.said.len() + text.len() > SAID_MAX {
+                    let what = "more was said than one response takes; ask for one first";
+                    return self.invalid("string_above_max_length", what, out);
+                }
                 if !self.said.is_empty() {
                     self.said.push('\n');
                 }
@@ -415,3 +419,6 @@ fn item(id: &str, status: &str, text: Option<&str>) -> Value {
 const fn tokens(text: &str) -> usize {
     text.len().div_ceil(4)
 }
+
+/// A client that adds to the conversation and never asks for a response must not cost memory.
+const SAID_MAX: usize = 256 << 10;

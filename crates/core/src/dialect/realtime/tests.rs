@@ -77,6 +77,21 @@ fn note(text: &str) -> Heard {
     }
 }
 
+fn tokens(turn: Option<u32>, input: u64, output: u64) -> Heard {
+    Heard::Usage {
+        turn,
+        input,
+        output,
+    }
+}
+
+fn failed(text: &str) -> Heard {
+    Heard::Failed {
+        turn: Some(1),
+        text: text.to_owned(),
+    }
+}
+
 fn error(text: &str) -> Heard {
     Heard::Error {
         text: text.to_owned(),
@@ -143,7 +158,7 @@ fn a_client_sets_up_a_text_session_and_asks() {
 #[test]
 fn events_mean_what_they_say() {
     let user = json!({"id": "plimsoll-item-1", "role": "user"});
-    let failed = |error: Value| json!({"type": "response.done", "response": {"id": "r", "status": "failed", "status_details": {"error": error}}});
+    let failure = |error: Value| json!({"type": "response.done", "response": {"id": "r", "status": "failed", "status_details": {"error": error}}});
     let whole = json!([{"content": [{"type": "output_text", "text": "all at once"}]}]);
     for (event, expect) in [
         (
@@ -176,21 +191,18 @@ fn events_mean_what_they_say() {
         ),
         (
             json!({"type": "response.done", "response": {"id": "r", "usage": {"input_tokens": 12, "output_tokens": 7}}}),
-            &[note("tokens: 12 in, 7 out"), done(1)],
+            &[tokens(Some(1), 12, 7), done(1)],
         ),
         (
             json!({"type": "response.done", "response": {"status": "incomplete", "status_details": {"reason": "max_output_tokens"}}}),
-            &[
-                note("the response is incomplete: max_output_tokens"),
-                done(1),
-            ],
+            &[failed("the response is incomplete: max_output_tokens")],
         ),
         (
             json!({"type": "response.done", "response": {"status": "cancelled", "status_details": {"reason": "turn_detected"}}}),
-            &[error("the response was cancelled: turn_detected")],
+            &[failed("the response was cancelled: turn_detected")],
         ),
         (
-            failed(
+            failure(
                 json!({"code": "rate_limit_exceeded", "message": "Limit 10, used 10. Please try again in 1m26.4s. See the docs."}),
             ),
             &[refused(
@@ -200,16 +212,16 @@ fn events_mean_what_they_say() {
             )],
         ),
         (
-            failed(json!({"type": "insufficient_quota"})),
+            failure(json!({"type": "insufficient_quota"})),
             &[refused(Some(1), None, "too many requests")],
         ),
         (
-            failed(json!({"type": "server_error", "message": "sorry"})),
-            &[error("the response failed: server_error: sorry")],
+            failure(json!({"type": "server_error", "message": "sorry"})),
+            &[failed("the response failed: server_error: sorry")],
         ),
         (
-            failed(Value::Null),
-            &[error("the response failed: no reason given")],
+            failure(Value::Null),
+            &[failed("the response failed: no reason given")],
         ),
         (
             json!({"type": "error", "error": {"code": "rate_limit_exceeded", "message": "try again in 450ms", "event_id": "plimsoll-item-1"}}),
@@ -218,6 +230,10 @@ fn events_mean_what_they_say() {
         (
             json!({"type": "error", "error": {"type": "invalid_request_error", "message": "no such model"}}),
             &[error("invalid_request_error: no such model")],
+        ),
+        (
+            json!({"type": "error", "error": {"code": "busy", "message": "not now", "event_id": "plimsoll-create-1"}}),
+            &[failed("busy: not now")],
         ),
         (
             json!({"type": "error", "error": {"code": "session_expired", "message": "after 60 minutes"}}),
@@ -425,7 +441,7 @@ fn both_halves_hold_a_conversation() {
     pair.express(&Expression::Greeting { text: "Welcome" });
     pair.expect(&[
         Heard::Typing,
-        note("tokens: 0 in, 2 out"),
+        tokens(None, 0, 2),
         Heard::Greeting {
             text: "Welcome".to_owned(),
         },
@@ -449,7 +465,7 @@ fn both_halves_hold_a_conversation() {
     pair.expect(&[
         chunk("On its ", 1),
         chunk("way.", 1),
-        note("tokens: 5 in, 3 out"),
+        tokens(Some(1), 5, 3),
         done(1),
     ]);
     assert_eq!(
@@ -483,7 +499,7 @@ fn both_halves_hold_a_conversation() {
         Heard::Typing,
         chunk("One.", 2),
         chunk("Two.", 2),
-        note("tokens: 1 in, 2 out"),
+        tokens(Some(2), 1, 2),
         done(2),
     ]);
     pair.express(&Expression::Expired);
@@ -531,7 +547,7 @@ fn limits_are_told_in_band() {
     pair.expect(&[
         note("limits: requests 0 of 10 left, reset in 2.5 s"),
         Heard::Typing,
-        note("tokens: 0 in, 0 out"),
+        tokens(Some(2), 0, 0),
         refused(
             Some(2),
             Some(2_500),
@@ -593,16 +609,42 @@ fn the_emulator_says_what_is_wrong() {
     pair.say(2, "two");
     assert_eq!(
         pair.heard[1],
-        error(
-            "conversation_already_has_active_response: a response is in progress; wait until it is done"
-        )
+        Heard::Failed {
+            turn: Some(2),
+            text: "conversation_already_has_active_response: a response is in progress; wait until it is done".to_owned(),
+        }
     );
     pair.heard.clear();
     pair.reach_server(vec![r#"{"type": "response.cancel"}"#.to_owned().into()]);
     assert_eq!(
         pair.heard[1],
-        error("the response was cancelled: client_cancelled")
+        failed("the response was cancelled: client_cancelled")
     );
+}
+
+#[test]
+fn a_client_that_never_asks_for_a_response_fills_no_memory() {
+    let mut server = dialect("realtime").server(&identity(), Wall::default());
+    let text = "x".repeat(100 << 10);
+    let item = json!({"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}});
+    let item = item.to_string();
+    let mut out = Vec::new();
+    let kinds: Vec<_> = (0..4)
+        .map(|_| {
+            out.clear();
+            let asked = server.hear(At::ZERO, Incoming::Text(&item), &mut out);
+            assert_eq!(asked, None);
+            json_of(&out[0])["type"].clone()
+        })
+        .collect();
+    let added = "conversation.item.added";
+    assert_eq!(kinds, [added, added, "error", "error"]);
+    let create = json!({"type": "response.create"}).to_string();
+    let asked = server.hear(At::ZERO, Incoming::Text(&create), &mut out);
+    let Some(Asked::Say { text, .. }) = asked else {
+        panic!("{asked:?}");
+    };
+    assert_eq!(text.len(), (200 << 10) + 1);
 }
 
 #[test]

@@ -888,7 +888,7 @@ plan.yaml:1:1: json.reply.when: not a condition on JSON: in long-hand segment, e
 plan.yaml:1:18: unknown key 'snd' in 'json'
   1 | dialect: {json: {snd: 5, reply: {when: '$.a ='}}}
     |                  ^^^
-  help: did you mean 'send'? allowed here: send, greeting, reply, chunk, end, typing, handoff, refusal, error, over, ack, serve
+  help: did you mean 'send'? allowed here: send, greeting, reply, chunk, end, typing, handoff, refusal, error, over, ack, usage, serve
 "#,
     );
 }
