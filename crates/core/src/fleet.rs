@@ -12,7 +12,7 @@ use crate::plan::{Load, Plan, Until};
 use crate::rows::NoRow;
 use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who, WrongAnswer};
 use crate::schedule::Schedule;
-use crate::session::{Context, Dealt, Known, Output, Session, Shared};
+use crate::session::{Context, Dealt, Known, Output, Session, Shared, TurnedAway};
 use crate::time::At;
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes, Wall,
@@ -148,6 +148,8 @@ pub struct Fleet {
     spent: bool,
     /// What users between two conversations know from before their first; empty where nobody has anything to know.
     known: BTreeMap<(u16, u32), Known>,
+    /// Conversations that went over to another connection, by the first of theirs that a request may still name.
+    moved: BTreeMap<ConnId, ConnId>,
     out: Output,
 }
 
@@ -205,6 +207,7 @@ impl Fleet {
             conns: 0,
             stopped: false,
             known: BTreeMap::new(),
+            moved: BTreeMap::new(),
             out,
         }
     }
@@ -273,10 +276,11 @@ impl Fleet {
             let due = afloat.session.deadline();
             if due > now {
                 self.arm(conn);
-            } else if afloat.session.asks() {
+            } else if afloat.session.asks(now) {
                 self.seek(now, due, conn, gate);
             } else {
                 self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
+                self.heed_turned_away(now, conn, gate);
             }
         }
     }
@@ -352,9 +356,26 @@ impl Fleet {
         reply: http::Reply,
         gate: &mut dyn Gatekeeper,
     ) {
+        let conn = self.moved.get(&conn).copied().unwrap_or(conn);
         self.on(now, conn, gate, |session, cx| {
             session.http_answered(now, id, reply, cx);
         });
+        self.heed_turned_away(now, conn, gate);
+    }
+
+    /// An attempt that was refused before its upgrade is a refused upgrade.
+    fn heed_turned_away(&mut self, now: At, conn: ConnId, gate: &mut dyn Gatekeeper) {
+        let session = self
+            .sessions
+            .get_mut(&conn)
+            .map(|afloat| &mut afloat.session);
+        let Some((times, came)) = session.and_then(|session| session.turned_away(now)) else {
+            return;
+        };
+        match came {
+            TurnedAway::Refused(answer) => self.refused(now, conn, times, answer, gate),
+            TurnedAway::Failed(error) => self.failed(now, conn, times, error, gate),
+        }
     }
 
     pub fn frame(&mut self, now: At, conn: ConnId, frame: Incoming<'_>, gate: &mut dyn Gatekeeper) {
@@ -378,6 +399,14 @@ impl Fleet {
             gate.died(now, conn, end.how.code());
         }
         self.on(now, conn, gate, |session, cx| session.ended(now, end, cx));
+        if self
+            .sessions
+            .get(&conn)
+            .is_some_and(|afloat| afloat.session.is_away())
+        {
+            gate.freed(now, conn);
+            self.reconnect(conn, Next::RetryAt(now));
+        }
     }
 
     /// Starts nothing more, and ends open conversations politely. The second call costs nothing.
@@ -523,7 +552,12 @@ impl Fleet {
             && let Some(mut afloat) = self.sessions.remove(&conn)
         {
             // No connection's id is used twice.
+            let old = conn;
             let conn = self.next_conn();
+            if afloat.session.has_requests() {
+                (self.moved.values_mut().filter(|to| **to == old)).for_each(|to| *to = conn);
+                self.moved.insert(old, conn);
+            }
             afloat.session.reconnect(conn);
             afloat.armed = At::NEVER;
             self.sessions.insert(conn, afloat);
@@ -589,6 +623,9 @@ impl Fleet {
             }
         }
         let session = self.sessions.remove(&conn);
+        if !self.moved.is_empty() {
+            self.moved.retain(|_, to| *to != conn);
+        }
         let group = session.map(|afloat| usize::from(afloat.session.who.group));
         if let Some(muster) = group.and_then(|group| self.groups.get_mut(group)) {
             muster.afloat -= 1;

@@ -1,13 +1,14 @@
 //! One conversation as a state machine: a program counter over the compiled script, and the turn under way. It is told
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
-//! `hearing` follows from what came in, `http` asks beside the connection, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
+//! `hearing` follows from what came in, `http` asks beside the connection, `knock` before one, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
 //! variables, `trace` what `try` shows of it, `secrets` what nothing shows, `shared` what all conversations have in common.
 
 mod allowance;
 mod hearing;
 mod http;
+mod knock;
 mod outbox;
 mod pulse;
 mod replies;
@@ -28,6 +29,8 @@ use self::allowance::{Allowance, Waiting};
 use self::hearing::refusal_in;
 pub(crate) use self::http::Known;
 use self::http::{Part, Requests};
+use self::knock::Away;
+pub(crate) use self::knock::TurnedAway;
 use self::pulse::Pulse;
 use self::replies::Replies;
 pub(crate) use self::shared::{Dealt, Shared, extended, identity_of};
@@ -136,7 +139,6 @@ pub(crate) struct Session {
     outcome: Option<SessionOutcome>,
 }
 
-#[derive(Default)]
 struct Memory {
     /// What answers gave to the plan's variables, by their numbers; empty until one did.
     captured: Box<[Option<Arc<str>>]>,
@@ -147,6 +149,31 @@ struct Memory {
     requests: Requests,
     /// What its user has from before its first upgrade; nothing where nothing goes before it.
     known: Option<Known>,
+    /// When its client wants to be woken.
+    alarm: At,
+    /// When the requests of the attempt under way began.
+    knocked: At,
+    turned_away: Option<TurnedAway>,
+    away: Option<Away>,
+    /// Connections that it lost and went on without.
+    lost: u8,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            captured: Box::default(),
+            transactions: Vec::new(),
+            added: 0,
+            requests: Requests::default(),
+            known: None,
+            alarm: At::NEVER,
+            knocked: At::ZERO,
+            turned_away: None,
+            away: None,
+            lost: 0,
+        }
+    }
 }
 
 /// A transaction under way.
@@ -163,6 +190,8 @@ enum Phase {
     /// It may go at `released`.
     Held,
     Upgrading,
+    /// The requests that belong to its upgrade are under way.
+    Knocking,
     /// The platform wants something before anybody may speak.
     Readying,
     Greeting,
@@ -239,9 +268,21 @@ impl Session {
     }
 
     pub(crate) fn deadline(&self) -> At {
-        let next = self.allowance.as_ref().map_or(At::NEVER, |it| it.next());
-        let requests = (self.memory.as_ref()).map_or(At::NEVER, |memory| memory.requests.next());
-        self.deadline.min(next).min(requests)
+        let Some(memory) = self.memory.as_deref() else {
+            return self.deadline.min(self.next_message());
+        };
+        let asked = memory.requests.next();
+        match memory.away {
+            // Nothing is said meanwhile.
+            Some(_) => self.deadline.min(asked),
+            None => (self.deadline.min(self.next_message()))
+                .min(asked)
+                .min(memory.alarm),
+        }
+    }
+
+    fn next_message(&self) -> At {
+        self.allowance.as_ref().map_or(At::NEVER, |it| it.next())
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -250,7 +291,8 @@ impl Session {
 
     /// Does it wait for admission to let it go, or for what goes before?
     pub(crate) fn is_held(&self) -> bool {
-        matches!(self.phase, Phase::Waiting | Phase::Held) || self.part == Part::Before
+        let waits = matches!(self.phase, Phase::Waiting | Phase::Held) && !self.is_away();
+        waits || self.part == Part::Before
     }
 
     /// Was its upgrade ever accepted?
@@ -272,9 +314,9 @@ impl Session {
         }
     }
 
-    /// Will it ask for admission when its deadline comes?
-    pub(crate) fn asks(&self) -> bool {
-        self.phase == Phase::Held
+    /// Does it ask for admission now that a deadline of its own has come?
+    pub(crate) fn asks(&self, now: At) -> bool {
+        self.phase == Phase::Held && self.deadline <= now
     }
 
     /// Admission will say when it may go.
@@ -303,10 +345,16 @@ impl Session {
         cx.trace(now, self.conn, || TraceEvent::Opened(times));
         self.opened = now;
         self.pulse = Pulse::new(now);
-        self.allowance = cx.shared.pacing.open();
+        let is_back = self.come_back();
+        if !is_back {
+            self.allowance = cx.shared.pacing.open();
+        }
         let mut frames = Vec::new();
         let ready = self.client.open(&mut frames);
         self.send(now, frames, cx);
+        if is_back {
+            return;
+        }
         if ready {
             self.begin(now, cx);
         } else {
@@ -353,21 +401,10 @@ impl Session {
         self.go_on(now, next, SessionOutcome::Failed(Failure::Connect), cx);
     }
 
-    /// To the next attempt, or to this end.
-    fn go_on(&mut self, now: At, next: Next, end: SessionOutcome, cx: &mut Context<'_>) {
-        match next {
-            Next::GiveUp => self.finish(now, end, cx),
-            Next::RetryAt(at) => {
-                self.wait();
-                self.released = at;
-            }
-        }
-    }
-
     pub(crate) fn frame(&mut self, now: At, frame: Incoming<'_>, cx: &mut Context<'_>) {
         if matches!(
             self.phase,
-            Phase::Waiting | Phase::Held | Phase::Upgrading | Phase::Over
+            Phase::Waiting | Phase::Held | Phase::Upgrading | Phase::Knocking | Phase::Over
         ) {
             return;
         }
@@ -408,6 +445,10 @@ impl Session {
     pub(crate) fn ended(&mut self, now: At, end: Ending, cx: &mut Context<'_>) {
         cx.trace(now, self.conn, || TraceEvent::Ended(end.how));
         let expected = self.is_leaving();
+        if self.leave_for_another(now, &end, cx) {
+            let closure = self.pulse.closure(now, self.opened, &end, expected);
+            return cx.sample(now, self.who, What::Closure(closure));
+        }
         if !expected && self.was_kicked(&end, cx.shared) {
             cx.sample(now, self.who, What::Throttled(Throttle::default()));
             let _ = self.close_turn(now, TurnOutcome::Throttled, cx);
@@ -424,7 +465,10 @@ impl Session {
     /// The deadline has come.
     pub(crate) fn timeout(&mut self, now: At, cx: &mut Context<'_>) {
         let is_leaving = self.phase == Phase::Leaving;
-        self.send_allowed(now, cx);
+        if !self.is_away() {
+            self.send_allowed(now, cx);
+            self.wake_client(now, cx);
+        }
         self.heed_requests(now, cx);
         if is_leaving {
             // Who is in a hurry does not wait to say goodbye.
@@ -458,6 +502,7 @@ impl Session {
             Phase::Talking => self.turn_deadline(now, cx),
             Phase::Waiting
             | Phase::Upgrading
+            | Phase::Knocking
             | Phase::Pacing
             | Phase::Asking
             | Phase::Leaving
@@ -471,13 +516,17 @@ impl Session {
             _ if self.part == Part::After => {}
             Phase::Over => {}
             _ if self.part == Part::Before => self.finish(now, SessionOutcome::NotStarted, cx),
+            Phase::Waiting | Phase::Held | Phase::Knocking if self.is_away() => {
+                self.stay_away(now, SessionOutcome::Aborted, cx);
+            }
+            Phase::Knocking => self.finish(now, SessionOutcome::Aborted, cx),
             Phase::Waiting | Phase::Held if self.attempt > 1 => {
                 self.finish(now, SessionOutcome::Refused, cx);
             }
             Phase::Waiting | Phase::Held => self.finish(now, SessionOutcome::NotStarted, cx),
             Phase::Upgrading => {
                 cx.out.orders.push_back((self.conn, Order::Reset));
-                self.finish(now, SessionOutcome::Aborted, cx);
+                self.stay_away(now, SessionOutcome::Aborted, cx);
             }
             Phase::Readying
             | Phase::Greeting
@@ -497,7 +546,10 @@ impl Session {
         if self.part == Part::After {
             return self.after_is_through(now, cx);
         }
-        let is_on_its_way = matches!(self.phase, Phase::Waiting | Phase::Held | Phase::Upgrading);
+        let is_on_its_way = matches!(
+            self.phase,
+            Phase::Waiting | Phase::Held | Phase::Upgrading | Phase::Knocking
+        );
         if is_on_its_way || self.part == Part::Before {
             return self.stop(now, cx);
         }
@@ -506,7 +558,7 @@ impl Session {
         self.finish(now, SessionOutcome::OpenAtEnd, cx);
     }
 
-    fn release(&mut self, now: At, cx: &mut Context<'_>) {
+    fn dial(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Upgrading;
         let captured = self.captured(cx.shared);
         let dealt = self.dealt();
@@ -521,7 +573,9 @@ impl Session {
             let replaced =
                 |(name, _): &(String, String)| door.headers.iter().any(|(n, _)| n == name);
             open.headers.retain(|header| !replaced(header));
-            open.headers.extend(door.headers);
+            let given = |(name, value): (String, Option<String>)| Some((name, value?));
+            open.headers
+                .extend(door.headers.into_iter().filter_map(given));
         }
         cx.trace(now, self.conn, || TraceEvent::Released);
         cx.out.orders.push_back((self.conn, Order::Open(open)));

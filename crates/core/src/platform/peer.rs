@@ -8,8 +8,8 @@ use super::enforce::{self, Charge, Count, Evidence, Guard, Guards, Refused, Rule
 use super::fault::{self, Chosen};
 use super::gate::{Gate, key_of, limits_on};
 use super::refusal::{Denial, Shape};
-use super::{By, Order};
-use crate::dialect::{Asked, Expression, Identity, Server};
+use super::{By, Order, Reply};
+use crate::dialect::{Asked, Asking, Called, Expression, Identity, Server};
 use crate::draw::{Draw, Purpose};
 use crate::limit::On;
 use crate::profile::{FaultKind, Profile};
@@ -182,6 +182,17 @@ impl Peer {
         }
     }
 
+    /// Its conversation was there before it.
+    pub(super) fn speak_as(&mut self, server: Option<Box<dyn Server>>) {
+        if let Some(server) = server {
+            self.server = server;
+        }
+    }
+
+    pub(super) fn into_server(self) -> Box<dyn Server> {
+        self.server
+    }
+
     /// What the answer to its upgrade tells of the limits that let it in.
     pub(super) fn announce(&mut self, shared: &Shared, now: At, stands: &[(usize, Evidence)]) {
         let mut announced = Vec::new();
@@ -272,6 +283,88 @@ impl Peer {
             bytes: bytes_of(frame),
         };
         self.judge(shared, gate, now, cost)
+    }
+
+    /// Do the limits on messages let one in that came beside the connection?
+    pub(super) fn judge_post(
+        &mut self,
+        shared: &Shared,
+        gate: &mut Gate,
+        now: At,
+        bytes: usize,
+    ) -> Result<Box<[Left]>, Refused> {
+        let cost = Cost {
+            messages: 1,
+            frames: 1,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        };
+        self.judge(shared, gate, now, cost)
+    }
+
+    /// A request about its conversation, as the limits judged it: the answer, and whether the client said goodbye.
+    pub(super) fn called(
+        &mut self,
+        shared: &Shared,
+        now: At,
+        asking: &Asking<'_>,
+        judged: Result<Box<[Left]>, Refused>,
+        open: usize,
+        deeds: &mut Vec<Deed>,
+    ) -> (Reply, bool) {
+        if let Err(refused) = judged {
+            return (self.refuse_post(shared, now, &refused, deeds), false);
+        }
+        let mut frames = Vec::new();
+        let Called { answer, asked } = self.server.call(now, asking, &mut frames);
+        // What a connection missed is told once it is there.
+        if matches!(self.stage, Stage::Open | Stage::Unattended) {
+            send(frames, deeds);
+        }
+        let is_goodbye = asked == Some(Asked::Leave);
+        if let Some(Asked::Say { text, turn }) = asked {
+            self.said = self.said.saturating_add(1);
+            let faults = &shared.profile.faults;
+            let bytes = asking.call.body.len();
+            match fault::of_message(faults, self.chosen, self.said, bytes, open) {
+                Some(fault) => self.strike(shared, fault, deeds),
+                None => self.answer(shared, now, &text, turn.as_deref(), open, deeds),
+            }
+        } else if is_goodbye {
+            self.stage = Stage::Unattended;
+        }
+        self.await_protocol(deeds);
+        (Reply::Answer(answer), is_goodbye)
+    }
+
+    /// Says no to a message that came beside the connection, in the limit's own way.
+    fn refuse_post(
+        &self,
+        shared: &Shared,
+        now: At,
+        refused: &Refused,
+        deeds: &mut Vec<Deed>,
+    ) -> Reply {
+        let denial = &shared.denials[refused.limit];
+        deeds.push(Deed::Struck(By::Limit(refused.limit)));
+        let id = request_id(self.chosen.draw, self.said);
+        let words = denial.words(refused.evidence, now, shared.wall, id);
+        match &denial.shape {
+            Shape::Http {
+                status,
+                headers,
+                body,
+            } => Reply::Answer(words.answer(*status, headers, body)),
+            Shape::InBand => Reply::Answer(words.too_many()),
+            Shape::Close { code, reason } => {
+                deeds.push(Deed::Now(Order::Close {
+                    code: *code,
+                    reason: words.reason(reason),
+                }));
+                Reply::Answer(words.too_many())
+            }
+            Shape::Cut(how) => Reply::Cut(*how),
+            Shape::Silence => Reply::Stall,
+        }
     }
 
     fn judge(

@@ -17,7 +17,7 @@ use crate::sample::{self, Failure as Why, HttpOutcome, SessionOutcome, What};
 use crate::script::{Ask, Op};
 use crate::text::Values;
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnectError, Posted};
+use crate::wire::{Answer, ConnId, ConnectError, Posted};
 
 /// Which of its user's instructions a session is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ struct Pending {
     id: RequestId,
     by: By,
     label: u16,
+    /// As which connection its driver knows it.
+    conn: ConnId,
     due: At,
     released: At,
     /// `At::NEVER` until it is sent.
@@ -205,6 +207,7 @@ impl Session {
             Ok(request) => (cx.out.slot(now).max(due), State::Held(Box::new(request))),
             Err(why) => (now, State::Malformed(why)),
         };
+        let conn = self.conn;
         let requests = &mut self.memory().requests;
         let id = RequestId(requests.count);
         requests.count += 1;
@@ -212,6 +215,7 @@ impl Session {
             id,
             by,
             label,
+            conn,
             due,
             released: if released <= now { due } else { released },
             sent: At::NEVER,
@@ -281,7 +285,7 @@ impl Session {
                 State::Malformed(why) => Came::Failed(Failure::Malformed, why.clone()),
                 _ => {
                     let forget = Order::HttpForget(pending.id);
-                    cx.out.orders.push_back((self.conn, forget));
+                    cx.out.orders.push_back((pending.conn, forget));
                     Came::TimedOut
                 }
             };
@@ -300,7 +304,7 @@ impl Session {
                 && let State::Held(_) = pending.state
                 && let State::Held(request) = std::mem::replace(&mut pending.state, State::Sent)
             {
-                pending.sent = now;
+                (pending.sent, pending.conn) = (now, self.conn);
                 sent.push((pending.id, request));
             }
         }
@@ -359,6 +363,10 @@ impl Session {
                     Came::Failed(failure, _) => HttpOutcome::Failed(*failure),
                     Came::TimedOut => HttpOutcome::TimedOut,
                 };
+                // Before it is shown: what the client took from it as secret is known by then.
+                let reply = reply_of(&came);
+                let mut heard = Vec::new();
+                self.client.replied(id, &reply, &mut heard);
                 let name = cx.shared.plan.dialect.requests();
                 let name = name.get(usize::from(pending.label)).copied();
                 self.show(
@@ -371,30 +379,25 @@ impl Session {
                     cx,
                 );
                 self.book(now, &pending, &came, outcome, cx);
-                self.client_is_told(now, id, came, cx);
+                self.client_heard(now, heard, &reply, cx);
             }
         }
     }
 
-    fn client_is_told(&mut self, now: At, id: u32, came: Came, cx: &mut Context<'_>) {
-        let reply = match came {
-            Came::Answer(answer) => Reply::Answer(answer),
-            Came::Assumed => Reply::Assumed,
-            Came::Failed(failure, detail) => Reply::Failed { failure, detail },
-            Came::TimedOut => Reply::Failed {
-                failure: Failure::Connect(ConnectError::TimedOut),
-                detail: "no answer in time".to_owned(),
-            },
-        };
-        let mut heard = Vec::new();
-        self.client.replied(id, &reply, &mut heard);
-        let raw = match &reply {
+    fn client_heard(&mut self, now: At, heard: Vec<Heard>, reply: &Reply, cx: &mut Context<'_>) {
+        let raw = match reply {
             Reply::Answer(answer) => answer.body.as_str(),
             Reply::Failed { .. } | Reply::Assumed => "",
         };
         for heard in heard {
             match (self.phase, self.part) {
                 (Phase::Over, _) => {}
+                (Phase::Knocking, _) => match heard {
+                    Heard::Ready => self.knocked(now, cx),
+                    Heard::Answer(further) => self.send(now, vec![further], cx),
+                    Heard::Refused { .. } | Heard::Over { .. } => self.turn_away(reply),
+                    heard => self.note_later(now, &heard),
+                },
                 (_, Part::Before) => match heard {
                     Heard::Ready => {
                         self.due = now;
@@ -408,7 +411,9 @@ impl Session {
                     _ => {}
                 },
                 (Phase::Leaving, _) if heard == Heard::Handoff => self.count_handoff(now, cx),
-                (Phase::Leaving | Phase::Waiting | Phase::Held | Phase::Upgrading, _) => {}
+                (Phase::Leaving | Phase::Waiting | Phase::Held | Phase::Upgrading, _) => {
+                    self.note_later(now, &heard);
+                }
                 _ => self.hear(now, heard, raw, cx),
             }
         }
@@ -598,7 +603,7 @@ impl Session {
         cx.sample(now, self.who, What::Http(sample));
     }
 
-    pub(super) fn has_requests(&self) -> bool {
+    pub(crate) fn has_requests(&self) -> bool {
         let memory = self.memory.as_deref();
         memory.is_some_and(|memory| !memory.requests.under_way.is_empty())
     }
@@ -611,10 +616,25 @@ impl Session {
         for pending in std::mem::take(&mut memory.requests.under_way) {
             if matches!(pending.state, State::Sent) {
                 let forget = Order::HttpForget(pending.id);
-                cx.out.orders.push_back((self.conn, forget));
+                cx.out.orders.push_back((pending.conn, forget));
             }
             self.book(now, &pending, &Came::TimedOut, HttpOutcome::Cut, cx);
         }
+    }
+}
+
+fn reply_of(came: &Came) -> Reply {
+    match came {
+        Came::Answer(answer) => Reply::Answer(answer.clone()),
+        Came::Assumed => Reply::Assumed,
+        Came::Failed(failure, detail) => Reply::Failed {
+            failure: *failure,
+            detail: detail.clone(),
+        },
+        Came::TimedOut => Reply::Failed {
+            failure: Failure::Connect(ConnectError::TimedOut),
+            detail: "no answer in time".to_owned(),
+        },
     }
 }
 
