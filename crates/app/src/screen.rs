@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plimsoll_core::summary::{Percentiles, Summary, TurnCounts, Turns, WrongAnswer};
+use plimsoll_core::summary::{HttpCounts, Percentiles, Summary, TurnCounts, Turns, WrongAnswer};
 use plimsoll_core::time::span_text;
 use plimsoll_core::verdict::{GoalResult, Kind, Verdict};
 
@@ -22,6 +22,7 @@ pub(crate) fn of(books: &Books, written: &[String], width: usize) -> Vec<String>
     if verdict.kind != Kind::Unreachable {
         lines.push(String::new());
         lines.extend(conversations(summary, width));
+        lines.extend(requests(summary, width));
         lines.extend(upgrades(summary, width));
         lines.extend(turns(summary, width));
         lines.extend(closures(summary, verdict, width));
@@ -182,6 +183,52 @@ fn upgrades(summary: &Summary, width: usize) -> Vec<String> {
         push_percentile(&mut parts, "held most", &upgrades.hold, |spans| spans.max);
     }
     row("upgrades", &parts, width)
+}
+
+fn requests(summary: &Summary, width: usize) -> Vec<String> {
+    let Some(requests) = summary.http.as_ref().filter(|all| all.counts.sent > 0) else {
+        return Vec::new();
+    };
+    let mut lines = row("http requests", &request_counts(&requests.counts), width);
+    let named = requests
+        .by_name
+        .iter()
+        .filter(|(_, counts)| counts.sent > 0);
+    let named: Vec<_> = named.collect();
+    if named.len() < 2 {
+        lines.extend(spans("latency", &requests.counts.latency, width));
+        return lines;
+    }
+    for (name, counts) in named.iter().take(MOST_NAMES) {
+        let name = shorten(&clean(name), 13);
+        match counts.failed {
+            0 => lines.extend(spans(&name, &counts.latency, width)),
+            _ => lines.extend(row(&format!("  {name}"), &request_counts(counts), width)),
+        }
+    }
+    lines
+}
+
+fn request_counts(counts: &HttpCounts) -> Vec<String> {
+    let mut parts = vec![
+        format!("{} sent", count(counts.sent)),
+        format!("{} as expected", count(counts.answered)),
+    ];
+    if counts.mismatched > 0 {
+        let statuses = counts.by_status.iter();
+        let statuses: Vec<_> = statuses
+            .map(|(status, n)| format!("{status}: {}", count(*n)))
+            .collect();
+        let statuses = statuses.join(", ");
+        let mismatched = count(counts.mismatched);
+        parts.push(format!("{mismatched} not as expected ({statuses})"));
+    }
+    push_some(&mut parts, counts.timed_out, "timed out");
+    for (name, n) in &counts.by_error {
+        parts.push(format!("{} {name}", count(*n)));
+    }
+    push_some(&mut parts, counts.unfinished, "cut off");
+    parts
 }
 
 fn turns(summary: &Summary, width: usize) -> Vec<String> {

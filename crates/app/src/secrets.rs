@@ -1,5 +1,6 @@
 //! Which of a plan's values are secrets. What is done about them is [`crate::console`]'s.
 
+use plimsoll_core::plan::http::{Around, Body, Http, every_request};
 use plimsoll_core::plan::variable::Value;
 use plimsoll_core::plan::{Identities, Message, Plan, Proxy, Step, Target};
 use plimsoll_core::text::Text;
@@ -54,15 +55,57 @@ pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
     if let Some(identities) = &plan.route.identities {
         add_identities(&mut secrets, plan, identities);
     }
+    let groups = plan.groups.iter();
+    let parts = groups.flat_map(|group| {
+        let Around { before, after } = &group.around;
+        [before, after, &group.conversation]
+    });
+    for steps in parts.chain([&plan.around.before, &plan.around.after]) {
+        add_requests(&mut secrets, plan, steps, outside);
+    }
     secrets
 }
 
-/// Files whose content went into a frame: of a `send` step, or of the dialect's declaration. What users say is no secret.
+/// What requests bear under the names of credentials, in their headers and bodies, and what comes from outside in them.
+fn add_requests(secrets: &mut Secrets, plan: &Plan, steps: &[Step], outside: &[Outside]) {
+    every_request(steps, &mut |http: &Http| {
+        let mut add = |name: &str, text: &Text| {
+            let source = text.source();
+            for Outside { value, .. } in outside {
+                if is_credential(name) && source.contains(value.as_str()) {
+                    secrets.add(value);
+                }
+            }
+            match text {
+                Text::Static(value) if is_credential(name) => {
+                    secrets.add(value);
+                    value.split_whitespace().for_each(|part| secrets.add(part));
+                }
+                Text::Template(_) if is_credential(name) => add_variables(secrets, plan, source),
+                _ => {}
+            }
+        };
+        for (name, text) in &http.headers {
+            add(name, text);
+        }
+        match &http.body {
+            Body::Form(pairs) => pairs.iter().for_each(|(name, text)| add(name, text)),
+            Body::Json(node) => node.every_text("", &mut add),
+            Body::None | Body::Text(_) => {}
+        }
+    });
+}
+
+/// Files whose content went into a frame: of a `send` step or a request, or of the dialect's declaration. What users say is no secret.
 fn add_files(secrets: &mut Secrets, plan: &Plan, outside: &[Outside]) {
     let mut frames: Vec<&str> = plan.dialect.sent().iter().map(String::as_str).collect();
     for group in &plan.groups {
         add_frames(&mut frames, &group.conversation);
+        add_frames(&mut frames, &group.around.before);
+        add_frames(&mut frames, &group.around.after);
     }
+    add_frames(&mut frames, &plan.around.before);
+    add_frames(&mut frames, &plan.around.after);
     let files = outside.iter().filter(|outside| outside.name.is_none());
     for Outside { value, .. } in files {
         if frames.iter().any(|frame| frame.contains(value.as_str())) {
@@ -94,6 +137,7 @@ fn add_frames<'a>(frames: &mut Vec<&'a str>, steps: &'a [Step]) {
                     add_frames(frames, &arm.steps);
                 }
             }
+            Step::Http(http) => http.sources(frames),
             Step::Greeting { .. } | Step::Think(_) => {}
         }
     }

@@ -27,6 +27,70 @@ fn a_run_against_python_websockets() {
     converse_with(&server);
 }
 
+/// The example's own plan, against a bot that lets nobody in who has not logged in.
+#[test]
+fn the_order_status_example_logs_in_at_a_bot_that_wants_it() {
+    let Some(python) = python("websockets") else {
+        return skipped("Python's websockets is not in target/peers; run: cargo xtask test");
+    };
+    let mut server = Server::start(Command::new(python).arg(script("login_server.py")));
+    let (bot, login) = server.line.split_once(' ').expect("two ports");
+    let target = format!("ws://127.0.0.1:{bot}/chat");
+    let login = format!("LOGIN_AT=http://127.0.0.1:{login}");
+    let plan = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/order-status.yaml"
+    );
+    let few = ["--set", "load.users=6", "--set", "load.ramp_up=100ms"];
+    run(["run", plan, "--target", &target, "-e", &login, "--quiet"]
+        .into_iter()
+        .chain(few))
+    .ends_with(0)
+    .says("6 completed")
+    .says("12 sent, 12 as expected");
+    let told: Vec<_> = (0..12).map(|_| server.next_line()).collect();
+    assert_eq!(
+        told.iter().filter(|line| *line == "out True").count(),
+        6,
+        "{told:?}"
+    );
+    let tried = run(["try", plan, "--target", &target, "-e", &login])
+        .ends_with(0)
+        .says("[redacted]");
+    let lines = [
+        "=> POST http",
+        "<= 200",
+        "101 upgraded",
+        "<- ",
+        "-> ",
+        "closed 1000",
+        "=> DELETE",
+        "<= 204",
+    ];
+    let mut rest = tried.out.as_str();
+    for line in lines {
+        let Some((_, after)) = rest.split_once(line) else {
+            panic!("no {line:?} in its place in\n{}", tried.out);
+        };
+        rest = after;
+    }
+    // Who cannot log in does not try to connect.
+    run([
+        "run",
+        plan,
+        "--target",
+        &target,
+        "-e",
+        "LOGIN_AT=http://127.0.0.1:9",
+        "--quiet",
+    ]
+    .into_iter()
+    .chain(few))
+    .ends_with(3)
+    .says("failures: before 6")
+    .says("6 connection refused");
+}
+
 #[test]
 fn python_websockets_converses_with_the_emulator() {
     let Some(python) = python("websockets") else {

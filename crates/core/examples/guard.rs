@@ -129,7 +129,7 @@ fn follow(fleet: &mut Fleet, now: At, conn: ConnId, order: &Order) {
 /// A turn is added to the figures.
 fn record(times: u64) -> u64 {
     let plan = plan("load: {users: 1}\nconversation: [say: hi]");
-    let (_, labels) = script::compile(&plan.groups);
+    let (_, labels) = script::compile(&plan);
     let mut recorder = Recorder::new(labels);
     for n in 0..times {
         let sent = at(n * 500);

@@ -1,12 +1,15 @@
 //! The virtual users of one shard: who is due, their sessions and their timers. The driver (sockets, or the simulated
 //! network) calls a method for what happened, and then takes orders until there are none.
 
+mod errand;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::errand::{Errand, Given};
 use crate::http::{self, RequestId};
 use crate::plan::{Load, Plan, Until};
 use crate::rows::NoRow;
@@ -150,6 +153,9 @@ pub struct Fleet {
     known: BTreeMap<(u16, u32), Known>,
     /// Conversations that went over to another connection, by the first of theirs that a request may still name.
     moved: BTreeMap<ConnId, ConnId>,
+    /// To be begun in place of conversations, and what it came to.
+    errand: Option<Errand>,
+    learnt: Option<Given>,
     out: Output,
 }
 
@@ -208,6 +214,8 @@ impl Fleet {
             stopped: false,
             known: BTreeMap::new(),
             moved: BTreeMap::new(),
+            errand: None,
+            learnt: None,
             out,
         }
     }
@@ -221,7 +229,7 @@ impl Fleet {
 
     /// When `wake` wants to be called next; may change after every call of any other method.
     pub fn next_wake(&self) -> Option<At> {
-        if !self.spent && self.is_out_of_budget() {
+        if self.errand.is_some() || !self.spent && self.is_out_of_budget() {
             return Some(At::ZERO);
         }
         let upcoming = self
@@ -246,6 +254,9 @@ impl Fleet {
 
     /// Starts who is due, and fires timers.
     pub fn wake(&mut self, now: At, gate: &mut dyn Gatekeeper) {
+        if let Some(errand) = self.errand.take() {
+            self.begin_errand(now, errand, gate);
+        }
         for group in 0..self.groups.len() {
             if now >= self.groups[group].stops {
                 self.end_group(now, group, gate);
@@ -417,6 +428,9 @@ impl Fleet {
         for group in 0..self.groups.len() {
             self.end_group(now, group, gate);
         }
+        if self.shared.is_errand {
+            self.stop_those(now, gate, |_| true);
+        }
     }
 
     /// Gives up at once: what is open is counted as open at the end.
@@ -436,6 +450,7 @@ impl Fleet {
     pub fn is_done(&self) -> bool {
         self.sessions.is_empty()
             && self.again.is_empty()
+            && self.errand.is_none()
             && self.groups.iter().all(|group| group.upcoming.is_none())
     }
 
@@ -625,6 +640,9 @@ impl Fleet {
         let session = self.sessions.remove(&conn);
         if !self.moved.is_empty() {
             self.moved.retain(|_, to| *to != conn);
+        }
+        if self.shared.is_errand {
+            self.learnt = session.as_ref().and_then(|it| it.session.known().cloned());
         }
         let group = session.map(|afloat| usize::from(afloat.session.who.group));
         if let Some(muster) = group.and_then(|group| self.groups.get_mut(group)) {

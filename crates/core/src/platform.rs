@@ -10,6 +10,7 @@ pub(crate) mod gate;
 mod peer;
 mod refusal;
 pub mod usage;
+mod web;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -25,6 +26,7 @@ use self::peer::{Crowd, Deed, Due, Peer, Shared, request_id};
 pub use self::refusal::LIMIT_HEADER;
 use self::refusal::{FAULT_HEADER, Shape, plain_answer};
 use crate::dialect::{Asking, Wanted};
+use self::web::Web;
 use crate::draw::Draw;
 use crate::profile::{Cut, FaultKind, Profile, Victim};
 use crate::time::At;
@@ -35,6 +37,7 @@ pub struct Platform {
     gate: Gate,
     api: Api,
     desk: Desk,
+    web: Web,
     peers: BTreeMap<ConnId, Peer>,
     /// The open connections, in the order in which they were accepted.
     open: BTreeMap<u64, ConnId>,
@@ -99,6 +102,7 @@ impl Platform {
             gate: Gate::new(Arc::clone(&profile), seed, wall),
             api: Api::new(Arc::clone(&profile), seed, wall),
             desk: Desk::new(Arc::clone(&profile), seed, wall),
+            web: Web::new(Arc::clone(&profile), seed, wall),
             shared: Shared::new(profile, wall),
             peers: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -134,6 +138,9 @@ impl Platform {
             Ok(stream) => stream,
             Err(answer) => return self.orders.push_back((conn, Order::Refuse(answer))),
         };
+        if let Some(answer) = self.web.refusal(now, request) {
+            return self.orders.push_back((conn, Order::Refuse(answer)));
+        }
         let open = self.open.len();
         match self.gate.judge(now, request, self.requests, open) {
             Entry::Astray(answer) => self.orders.push_back((conn, Order::Refuse(answer))),
@@ -173,6 +180,15 @@ impl Platform {
         let now = self.advance(now);
         if let Some((endpoint, wanted)) = self.desk.find(call) {
             return Some(self.converse(now, endpoint, &wanted, call));
+        }
+        if let Some(rule) = self.web.find(call) {
+            return Some(match self.request(now, &call.request) {
+                Ok(at) => {
+                    let (at, answer) = self.web.answer(at, rule, call);
+                    (at, Reply::Answer(answer))
+                }
+                Err(order) => (now, order.into()),
+            });
         }
         let place = self.api.find(call)?;
         if let Some(reply) = self.api.fault(now, call, place) {
@@ -239,9 +255,9 @@ impl Platform {
         (at, reply)
     }
 
-    /// Does its profile say how it answers any call?
+    /// Does its profile say how it answers requests?
     pub fn answers_http(&self) -> bool {
-        self.shared.profile.api.is_some()
+        !self.shared.profile.http.is_empty()
     }
 
     /// A request that is no upgrade: when the limits on requests allow an answer, or the order that refuses it.

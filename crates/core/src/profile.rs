@@ -2,6 +2,7 @@
 //! says about load tests. A `Profile` cannot be wrong once it is built; [`mod@file`] reads one.
 
 pub mod file;
+pub mod http;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,6 +34,8 @@ pub struct Profile {
     pub faults: Vec<Fault>,
     pub bot: Bot,
     pub policy: Option<Policy>,
+    /// Requests beside its connections that it answers.
+    pub http: Vec<http::Rule>,
 }
 
 impl Profile {

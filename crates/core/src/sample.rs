@@ -44,10 +44,10 @@ pub enum What {
     Closure(Closure),
     /// A conversation came to its end.
     Session(Session),
-    /// An HTTP request came to its end. Every one that was due is followed by exactly one.
-    Http(Http),
     /// The platform said how many tokens it used.
     Usage(Usage),
+    /// An HTTP request came to its end. Every one that was due is followed by exactly one.
+    Http(Http),
 }
 
 /// Tokens of a language model.

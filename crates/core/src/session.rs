@@ -379,6 +379,7 @@ impl Session {
             },
             cx,
         );
+        let answer = self.answer_without_secrets(answer, cx.shared);
         cx.trace(now, self.conn, || TraceEvent::Refused(answer.clone()));
         cx.out.evidence.push_back(Evidence {
             at: now,
@@ -774,6 +775,9 @@ impl Session {
             self.memory().known = memory.known;
         }
         self.allowance = None;
+        if cx.shared.is_errand {
+            return;
+        }
         let planned = cx.shared.scripts[usize::from(self.who.group)].turns;
         let never_reached = planned
             .saturating_add(memory.added)
@@ -848,7 +852,7 @@ impl Session {
         if captured.is_empty() {
             *captured = match shared.given.is_empty() {
                 true => vec![None; shared.plan.captured.len()].into(),
-                false => shared.given.clone(),
+                false => Box::from(&*shared.given),
             };
         }
         for (variable, value) in values {

@@ -64,10 +64,10 @@ pub struct Recorder {
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
     wrong: Earliest<sample::WrongAnswer>,
+    usage: Usage,
     /// Of all, and one for each label up to the cap, then one for all others; nothing where the plan asks nothing.
     http: Option<Box<HttpFigures>>,
     http_by_label: Vec<HttpFigures>,
-    usage: Usage,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -190,8 +190,8 @@ impl Recorder {
             What::Throttled(throttle) => self.throttles.record(throttle),
             What::Closure(closure) => self.closure(sample, &closure),
             What::Session(session) => self.sessions.ended(&session),
-            What::Http(http) => self.request(&http),
             What::Usage(usage) => self.usage.record(usage),
+            What::Http(http) => self.request(&http),
         }
     }
 
@@ -233,13 +233,13 @@ impl Recorder {
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
         self.wrong.merge(other.wrong);
+        self.usage.merge(other.usage);
         if let Some((ours, theirs)) = self.http.as_mut().zip(other.http) {
             ours.merge(&theirs);
         }
         for (ours, theirs) in self.http_by_label.iter_mut().zip(&other.http_by_label) {
             ours.merge(theirs);
         }
-        self.usage.merge(other.usage);
     }
 
     pub fn progress(&self) -> Progress {

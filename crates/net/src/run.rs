@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plimsoll_core::admission::Admission;
 use plimsoll_core::draw::Draw;
-use plimsoll_core::fleet::{Fleet, Stripe, Trace};
+use plimsoll_core::fleet::{Errand, Fleet, Given, Stripe, Trace};
 use plimsoll_core::plan::{Permission, Plan, Proxy};
 use plimsoll_core::profile::file::owner_of;
 use plimsoll_core::profile::{Demand, Profile};
@@ -205,6 +205,8 @@ pub enum RunError {
     Tls(#[from] TlsError),
     #[error("stopped before the run began")]
     Stopped,
+    #[error("what the run does before its conversations came to nothing: {0}. None was begun")]
+    Before(String),
     #[error("this machine cannot start the run: {0}")]
     Local(#[from] io::Error),
 }
@@ -226,6 +228,19 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         proxy: options.proxy.clone(),
         run_id: options.run_id.clone(),
     });
+    let errands = Errands {
+        plan: &plan,
+        target: &target,
+        beyond: &beyond,
+        options: &options,
+        control,
+    };
+    let (given, before) = errands.run(Errand::Before, Arc::new([]))?;
+    let given = match given {
+        Ok(given) => given,
+        Err(_) if control.0.interrupted.get().is_some() => return Err(RunError::Stopped),
+        Err(why) => return Err(RunError::Before(why)),
+    };
     let clock = *control.0.clock.get_or_init(|| Clock::start_at(begins));
     let admission = Admission::of(&plan, clock.wall());
     let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..shards)
@@ -252,7 +267,9 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         let masks = Draw::new(epoch_millis() as u64).text(&options.run_id);
         let parts = Parts {
             clock,
-            fleet: Fleet::new(plan.clone(), stripe, &options.run_id).with_wall(clock.wall()),
+            fleet: Fleet::new(plan.clone(), stripe, &options.run_id)
+                .with_wall(clock.wall())
+                .with_given(Arc::clone(&given)),
             gate: gate.clone(),
             recorder: recorders[index].clone(),
             stage: control.0.stage.clone(),
@@ -266,8 +283,6 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         };
         threads.push(spawn(parts, inbox));
     }
-    // Whoever listens to the frames sees their end when the last shard is gone.
-    drop(options);
     let report = join(threads)?;
     let over = last_call.filter(|_| report.called).map(|call| {
         format!(
@@ -277,9 +292,16 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         )
     });
     let elapsed = clock.now();
+    // What it came to is in its samples.
+    let (_, after) = errands.run(Errand::After, given)?;
+    // Whoever listens to the frames sees their end when the last shard is gone.
+    drop(options);
+    let mut recorder = together(recorders, labels, clock.wall());
+    recorder.merge(before);
+    recorder.merge(after);
     let _ = control.0.last.set(control.progress());
     Ok(Finished {
-        recorder: together(recorders, labels, clock.wall()),
+        recorder,
         elapsed,
         interrupted: control.0.interrupted.get().is_some(),
         aborted: watch.as_ref().and_then(|watch| locked(watch).aborted()),
@@ -294,6 +316,61 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
                 .map(|_| OUT_OF_HANDOFFS.to_owned()),
         ]),
     })
+}
+
+/// What the whole run does once.
+struct Errands<'a> {
+    plan: &'a Arc<Plan>,
+    target: &'a Target,
+    beyond: &'a Arc<Beyond>,
+    options: &'a RunOptions,
+    control: &'a Control,
+}
+
+impl Errands<'_> {
+    fn run(
+        &self,
+        errand: Errand,
+        given: Given,
+    ) -> Result<(Result<Given, String>, Recorder), RunError> {
+        let (_, labels) = script::compile(self.plan);
+        let clock = Clock::start_at(self.options.begins);
+        let recorder = Recorder::new(labels).with_wall(clock.wall());
+        let around = &self.plan.around;
+        let is_empty = match errand {
+            Errand::Before => around.before.is_empty(),
+            Errand::After => around.after.is_empty(),
+        };
+        if is_empty {
+            return Ok((Ok(given), recorder));
+        }
+        let run_id = &self.options.run_id;
+        let fleet = Fleet::errand(self.plan.clone(), errand, given, run_id).with_wall(clock.wall());
+        let recorder = Arc::new(Mutex::new(recorder));
+        let (inbox, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let admission = Arc::new(Mutex::new(Admission::of(self.plan, clock.wall())));
+        let parts = Parts {
+            clock,
+            fleet,
+            gate: Gate {
+                admission,
+                inboxes: [inbox].into(),
+            },
+            recorder: Arc::clone(&recorder),
+            stage: self.control.0.stage.clone(),
+            target: self.target.clone(),
+            beyond: Arc::clone(self.beyond),
+            masks: Masks::new(Draw::new(0)),
+            grace: self.options.grace,
+            last_call: None,
+            trace: self.options.trace.clone(),
+            watch: None,
+        };
+        let fleet = block_on(shard::run_errand(parts, receiver))?;
+        let empty = Recorder::new(script::compile(self.plan).1);
+        let recorder = std::mem::replace(&mut *locked(&recorder), empty);
+        Ok((fleet.into_given(), recorder))
+    }
 }
 
 /// What was left undone because the budget's counts were used up.

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Capture, Check, OnMiss, Step};
+use crate::http::Node;
 use crate::text::{Text, Values};
 
 /// What is done without a connection: before the first upgrade, and after the last conversation.
@@ -19,21 +20,28 @@ impl Around {
     }
 }
 
-/// Shows the variables that steps without a connection capture.
+/// Shows the variables that requests capture.
 pub fn captured_in(steps: &[Step], see: &mut dyn FnMut(usize)) {
+    every_request(steps, &mut |http| {
+        http.captures.iter().for_each(|one| see(one.variable));
+    });
+}
+
+/// Shows every request of the steps, and of those inside them.
+pub fn every_request(steps: &[Step], see: &mut dyn FnMut(&Http)) {
     for step in steps {
         match step {
-            Step::Http(http) => http.captures.iter().for_each(|one| see(one.variable)),
+            Step::Http(http) => see(http),
             Step::Repeat { steps, .. }
             | Step::While { steps, .. }
-            | Step::Transaction { steps, .. } => captured_in(steps, see),
+            | Step::Transaction { steps, .. } => every_request(steps, see),
             Step::If {
                 steps, otherwise, ..
             } => {
-                captured_in(steps, see);
-                captured_in(otherwise, see);
+                every_request(steps, see);
+                every_request(otherwise, see);
             }
-            Step::Choose(arms) => arms.iter().for_each(|arm| captured_in(&arm.steps, see)),
+            Step::Choose(arms) => arms.iter().for_each(|arm| every_request(&arm.steps, see)),
             Step::Greeting { .. } | Step::Say(_) | Step::Send(_) | Step::Think(_) => {}
         }
     }
@@ -67,17 +75,6 @@ pub enum Body {
     Form(Vec<(String, Text)>),
 }
 
-/// JSON whose strings are texts: what fills one is escaped when it is written.
-#[derive(Clone, Debug)]
-pub enum Node {
-    /// Encoded JSON.
-    Fixed(String),
-    Text(Text),
-    /// Keys are encoded.
-    Object(Vec<(String, Self)>),
-    Array(Vec<Self>),
-}
-
 /// Which statuses an answer may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(pub Vec<RangeInclusive<u16>>);
@@ -104,6 +101,20 @@ impl std::fmt::Display for Statuses {
             })
             .collect();
         f.write_str(&texts.join(" or "))
+    }
+}
+
+impl Http {
+    /// What its author wrote into what is sent.
+    pub fn sources<'a>(&'a self, all: &mut Vec<&'a str>) {
+        all.push(self.url.source());
+        all.extend(self.headers.iter().map(|(_, value)| value.source()));
+        match &self.body {
+            Body::None => {}
+            Body::Text(text) => all.push(text.source()),
+            Body::Json(node) => node.sources(all),
+            Body::Form(pairs) => all.extend(pairs.iter().map(|(_, value)| value.source())),
+        }
     }
 }
 
@@ -135,36 +146,5 @@ impl Body {
                 form.finish()
             }
         })
-    }
-}
-
-impl Node {
-    fn write(&self, values: &dyn Values, json: &mut String) -> Result<(), String> {
-        match self {
-            Self::Fixed(encoded) => json.push_str(encoded),
-            Self::Text(text) => {
-                let text = text.try_render(values)?;
-                json.push_str(&serde_json::Value::from(&*text).to_string());
-            }
-            Self::Object(members) => {
-                json.push('{');
-                for (n, (key, node)) in members.iter().enumerate() {
-                    json.push_str(if n > 0 { "," } else { "" });
-                    json.push_str(key);
-                    json.push(':');
-                    node.write(values, json)?;
-                }
-                json.push('}');
-            }
-            Self::Array(items) => {
-                json.push('[');
-                for (n, node) in items.iter().enumerate() {
-                    json.push_str(if n > 0 { "," } else { "" });
-                    node.write(values, json)?;
-                }
-                json.push(']');
-            }
-        }
-        Ok(())
     }
 }

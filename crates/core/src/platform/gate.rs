@@ -281,7 +281,7 @@ pub(super) fn key_of(limit: &Limit, request: &Request) -> Arc<str> {
 }
 
 /// The bearer token, else the `token` of the query.
-fn token(request: &Request) -> Option<String> {
+pub(super) fn token(request: &Request) -> Option<String> {
     let bearer = request
         .header("authorization")
         .and_then(|value| value.split_once(' '))
@@ -292,7 +292,7 @@ fn token(request: &Request) -> Option<String> {
 
 /// A connection's source of draws: keyed by the session that the client says it is, so that the order of arrivals never
 /// changes a draw; by the connection's ordinal where it says nothing.
-fn draw_for(seed: Draw, request: &Request, ordinal: u64) -> Draw {
+pub(super) fn draw_for(seed: Draw, request: &Request, ordinal: u64) -> Draw {
     let session = request.header("user-agent").and_then(|agent| {
         agent
             .split([' ', ';', '(', ')'])

@@ -1,10 +1,12 @@
 //! Requests of a simulated run: what the emulated platform makes of them. Whose host a request names says nothing here, for
 //! there is only the one platform.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use url::{Position, Url};
 
+use crate::admission::Admission;
+use crate::fleet::{Fleet, Order};
 use crate::http::{self, Failure};
 use crate::platform::{Platform, Reply};
 use crate::profile::Cut;
@@ -33,11 +35,13 @@ pub(super) fn path_of(url: String) -> String {
     }
 }
 
-/// What comes of it, and when it leaves the platform; nothing for what is never answered.
+/// What comes of it, and when it leaves the platform; nothing for what is never answered. A platform that stands in for a
+/// real one may know nothing of its HTTP.
 pub(super) fn reply(
     platform: &mut Platform,
     now: At,
     call: &Call,
+    is_stand_in: bool,
     tls: bool,
 ) -> (At, Option<http::Reply>) {
     let failed = |error: ConnectError| http::Reply::Failed {
@@ -45,9 +49,9 @@ pub(super) fn reply(
         detail: "the platform ended the connection".to_owned(),
     };
     let Some((at, reply)) = platform.call(now, call) else {
-        let reply = match platform.answers_http() {
-            false => http::Reply::Assumed,
-            true => http::Reply::Answer(Answer {
+        let reply = match is_stand_in && !platform.answers_http() {
+            true => http::Reply::Assumed,
+            false => http::Reply::Answer(Answer {
                 status: 404,
                 headers: Vec::new(),
                 body: "nothing is here\n".to_owned(),
@@ -64,4 +68,35 @@ pub(super) fn reply(
         Reply::Stall => return (at, None),
     };
     (at, Some(reply))
+}
+
+/// Plays an errand of the whole run to its end. For the platform that takes no time: it happens before the run begins, or
+/// after it has ended.
+pub(super) fn run_errand(
+    fleet: &mut Fleet,
+    platform: &mut Platform,
+    admission: &mut Admission,
+    now: At,
+    is_stand_in: bool,
+) {
+    let mut there = now;
+    fleet.wake(now, admission);
+    while !fleet.is_done() {
+        while let Some((conn, order)) = fleet.poll_order() {
+            let Order::Http(id, request) = order else {
+                continue;
+            };
+            let call = call(*request, IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let (at, reply) = reply(platform, now, &call, is_stand_in, false);
+            if let Some(reply) = reply {
+                there += at.since(now);
+                fleet.http_answered(there, conn, id, reply, admission);
+            }
+        }
+        let Some(at) = fleet.next_wake() else {
+            return;
+        };
+        there = there.max(at);
+        fleet.wake(there, admission);
+    }
 }

@@ -127,8 +127,8 @@ impl Whole {
             | What::Transaction(_)
             | What::LateReply
             | What::Handoff
-            | What::Http(_)
-            | What::Usage(_) => {}
+            | What::Usage(_)
+            | What::Http(_) => {}
         }
     }
 

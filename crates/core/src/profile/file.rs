@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod figures;
+mod http;
 mod limits;
 mod raw;
 
@@ -94,6 +95,7 @@ fn profile(raw: raw::Profile, document: &Document) -> Option<Profile> {
     let bot = required(raw.bot, "bot", top, document)
         .and_then(|(raw, here)| behaviour::bot(raw, here, document));
     let policy = raw.policy.and_then(|raw| policy(raw, document));
+    let http = http::rules(raw.http, document);
     Some(Profile {
         name: name?,
         about: optional(raw.about).unwrap_or_default(),
@@ -107,6 +109,7 @@ fn profile(raw: raw::Profile, document: &Document) -> Option<Profile> {
         faults,
         bot: bot?,
         policy,
+        http,
     })
 }
 

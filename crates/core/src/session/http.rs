@@ -122,6 +122,9 @@ impl Session {
             let known: Known = self.captured(shared).into();
             self.memory().known = Some(known);
         }
+        if shared.is_errand {
+            return self.after_is_through(now, cx);
+        }
         if shared.plan.dialect.requests().is_empty() {
             return self.want_admission(shared);
         }
@@ -152,6 +155,9 @@ impl Session {
     /// Has its user something to do after this conversation, if it was the last?
     pub(crate) fn concludes(&self, shared: &Shared) -> bool {
         let script = self.script(shared);
+        if shared.is_errand {
+            return false;
+        }
         let was_there = match script.before.is_empty() {
             true => self.was_open(),
             false => self.known().is_some(),

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use super::{Session, Shared};
 use crate::dialect::Heard;
 use crate::plan::Capture;
+use crate::wire::Answer;
 
 impl Session {
     /// The text without what this conversation has taken as secret, whether as it is or as JSON or a form writes it.
@@ -33,6 +34,17 @@ impl Session {
             }
         }
         text
+    }
+
+    /// A refusal may say back what the upgrade bore.
+    pub(super) fn answer_without_secrets(&self, mut answer: Answer, shared: &Shared) -> Answer {
+        if shared.plan.captured.iter().any(|variable| variable.secret) {
+            let headers = answer.headers.iter_mut().map(|(_, value)| value);
+            for text in headers.chain([&mut answer.body]) {
+                *text = self.without_secrets(text, shared).into_owned();
+            }
+        }
+        answer
     }
 
     /// Does the turn under way take a secret from its answer? Then nobody knows yet which part of it that is.

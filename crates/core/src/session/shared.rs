@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Known;
 use super::allowance::Pacing;
 use super::outbox::kicks;
 use super::voice::Voice;
@@ -27,7 +28,9 @@ pub(crate) struct Shared {
     pub(super) run_id: String,
     pub(super) deployment: Option<String>,
     /// What the whole run captured before it began; empty where that is nothing.
-    pub(crate) given: Box<[Option<Arc<str>>]>,
+    pub(crate) given: Known,
+    /// Its only session is the whole run's, and no conversation.
+    pub(crate) is_errand: bool,
 }
 
 /// What a conversation has from its start on.
@@ -51,7 +54,8 @@ impl Shared {
             wall: Wall::default(),
             run_id: run_id.to_owned(),
             deployment: plan.deployment(),
-            given: Box::default(),
+            given: Arc::new([]),
+            is_errand: false,
             plan,
         }
     }

@@ -1174,6 +1174,7 @@ fn nowhere() -> Profile {
             apology: None,
         },
         policy: None,
+        http: Vec::new(),
     }
 }
 

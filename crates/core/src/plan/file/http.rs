@@ -13,7 +13,8 @@ use super::target::{header, value_of};
 use super::{Check, Step};
 use crate::document::values::{Pairs, Span, Texts};
 use crate::document::{Field, Place, quoted};
-use crate::plan::http::{Around, Body, Http, Node, Statuses};
+use crate::http::Node;
+use crate::plan::http::{Around, Body, Http, Statuses};
 use crate::text::Text;
 
 /// A request beside the connection, and what its answer must be.
@@ -113,7 +114,7 @@ impl Conversation<'_> {
         let captures = self.captures_of_http(capture);
         let name = match name {
             Some(name) => self.name(name, "a request"),
-            None => url.as_ref().map(|url| made_name(url)),
+            None => url.as_ref().map(made_name),
         };
         if let Some(name) = &name {
             self.requests.insert(name.clone());
@@ -254,7 +255,8 @@ impl Conversation<'_> {
             (None, None, None) => Some(Body::None),
             (Some(json), None, None) => {
                 let (json, place) = json.placed()?;
-                self.node(&json, place).map(Body::Json)
+                let mut text = |text: &str| self.names.text(text, place, self.document);
+                Node::parse(&json, &mut text).map(Body::Json)
             }
             (None, Some(form), None) => {
                 let pairs = form.ok()?.0.into_iter().map(|(name, field)| {
@@ -276,36 +278,6 @@ impl Conversation<'_> {
                 None
             }
         }
-    }
-
-    fn node(&self, json: &Value, place: Place) -> Option<Node> {
-        let encoded = || Node::Fixed(json.to_string());
-        Some(match json {
-            Value::String(text) => match self.names.text(text, place, self.document)? {
-                Text::Static(_) => encoded(),
-                varies => Node::Text(varies),
-            },
-            Value::Array(items) => {
-                let nodes = items.iter().map(|item| self.node(item, place));
-                let nodes = nodes.collect::<Option<Vec<_>>>()?;
-                match nodes.iter().all(is_fixed) {
-                    true => encoded(),
-                    false => Node::Array(nodes),
-                }
-            }
-            Value::Object(members) => {
-                let nodes = members.iter().map(|(key, value)| {
-                    let key = Value::from(key.as_str()).to_string();
-                    Some((key, self.node(value, place)?))
-                });
-                let nodes = nodes.collect::<Option<Vec<_>>>()?;
-                match nodes.iter().all(|(_, node)| is_fixed(node)) {
-                    true => encoded(),
-                    false => Node::Object(nodes),
-                }
-            }
-            _ => encoded(),
-        })
     }
 
     fn wanted(&self, raw: Wanted) -> Option<(Statuses, Option<Check>)> {
@@ -349,10 +321,6 @@ impl Conversation<'_> {
         });
         Some((status?, expect?.check))
     }
-}
-
-const fn is_fixed(node: &Node) -> bool {
-    matches!(node, Node::Fixed(_))
 }
 
 /// `404`, `4xx`

@@ -1,6 +1,7 @@
 //! Plans that are read, and what becomes of them. [`complaints`] has those that are not.
 
 mod complaints;
+mod http;
 mod real;
 mod vars;
 

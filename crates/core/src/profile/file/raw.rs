@@ -40,6 +40,8 @@ pub(super) struct Profile {
     pub(super) bot: Field<Bot>,
     /// What its owner publishes about load tests.
     pub(super) policy: Maybe<Policy>,
+    /// How it answers requests beside its connections: logins, logouts.
+    pub(super) http: Maybe<Vec<Field<super::http::RawRule>>>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -191,7 +191,7 @@ fn what_is_missing_is_named_all_at_once() {
 1:1: 'bot' is missing | add 'bot: …' here
 1:10: version 2 of profiles is not known here | write 'version: 1', or get a newer plimsoll
 2:1: a profile without endpoints serves nobody | add one: {name: bot, path: /, dialect: {json: {}}}
-3:1: unknown key 'limit' | did you mean 'limits'? allowed here: version, name, about, regions, regions_source, endpoints, limits, figures, api, shedding, faults, bot, policy",
+3:1: unknown key 'limit' | did you mean 'limits'? allowed here: version, name, about, regions, regions_source, endpoints, limits, figures, api, shedding, faults, bot, policy, http",
     );
 }
 

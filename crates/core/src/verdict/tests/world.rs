@@ -76,6 +76,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
             apology: None,
         },
         policy: None,
+        http: Vec::new(),
     };
     Plan {
         name: "test".to_owned(),

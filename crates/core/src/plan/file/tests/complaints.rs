@@ -857,7 +857,7 @@ plan.yaml:1:11: in broken.yaml:1:1: 'bot' is missing
 plan.yaml:1:11: in broken.yaml:2:1: unknown key 'nam'
   1 | platform: broken.yaml
     |           ^^^^^^^^^^^
-  help: did you mean 'name'? allowed here: version, name, about, regions, regions_source, endpoints, limits, figures, api, shedding, faults, bot, policy
+  help: did you mean 'name'? allowed here: version, name, about, regions, regions_source, endpoints, limits, figures, api, shedding, faults, bot, policy, http
 ",
     );
     check(
