@@ -115,10 +115,8 @@ impl Desk {
         now: At,
         request: &Request,
     ) -> Result<Option<String>, Answer> {
-        let path = request.path_only();
-        let endpoints = &self.profile.endpoints;
-        let endpoint = (endpoints.iter().find(|endpoint| endpoint.path == path))
-            .or_else(|| endpoints.iter().find(|endpoint| endpoint.serves(path)));
+        let place = self.profile.place_of(request.path_only());
+        let endpoint = place.map(|place| &self.profile.endpoints[place]);
         match endpoint.and_then(|endpoint| endpoint.dialect.stream_of(request)) {
             None => Ok(None),
             Some(id) if self.conversations.contains_key(&id) => Ok(Some(id)),

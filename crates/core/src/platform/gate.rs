@@ -203,15 +203,11 @@ impl Gate {
         Some(shedding)
     }
 
-    /// The endpoint that a request means: the one of exactly its path, else the first that serves it.
+    /// The endpoint that a request means.
     fn endpoint(&self, now: At, request: &Request) -> Result<usize, Answer> {
         let path = request.path_only();
         let endpoints = &self.profile.endpoints;
-        let place = endpoints
-            .iter()
-            .position(|endpoint| endpoint.path == path)
-            .or_else(|| endpoints.iter().position(|endpoint| endpoint.serves(path)));
-        let Some(place) = place else {
+        let Some(place) = self.profile.place_of(path) else {
             let known: Vec<_> = endpoints
                 .iter()
                 .map(|endpoint| endpoint.path.as_str())
