@@ -177,7 +177,12 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const MODULES: &[(&str, &str)] = &[
     ("ws", "ws@8"),
     ("socket.io", "socket.io@4"),
-    ("botframework-directlinejs", "botframework-directlinejs@0.15"),
+    (
+        "botframework-directlinejs",
+        "botframework-directlinejs@0.15",
+    ),
+    // It asks as browsers do.
+    ("xhr2", "xhr2@0.2"),
 ];
 /// By the names under which they are imported.
 const PACKAGES: &[(&str, &str)] = &[

@@ -1,6 +1,6 @@
 //! Conversations with implementations that are not ours: of WebSockets `ws` on Node.js and Python's `websockets`, of
-//! Socket.IO its own server and Python's client, of the Realtime API the client of Python's `openai`. All are put into
-//! target/peers by `cargo xtask test`. A test without its peer prints `skipped:` and why.
+//! Socket.IO its own server and Python's client, of the Realtime API the client of Python's `openai`, of Direct Line
+//! Microsoft's own client. All are put into target/peers by `cargo xtask test`. A test without its peer prints `skipped:` and why.
 
 mod support;
 
@@ -215,6 +215,40 @@ fn python_openai_converses_with_the_emulator() {
     );
 }
 
+/// The connection is cut in place of the second answer; what was said meanwhile is answered on the next one.
+#[test]
+fn microsofts_directline_converses_with_the_emulator() {
+    let modules = peers();
+    let has = |name: &str| modules.join("node_modules").join(name).is_dir();
+    if !has("botframework-directlinejs") || !has("xhr2") {
+        return skipped("botframework-directlinejs is not in target/peers; run: cargo xtask test");
+    }
+    let folder = folder(&[("azure.yaml", AZURE_EMULATED)]);
+    let emulator = Server::emulate([path(&folder, "azure.yaml")]);
+    let ran = finish(
+        Command::new("node")
+            .arg(script("directline_client.mjs"))
+            .arg(&modules)
+            .arg(format!("http://127.0.0.1:{}", emulator.port())),
+    )
+    .ends_with(0);
+    assert_eq!(
+        ran.out.lines().collect::<Vec<_>>(),
+        [
+            r#"["message","bot","Hello",null]"#,
+            r#"["message","me","one",null]"#,
+            r#"["typing","bot",null,null]"#,
+            r#"["message","bot","You said: one","one"]"#,
+            r#"["message","me","two",null]"#,
+            r#"["message","me","three",null]"#,
+            r#"["typing","bot",null,null]"#,
+            r#"["message","bot","You said: three","three"]"#,
+            // What it makes of 429: something to try again.
+            r#"["refused","retry"]"#,
+        ]
+    );
+}
+
 /// A load of a few users, and then one conversation frame by frame.
 fn converse_with(server: &Server) {
     let url = format!("ws://127.0.0.1:{}/chat", server.line);
@@ -308,4 +342,19 @@ limits:
     refusal: in-band
     source: {label: fiction, from: this test}
 bot: {otherwise: {reply: "You said: {{ text }}", chunks: 3}}
+"#;
+
+const AZURE_EMULATED: &str = r#"
+version: 1
+name: azure
+endpoints: [{name: bot, path: /v3/directline/*, dialect: direct-line}]
+limits:
+  - name: messages
+    on: message
+    key: [global]
+    law: {fixed-window: {quota: 2, window: 10m, anchor: first-request}}
+    refusal: in-band
+    source: {label: fiction, from: this test}
+faults: [{at_message: 2, what: {cut: reset}}]
+bot: {greeting: {text: Hello}, otherwise: {reply: "You said: {{ text }}", typing: true}}
 "#;

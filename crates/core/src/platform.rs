@@ -25,8 +25,8 @@ use self::gate::{Entry, Gate};
 use self::peer::{Crowd, Deed, Due, Peer, Shared, request_id};
 pub use self::refusal::LIMIT_HEADER;
 use self::refusal::{FAULT_HEADER, Shape, plain_answer};
-use crate::dialect::{Asking, Wanted};
 use self::web::Web;
+use crate::dialect::{Asking, Wanted};
 use crate::draw::Draw;
 use crate::profile::{Cut, FaultKind, Profile, Victim};
 use crate::time::At;
@@ -161,8 +161,9 @@ impl Platform {
                 fault,
             } => {
                 let mut peer = Peer::new(&self.shared, endpoint, chosen, held, request);
-                let server = stream.and_then(|id| self.desk.seat(&id, conn));
-                peer.speak_as(server);
+                if let Some((server, owed)) = stream.and_then(|id| self.desk.seat(&id, conn)) {
+                    peer.take_over(server, owed);
+                }
                 peer.announce(&self.shared, at, &stands);
                 self.peers.insert(conn, peer);
                 if at > now {

@@ -240,7 +240,10 @@ conversation:
     // The request for the conversation, its upgrade, and one message.
     let refusal = "{http: {status: 429, headers: {Retry-After: '{{ retry_after }}'}}}";
     let (_, outcomes) = played(&limit("request", 3, refusal), plan);
-    assert_eq!(outcomes[..2], [TurnOutcome::Answered, TurnOutcome::Throttled]);
+    assert_eq!(
+        outcomes[..2],
+        [TurnOutcome::Answered, TurnOutcome::Throttled]
+    );
 }
 
 #[test]

@@ -30,6 +30,8 @@ struct Conversation {
     seat: Seat,
     conns: Vec<ConnId>,
     is_over: bool,
+    /// What the user said without a connection: the bot answers on the next.
+    owed: Vec<Asked>,
 }
 
 enum Seat {
@@ -86,6 +88,10 @@ impl Desk {
                 let tls = self.tls;
                 let called = server.call(now, &Asking { call, tls }, &mut Vec::new());
                 conversation.is_over |= called.asked == Some(Asked::Leave);
+                let said = called.asked.clone();
+                if conversation.owed.len() < MOST_OWED {
+                    conversation.owed.extend(said);
+                }
                 Place::Here(called)
             }
         }
@@ -104,6 +110,7 @@ impl Desk {
             seat: Seat::Parked(dialect.server(&identity, self.wall), now),
             conns: Vec::new(),
             is_over: false,
+            owed: Vec::new(),
         };
         self.conversations.insert(id.clone(), conversation);
         id
@@ -140,8 +147,8 @@ impl Desk {
         }
     }
 
-    /// From here on a conversation is on this connection.
-    pub(super) fn seat(&mut self, id: &str, conn: ConnId) -> Option<Box<dyn Server>> {
+    /// From here on a conversation is on this connection. Gives what the bot has still to answer, too.
+    pub(super) fn seat(&mut self, id: &str, conn: ConnId) -> Option<(Box<dyn Server>, Vec<Asked>)> {
         let conversation = self.conversations.get_mut(id)?;
         if let Seat::At(_) = conversation.seat {
             return None;
@@ -152,7 +159,7 @@ impl Desk {
         };
         conversation.conns.push(conn);
         self.conns.insert(conn, id.to_owned());
-        Some(server)
+        Some((server, std::mem::take(&mut conversation.owed)))
     }
 
     /// A connection is gone; its conversation stays, unless it is over.
@@ -223,4 +230,6 @@ impl Desk {
 
 /// As long as anybody would come back to a conversation.
 const LONGEST: Duration = Duration::from_secs(3_600);
+/// Nobody says more to a bot that is not there.
+const MOST_OWED: usize = 100;
 const SWEEP: Duration = Duration::from_secs(60);

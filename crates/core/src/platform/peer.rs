@@ -112,6 +112,8 @@ pub(super) struct Peer {
     protocol: At,
     /// Frames of the message that is not whole yet.
     fragments: u32,
+    /// What was said before it, and is not answered yet.
+    owed: Box<[Asked]>,
     /// What its limits say on the answer to its upgrade.
     announced: Box<[(String, String)]>,
 }
@@ -178,15 +180,14 @@ impl Peer {
                 .collect(),
             protocol: At::NEVER,
             fragments: 0,
+            owed: Box::default(),
             announced: Box::default(),
         }
     }
 
-    /// Its conversation was there before it.
-    pub(super) fn speak_as(&mut self, server: Option<Box<dyn Server>>) {
-        if let Some(server) = server {
-            self.server = server;
-        }
+    /// Its conversation was there before it, and the bot owes these an answer.
+    pub(super) fn take_over(&mut self, server: Box<dyn Server>, owed: Vec<Asked>) {
+        (self.server, self.owed) = (server, owed.into());
     }
 
     pub(super) fn into_server(self) -> Box<dyn Server> {
@@ -222,6 +223,12 @@ impl Peer {
         }
         if self.open(now, deeds) {
             self.begin(shared, now, deeds);
+        }
+        for asked in std::mem::take(&mut self.owed) {
+            if let Asked::Say { text, turn } = asked {
+                self.said = self.said.saturating_add(1);
+                self.answer(shared, now, &text, turn.as_deref(), 0, deeds);
+            }
         }
     }
 

@@ -40,7 +40,8 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
 }
 
 fn opening(stream: &str) -> Reply {
-    let body = json!({"conversationId": "c1", "token": "t-1", "expires_in": 1800, "streamUrl": stream});
+    let body =
+        json!({"conversationId": "c1", "token": "t-1", "expires_in": 1800, "streamUrl": stream});
     answer(201, &[], &body.to_string())
 }
 
@@ -468,7 +469,12 @@ fn the_platform_s_half_lets_in_whoever_has_its_token() {
         403,
         "another's"
     );
-    let stream = |t: &str| request(&format!("/v3/directline/conversations/0b7e/stream?t={t}"), "");
+    let stream = |t: &str| {
+        request(
+            &format!("/v3/directline/conversations/0b7e/stream?t={t}"),
+            "",
+        )
+    };
     let late = server.join(At::from_secs(60), &stream("0b7e.60000.2"));
     assert_eq!(late.map_err(|answer| answer.status), Err(403));
     assert!(
@@ -513,11 +519,13 @@ fn the_platform_s_half_repeats_what_a_connection_missed() {
         .collect();
     assert_eq!(kinds[0]["activities"][0]["type"], "typing");
     assert_eq!(kinds[1]["activities"][0]["text"], "Hello");
-    assert_eq!(
-        kinds[1]["activities"][0]["replyToId"],
-        "0b7e|0000001"
-    );
-    for (watermark, missed) in [("watermark=0&", 2), ("watermark=1&", 1), ("watermark=2&", 0), ("", 0)] {
+    assert_eq!(kinds[1]["activities"][0]["replyToId"], "0b7e|0000001");
+    for (watermark, missed) in [
+        ("watermark=0&", 2),
+        ("watermark=1&", 1),
+        ("watermark=2&", 0),
+        ("", 0),
+    ] {
         let path = format!("/v3/directline/conversations/0b7e/stream?{watermark}t=0b7e.60000.1");
         server.join(At::ZERO, &request(&path, "")).unwrap();
         let mut out = Vec::new();
