@@ -112,10 +112,17 @@ pub(super) struct Peer {
     protocol: At,
     /// Frames of the message that is not whole yet.
     fragments: u32,
-    /// What was said before it, and is not answered yet.
-    owed: Box<[Asked]>,
+    /// For the moment in which it is let in; nothing where there is nothing to do.
+    welcome: Option<Box<Welcome>>,
+}
+
+/// What is told and done at once to who is let in.
+#[derive(Default)]
+struct Welcome {
     /// What its limits say on the answer to its upgrade.
-    announced: Box<[(String, String)]>,
+    announced: Vec<(String, String)>,
+    /// What was said before it, and is not answered yet.
+    owed: Vec<Asked>,
 }
 
 /// Where a limit counts what a connection sends.
@@ -180,14 +187,16 @@ impl Peer {
                 .collect(),
             protocol: At::NEVER,
             fragments: 0,
-            owed: Box::default(),
-            announced: Box::default(),
+            welcome: None,
         }
     }
 
     /// Its conversation was there before it, and the bot owes these an answer.
     pub(super) fn take_over(&mut self, server: Box<dyn Server>, owed: Vec<Asked>) {
-        (self.server, self.owed) = (server, owed.into());
+        self.server = server;
+        if !owed.is_empty() {
+            self.welcome.get_or_insert_default().owed = owed;
+        }
     }
 
     pub(super) fn into_server(self) -> Box<dyn Server> {
@@ -202,7 +211,9 @@ impl Peer {
             let words = shared.denials[limit].words(evidence, now, shared.wall, id);
             announced.extend(words.announced());
         }
-        self.announced = announced.into();
+        if !announced.is_empty() {
+            self.welcome.get_or_insert_default().announced = announced;
+        }
     }
 
     /// The upgrade is answered with 101, and the conversation may begin.
@@ -215,8 +226,8 @@ impl Peer {
     ) {
         self.stage = Stage::Open;
         (self.last_in, self.last_out) = (now, now);
-        let headers = std::mem::take(&mut self.announced).into_vec();
-        deeds.push(Deed::Now(Order::Accept(headers)));
+        let Welcome { announced, owed } = *self.welcome.take().unwrap_or_default();
+        deeds.push(Deed::Now(Order::Accept(announced)));
         let faults = &shared.profile.faults;
         for (fault, at) in fault::by_moment(faults, self.chosen, now, first_upgrade) {
             deeds.push(Deed::Later(at, Due::Fault(fault)));
@@ -224,7 +235,7 @@ impl Peer {
         if self.open(now, deeds) {
             self.begin(shared, now, deeds);
         }
-        for asked in std::mem::take(&mut self.owed) {
+        for asked in owed {
             if let Asked::Say { text, turn } = asked {
                 self.said = self.said.saturating_add(1);
                 self.answer(shared, now, &text, turn.as_deref(), 0, deeds);
