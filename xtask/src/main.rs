@@ -19,12 +19,18 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["test", rest @ ..] => test::test(rest),
-        ["bench", "memory"] => bench::memory::memory(),
+        ["bench"] => bench::all(),
+        ["bench", "small"] => bench::small::small(),
+        ["bench", "fast"] => bench::fast::fast(),
+        ["bench", "on-time"] => bench::on_time::on_time(),
+        ["bench", "soak"] => bench::on_time::soak("10"),
+        ["bench", "soak", minutes] => bench::on_time::soak(minutes),
         ["bench", "admission"] => bench::admission::admission(),
         ["bench", "check"] => bench::check::check(),
         ["bench", "forensics"] => bench::forensics::forensics(),
         ["bench", "guard"] => bench::guard::guard(Then::Compare),
         ["bench", "guard", "--accept"] => bench::guard::guard(Then::Accept),
+        ["bench", "peers", rest @ ..] => bench::peers::peers(rest),
         ["help" | "--help" | "-h"] | [] => {
             println!("{HELP}");
             Ok(())
@@ -83,8 +89,11 @@ cargo xtask test [ARGUMENTS OF cargo test]
     Installs what the tests need, nginx and HAProxy included (as root, without starting their services; otherwise says
     what), fetches the peers that they converse with into target/peers, checks that core stays free of async and I/O, and
     runs every test.
-cargo xtask bench memory
-    15,000 idle conversations in one process, the emulator in another: user memory per conversation.
+cargo xtask bench [small|fast|on-time]
+    The engine beside bare loops on the same sockets: memory of an idle conversation, processor time of a turn, lateness.
+    Writes its parts of bench/README.md, and bench/runs/.
+cargo xtask bench soak [MINUTES]
+    19,000 conversations in one process for ten minutes: lateness, and whether memory stays flat.
 cargo xtask bench admission
     What admission costs under every law, in virtual time; writes bench/admission.md.
 cargo xtask bench check
@@ -95,5 +104,7 @@ cargo xtask bench forensics
 cargo xtask bench guard [--accept]
     Instructions that codec, conversation, recorder, schedule and admission take, counted by callgrind, against those of
     bench/guard.json; more than 3 percent above fail. --accept writes the counts there.
+cargo xtask bench peers [--help]
+    Plimsoll beside k6, Artillery, Locust, k9-load, JMeter and Gatling, against a server in Go; writes bench/peers.md.
 cargo xtask help
     This list.";

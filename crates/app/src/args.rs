@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use plimsoll_core::plan::SourceAddress;
 
 use crate::exit;
 use crate::preset::Preset;
@@ -27,7 +28,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a plan, or load one address without a plan
     #[command(after_help = exit::RUN_HELP)]
-    Run(Run),
+    Run(Box<Run>),
     /// Play a plan in virtual time: which limit it meets, when, and the smallest change that fits
     #[command(after_help = exit::CHECK_HELP)]
     Check(Check),
@@ -189,6 +190,10 @@ pub(crate) struct Over {
     /// HTTP_PROXY, ALL_PROXY and NO_PROXY decide when left out (target.proxy)
     #[arg(long, value_name = "URL|none")]
     pub(crate) proxy: Option<String>,
+    /// The addresses of this machine to connect from, in turn, as in 10.0.0.2,10.0.0.3, or an interface, all of whose
+    /// addresses are used (target.source)
+    #[arg(long, value_name = "ADDRESSES", value_parser = SourceAddress::parse)]
+    pub(crate) source: Option<SourceAddress>,
     /// Trust the certificates of this PEM file besides the system's
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca_file: Option<PathBuf>,
@@ -250,6 +255,7 @@ impl Over {
             ("--seed", self.seed.map(|seed| seed.to_string())),
             ("--permission", self.permission.clone()),
             ("--proxy", self.proxy.as_deref().map(hide_in_addresses)),
+            ("--source", self.source.as_ref().map(ToString::to_string)),
             ("--ca-file", self.ca_file.as_ref().map(text)),
             ("--cert", self.cert.as_ref().map(text)),
             ("--key", self.key.as_ref().map(text)),

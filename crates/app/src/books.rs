@@ -58,6 +58,9 @@ impl Books {
     pub(crate) fn redact(&mut self, console: &Console) {
         for wrong in &mut self.summary.turns.wrong_answers {
             wrong.text = shorten(&console.redact(&wrong.text), LONGEST_ANSWER);
+            if let Some(why) = &mut wrong.why {
+                *why = console.redact(why).into_owned();
+            }
         }
     }
 

@@ -7,7 +7,6 @@ use plimsoll_core::plan::{Each, Exhausted, Group, Load, Plan};
 use plimsoll_core::preflight::{
     self, Change, End, FirstRefusal, Knob, LimitUse, Outcome, Preflight, Retries,
 };
-use plimsoll_core::rows;
 use plimsoll_core::time::span_text;
 use plimsoll_core::verdict::run_again;
 
@@ -16,14 +15,27 @@ use crate::console::{BAD, Console, GOOD, WARN, clean, paint};
 use crate::exit::{Ending, Failure};
 use crate::figures::{WIDTH, count, millis, wrap};
 use crate::input;
+use crate::room::{Cost, Room, Shortage};
+use serde::Serialize;
 
 pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
     let input = input::read(&args.plan, &args.load, &Words::default(), &args.over)?;
+    let (room, cost) = (Room::here(), Cost::of(&input)?);
     let console = Console::new(input.secrets);
     let plan = Arc::new(input.plan);
     let preflight = preflight::check(&plan);
+    let machine = Here {
+        room,
+        bytes_each: cost.memory_bytes,
+        fits: room.fits(cost),
+        shortages: room.shortages(preflight.peak_open, cost),
+    };
     if args.json {
-        let json = serde_json::to_string_pretty(&preflight).map_err(|error| {
+        let json = serde_json::to_string_pretty(&Found {
+            preflight: &preflight,
+            machine: &machine,
+        })
+        .map_err(|error| {
             Failure::fault(format_args!(
                 "the preflight cannot be written as JSON: {error}"
             ))
@@ -34,14 +46,54 @@ pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
             console.print(&preset.load(&args.load)?.1);
         }
         screen(&preflight, &plan, args)
-            .iter()
-            .for_each(|line| console.print(line));
+            .into_iter()
+            .chain(machine.lines())
+            .for_each(|line| console.print(&line));
+    }
+    if !machine.shortages.is_empty() {
+        return Ok(Ending::BadInput);
     }
     Ok(match preflight.outcome {
         Outcome::Fits | Outcome::NothingClaimed => Ending::Passed,
         Outcome::FitsOnlyJust | Outcome::DoesNotFit => Ending::PlatformLimited,
         Outcome::NotKnown => Ending::BadInput,
     })
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Found<'a> {
+    #[serde(flatten)]
+    preflight: &'a Preflight,
+    machine: &'a Here,
+}
+
+/// Whether the machine that checks could run it, too.
+#[derive(Serialize)]
+struct Here {
+    #[serde(flatten)]
+    room: Room,
+    /// What a conversation takes of the memory, about.
+    bytes_each: u64,
+    /// So many conversations at once.
+    fits: u64,
+    shortages: Vec<Shortage>,
+}
+
+impl Here {
+    /// Nothing, where there is room: how much differs from machine to machine.
+    fn lines(&self) -> Vec<String> {
+        self.shortages
+            .iter()
+            .flat_map(|short| {
+                let mut lines = row("this machine", &format!("{NO_ROOM} {}", short.text));
+                if let Some(line) = lines.first_mut() {
+                    *line = line.replace(NO_ROOM, &paint(BAD, NO_ROOM).to_string());
+                }
+                lines
+            })
+            .collect()
+    }
 }
 
 fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
@@ -65,7 +117,8 @@ fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
     }
     lines.extend(elsewhere(preflight));
     lines.extend(figures(preflight, plan));
-    lines.extend(rows(plan));
+    lines.extend(sequence(plan));
+    lines.extend(rows(preflight));
     lines.extend(
         preflight
             .retries
@@ -76,8 +129,48 @@ fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
 }
 
 /// Whether the plan's data has a row for everybody.
-fn rows(plan: &Plan) -> Vec<String> {
-    rows::outlook(plan).map_or_else(Vec::new, |outlook| row("data", &outlook.text))
+fn rows(preflight: &Preflight) -> Vec<String> {
+    let data = preflight.data.as_ref();
+    data.map_or_else(Vec::new, |outlook| row("data", &outlook.text))
+}
+
+/// Which groups begin later than the run, and what of their loads is not measured.
+fn sequence(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in &plan.groups {
+        let of = |name: &str| match plan.groups.len() {
+            1 => String::new(),
+            _ => format!("`{}`: ", clean(name)),
+        };
+        let wait = span_text(group.begin.wait);
+        let followed = group
+            .begin
+            .follows
+            .and_then(|place| plan.groups.get(usize::from(place)));
+        let begins = match followed {
+            Some(other) if group.begin.wait.is_zero() => {
+                Some(format!("when all of `{}` is through", clean(&other.name)))
+            }
+            Some(other) => Some(format!(
+                "{wait} after all of `{}` is through",
+                clean(&other.name)
+            )),
+            None if group.begin.wait.is_zero() => None,
+            None => Some(format!("{wait} into the run")),
+        };
+        if let Some(begins) = begins {
+            lines.extend(row("begins", &format!("{}{begins}", of(&group.name))));
+        }
+        if !group.warm_up.is_zero() {
+            let text = format!(
+                "{}what is planned for the first {} is not measured: goals are judged on the rest",
+                of(&group.name),
+                span_text(group.warm_up)
+            );
+            lines.extend(row("warm-up", &text));
+        }
+    }
+    lines
 }
 
 fn headline(preflight: &Preflight) -> String {
@@ -147,7 +240,7 @@ fn refusals(preflight: &Preflight, first: &FirstRefusal) -> Vec<String> {
         (None, Some(status)) => format!("status {status}"),
         (None, None) => "no answer".to_owned(),
     };
-    let mut text = format!("user {} at {:.1} s: {law}", count(first.user), first.at_s);
+    let mut text = format!("{} at {:.1} s: {law}", user(first), first.at_s);
     if preflight.refused > 0 {
         let so_far = if preflight.played.to_the_end {
             ""
@@ -166,6 +259,13 @@ fn refusals(preflight: &Preflight, first: &FirstRefusal) -> Vec<String> {
     wrap(&clean(&text), WIDTH, "  ", "    ")
 }
 
+/// `user 12`, and of which group where there are several.
+fn user(first: &FirstRefusal) -> String {
+    let group = first.group.as_ref();
+    let group = group.map_or_else(String::new, |name| format!(" of `{name}`"));
+    format!("user {}{group}", count(first.user))
+}
+
 /// Messages that a limit refuses.
 fn throttled(preflight: &Preflight) -> Vec<String> {
     let mut text = format!(
@@ -173,8 +273,8 @@ fn throttled(preflight: &Preflight) -> Vec<String> {
         count(preflight.throttled)
     );
     if let Some(first) = &preflight.first_throttled {
-        let (at, user) = (first.at_s, count(first.user));
-        text.push_str(&format!(" · the first at {at:.1} s, of user {user}"));
+        let (at, user) = (first.at_s, user(first));
+        text.push_str(&format!(" · the first at {at:.1} s, of {user}"));
         let mut limits = preflight.limits.iter();
         let limit = limits.find(|limit| Some(&limit.name) == first.limit.as_ref());
         if let Some(limit) = limit {
@@ -449,6 +549,7 @@ fn span(seconds: f64) -> String {
     span_text(Duration::from_millis(millis.round() as u64))
 }
 
+const NO_ROOM: &str = "NO ROOM:";
 const LOCKED_OUT: &str = "LOCKED OUT:";
 
 #[cfg(test)]

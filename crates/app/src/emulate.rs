@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use plimsoll_net::{Ready, ServeOptions, ServerTls, serve};
+use plimsoll_net::{Ready, ServeOptions, Served, ServerTls, serve};
 use url::Url;
 
 use crate::aim::endpoint_address;
@@ -44,8 +44,11 @@ pub(crate) fn emulate(args: &Emulate) -> Result<Ending, Failure> {
             () = stdin_ended(), if until_stdin_ends => {}
         }
     };
-    serve(profile, options, ready, stop)?;
+    let Served { accepted, open } = serve(profile, options, ready, stop)?;
     written?;
+    Console::default().print(&format!(
+        "{accepted} connections were let in; {open} are still open"
+    ));
     Ok(Ending::Passed)
 }
 

@@ -87,6 +87,7 @@ impl From<RunError> for Failure {
             RunError::NotPermitted { .. }
             | RunError::NotNow(_)
             | RunError::Url(_)
+            | RunError::Source(_)
             | RunError::Tls(_) => Ending::BadInput,
             RunError::Stopped => Ending::Interrupted,
             RunError::Local(_) => Ending::Fault,
@@ -142,7 +143,9 @@ Exit codes, the first that holds:
   3    goals missed, the doing of the target or of a gateway before it
   0    passed
 
-Ctrl-C once stops opening, ends conversations politely and saves; twice saves and leaves at once.";
+Ctrl-C once stops opening, ends conversations politely and saves; twice saves and leaves at once.
+The key p, or SIGUSR1, pauses: no conversation begins, open ones go on. p again, or SIGUSR2, goes
+on with the rest of the schedule so much later.";
 
 pub(crate) const CHECK_HELP: &str = "\
 Nothing is sent anywhere. The figures are those of the plan's platform profile: see `plimsoll platforms NAME`.

@@ -6,10 +6,11 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plimsoll_core::document::{Document, MOST_BYTES};
 use plimsoll_core::plan::file::{Overrides, Sources};
-use plimsoll_core::plan::{Permission, Plan, ProxyChoice, Target};
+use plimsoll_core::plan::{Permission, Plan, ProxyChoice, Schema, Target};
 use plimsoll_core::profile::Profile;
 use plimsoll_core::profile::file as profile_file;
 use plimsoll_core::text::Text;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use crate::args::{Load, Over, Words};
 use crate::console::Secrets;
 use crate::exit::Failure;
+use crate::fit;
 use crate::proxy::{self, Chosen};
 use crate::secrets::{self, Outside};
 
@@ -27,6 +29,8 @@ pub(crate) struct Input {
     pub(crate) secrets: Secrets,
     /// The file of the plan's profile, where it is not a built-in one.
     pub(crate) profile_file: Option<PathBuf>,
+    /// The plan's own.
+    pub(crate) folder: PathBuf,
     /// The proxy on the way to the target; what is wrong with it concerns only those who go there.
     pub(crate) proxy: Result<Option<Chosen>, String>,
 }
@@ -92,6 +96,9 @@ pub(crate) fn from_text(
     if let Some(proxy) = &over.proxy {
         plan.route.proxy = proxy::typed(proxy)?;
     }
+    if let Some(source) = &over.source {
+        plan.route.source = source.clone();
+    }
     let proxy = proxy_of(&plan);
     let mut secrets = secrets::of_plan(&plan, &here.values.into_inner());
     if let Ok(Some(chosen)) = &proxy {
@@ -100,6 +107,7 @@ pub(crate) fn from_text(
     Ok(Input {
         proxy,
         secrets,
+        folder: folder.to_owned(),
         profile_file: profile_file_of(&plan, &here.files.into_inner()),
         plan,
     })
@@ -118,7 +126,7 @@ fn proxy_of(plan: &Plan) -> Result<Option<Chosen>, String> {
 }
 
 /// Reads a profile: a built-in one by its name, any other from its file.
-pub(crate) fn profile(name: &str) -> Result<std::sync::Arc<Profile>, Failure> {
+pub(crate) fn profile(name: &str) -> Result<Arc<Profile>, Failure> {
     if let Some(profile) = profile_file::built_in(name) {
         return Ok(profile);
     }
@@ -130,7 +138,7 @@ pub(crate) fn profile(name: &str) -> Result<std::sync::Arc<Profile>, Failure> {
     }
     let text = read_text(name, A_PROFILE)?;
     profile_file::read(name, &text)
-        .map(std::sync::Arc::new)
+        .map(Arc::new)
         .map_err(Failure::input)
 }
 
@@ -178,8 +186,11 @@ fn plan_of_address(address: &str, load: &Load, words: &Words, over: &Over) -> Va
     if load.duration.is_none() {
         shape["loops"] = json!(1);
     }
-    let send = words.send.as_deref().map(frame_of);
-    plan_around(address, shape, conversation, send.as_ref(), over)
+    let dialect = words
+        .send
+        .as_deref()
+        .map(|send| guessed(Some(&frame_of(send))));
+    plan_around(address, shape, conversation, dialect, over)
 }
 
 /// JSON where it is JSON, else one text.
@@ -190,13 +201,20 @@ pub(crate) fn frame_of(typed: &str) -> Value {
     }
 }
 
-/// A plan, as JSON, which is YAML too. Messages are plain text, or what `send` makes of it, unless a platform is named,
-/// whose endpoint then knows. Every frame is a reply, but for those that call themselves an error.
+/// The dialect of a bot that is not known: every frame is a reply, but for those that call themselves an error. `send` is
+/// the frame that carries a message.
+pub(crate) fn guessed(send: Option<&Value>) -> Value {
+    let plain = json!("{{ say }}");
+    json!({"json": {"send": send.unwrap_or(&plain), "error": {"when": AN_ERROR}, "reply": {}}})
+}
+
+/// A plan, as JSON, which is YAML too. Without a dialect, messages are plain text unless a platform is named, whose endpoint
+/// then knows.
 pub(crate) fn plan_around(
     address: &str,
     load: Value,
     conversation: Vec<Value>,
-    send: Option<&Value>,
+    dialect: Option<Value>,
     over: &Over,
 ) -> Value {
     let mut plan = json!({
@@ -207,10 +225,10 @@ pub(crate) fn plan_around(
         "load": load,
         "conversation": conversation,
     });
-    if send.is_some() || over.platform.is_none() {
-        let plain = json!("{{ say }}");
-        let send = send.unwrap_or(&plain);
-        plan["dialect"] = json!({"json": {"send": send, "error": {"when": AN_ERROR}, "reply": {}}});
+    if let Some(dialect) = dialect {
+        plan["dialect"] = dialect;
+    } else if over.platform.is_none() {
+        plan["dialect"] = json!("text");
     }
     plan
 }
@@ -313,6 +331,10 @@ impl Sources for Here {
         });
         Some(value)
     }
+
+    fn schema(&self, schema: &Value) -> Result<Arc<dyn Schema>, String> {
+        fit::compile(schema)
+    }
 }
 
 /// A file that a person wrote. `instead` is what could be named in its place.
@@ -377,6 +399,54 @@ const LONGEST_VALUE: usize = 16 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bot_that_is_not_known_says_in_many_ways_that_it_did_not_understand() {
+        use plimsoll_core::dialect::{Heard, Identity};
+        use plimsoll_core::wire::Incoming;
+
+        let plan = plan_around(
+            "ws://127.0.0.1:1/",
+            json!({"users": 1}),
+            vec![json!({"say": "hello"})],
+            Some(guessed(None)),
+            &Over::default(),
+        );
+        let here = Here::default();
+        let plan = plimsoll_core::plan::file::read(
+            "plan.yaml",
+            &plan.to_string(),
+            &Overrides::default(),
+            &here,
+        );
+        let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+        let mut client = plan.dialect.client(&Identity::default());
+        let mut check = |frame: &str, is_error: bool| {
+            let mut heard = Vec::new();
+            client.hear(Incoming::Text(frame), &mut heard);
+            let failed = matches!(heard[..], [Heard::Failed { .. }]);
+            let replied = matches!(heard[..], [Heard::Reply { .. }]);
+            assert_eq!(
+                (failed, replied),
+                (is_error, !is_error),
+                "{frame} is {heard:?}"
+            );
+        };
+        check(r#"{"error": "unknown command"}"#, true);
+        check(r#"{"error": {"code": 1}}"#, true);
+        check(r#"{"errors": [{"message": "no"}]}"#, true);
+        check(r#"{"type": "error", "message": "no"}"#, true);
+        check(r#"{"event": "error"}"#, true);
+        check(r#"{"status": "error"}"#, true);
+        check(r#"{"success": false}"#, true);
+        check(r#"{"ok": false}"#, true);
+        check(r#"{"error": null, "errors": [], "text": "hi"}"#, false);
+        check(r#"{"error": 0, "ok": true, "type": "reply"}"#, false);
+        check(r#"{"error": "", "status": "done"}"#, false);
+        check("an error occurred", false);
+        check("[\"error\"]", false);
+        check("3", false);
+    }
 
     #[test]
     fn an_endless_file_is_not_read_to_its_end() {

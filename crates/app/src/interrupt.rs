@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM while a run is on: the first asks it to end politely, the second to leave at once.
+//! Signals while a run is on. Ctrl-C and SIGTERM: the first asks it to end politely, the second to leave at once.
+//! SIGUSR1 pauses it, SIGUSR2 lets it go on.
 
 use std::io;
 use std::sync::mpsc::Sender;
@@ -6,6 +7,7 @@ use std::sync::mpsc::Sender;
 use plimsoll_net::Control;
 
 use crate::exit::Failure;
+use crate::pausing;
 use crate::progress::Message;
 
 /// Watches for signals in the background, for as long as the process lives.
@@ -25,12 +27,21 @@ fn start(control: Control, tell: Sender<Message>) -> io::Result<()> {
         .enable_io()
         .build()?;
     // Handlers are in place when this returns.
-    let mut signals = runtime.block_on(async { Signals::new() })?;
+    let (mut signals, mut pauses) =
+        runtime.block_on(async { Ok::<_, io::Error>((Signals::new()?, Pauses::new()?)) })?;
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
             runtime.block_on(async {
-                signals.next().await;
+                loop {
+                    tokio::select! {
+                        () = signals.next() => break,
+                        pauses = pauses.next() => match pauses {
+                            true => pausing::pause(&control, &tell),
+                            false => pausing::resume(&control, &tell),
+                        }
+                    }
+                }
                 // The display may be gone already; the run still is to end.
                 let _ = tell.send(Message::Note(STOPPING));
                 control.stop();
@@ -72,6 +83,46 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// SIGUSR1 and SIGUSR2.
+#[cfg(unix)]
+struct Pauses {
+    pause: tokio::signal::unix::Signal,
+    resume: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Pauses {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            pause: signal(SignalKind::user_defined1())?,
+            resume: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Is it to pause, or to go on?
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.pause.recv() => true,
+            _ = self.resume.recv() => false,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Pauses;
+
+#[cfg(not(unix))]
+impl Pauses {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> bool {
+        std::future::pending().await
     }
 }
 

@@ -1,7 +1,21 @@
 //! What this process used of its machine, and how many files it may open.
 
+/// What this process used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    pub(crate) cpu_s: f64,
+    pub(crate) rss_peak_bytes: u64,
+}
+
+pub(crate) fn used() -> Used {
+    Used {
+        cpu_s: cpu_seconds(),
+        rss_peak_bytes: rss_peak_bytes(),
+    }
+}
+
 /// Seconds of processor time so far, of all threads.
-pub(crate) fn cpu_seconds() -> f64 {
+fn cpu_seconds() -> f64 {
     #[cfg(unix)]
     {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
@@ -12,7 +26,7 @@ pub(crate) fn cpu_seconds() -> f64 {
 }
 
 /// The most memory that was ever resident, in bytes; zero where the system does not tell.
-pub(crate) fn rss_peak_bytes() -> u64 {
+fn rss_peak_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     peak_of(&status).unwrap_or(0)
 }

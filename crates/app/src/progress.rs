@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ::console::Term;
-use plimsoll_core::plan::{Load, Plan, Until};
+use plimsoll_core::plan::Plan;
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::Progress;
 use plimsoll_core::time::At;
@@ -84,19 +84,10 @@ struct Expected {
 impl Expected {
     fn of(plan: &Plan) -> Self {
         let asked = asked(plan);
-        let mut ends = plan.groups.iter().map(|group| match &group.load {
-            Load::Closed(closed) => match closed.until {
-                Until::Duration(duration) => Some(duration),
-                Until::Loops(_) => None,
-            },
-            Load::Staged(staged) => {
-                let stages = staged.stages.iter().map(|stage| stage.lasts);
-                Some(staged.start_delay + stages.sum::<Duration>())
-            }
-            Load::Open(open) => {
-                let stages = open.stages.iter().map(|stage| stage.lasts);
-                Some(open.start_delay + stages.sum::<Duration>())
-            }
+        // Who follows others begins when conversations end.
+        let mut ends = plan.groups.iter().map(|group| match group.begin.follows {
+            None => Some(group.begin.wait + group.load.ends()?),
+            Some(_) => None,
         });
         Self {
             conversations: asked.conversations,
@@ -128,8 +119,9 @@ fn draw(control: &Control, plan: &Expected, received: &Receiver<Message>, consol
                     // What the run is has not been said yet.
                     continue;
                 }
-                let bar = bar(plan.share(&progress, now).unwrap_or(0.0));
-                let line = plan.line(&progress, now, pace.next(now, &progress));
+                let clock = Times::of(control, now);
+                let bar = bar(plan.share(&progress, clock.active()).unwrap_or(0.0));
+                let line = plan.line(&progress, clock, pace.next(now, &progress));
                 // One row, however narrow the terminal, with room for the `^C` that it echoes: a second row would stay.
                 let (_, width) = term.size();
                 let row = shorten(
@@ -163,10 +155,33 @@ fn lines(control: &Control, plan: &Expected, received: &Receiver<Message>, conso
                     // It waits for its time, and says so itself.
                     continue;
                 }
-                console.note(&plan.line(&progress, now, pace.next(now, &progress)));
+                let clock = Times::of(control, now);
+                console.note(&plan.line(&progress, clock, pace.next(now, &progress)));
             }
             Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+}
+
+/// What the clocks say: the run's, and the schedule's, which stands still in pauses.
+#[derive(Clone, Copy)]
+struct Times {
+    now: At,
+    paused: Duration,
+    is_paused: bool,
+}
+
+impl Times {
+    fn of(control: &Control, now: At) -> Self {
+        Self {
+            now,
+            paused: control.paused_for(),
+            is_paused: control.is_paused(),
+        }
+    }
+
+    fn active(self) -> At {
+        self.now - self.paused
     }
 }
 
@@ -224,12 +239,17 @@ impl Expected {
             .map(|share| Duration::from_secs_f64(now.as_secs_f64() * (1.0 - share) / share))
     }
 
-    fn line(&self, progress: &Progress, now: At, turns_per_second: f64) -> String {
+    fn line(&self, progress: &Progress, times: Times, turns_per_second: f64) -> String {
+        let now = times.now;
         let done = count(progress.completed);
-        let mut parts = vec![match self.conversations {
+        let mut parts = Vec::new();
+        if times.is_paused {
+            parts.push("PAUSED".to_owned());
+        }
+        parts.push(match self.conversations {
             Some(all) => format!("{done}/{} done", count(all)),
             None => format!("{done} done"),
-        }];
+        });
         for (what, n) in [
             ("open", progress.open),
             ("held", progress.held),
@@ -243,7 +263,7 @@ impl Expected {
             parts.push(format!("p95 {}", millis(p95)));
         }
         parts.push(clock(now.since(At::ZERO)));
-        if let Some(left) = self.left(progress, now) {
+        if let Some(left) = self.left(progress, times.active()) {
             parts.push(format!("{} left", clock(left)));
         }
         parts.join("   ")
@@ -294,8 +314,24 @@ mod tests {
     #[test]
     fn one_line_tells_how_it_goes() {
         assert_eq!(
-            PLAN.line(&half_way(), At::from_secs(48), 33.33),
+            PLAN.line(&half_way(), times(48, 0), 33.33),
             "250/500 done   open 195   held 20   refused 0   dropped 2   33.3 turns/s   p95 412 ms   0:48   0:47 left"
+        );
+    }
+
+    fn times(now_s: u64, paused_s: u64) -> Times {
+        Times {
+            now: At::from_secs(now_s),
+            paused: Duration::from_secs(paused_s),
+            is_paused: paused_s > 0,
+        }
+    }
+
+    #[test]
+    fn a_pause_does_not_count_as_progress() {
+        assert_eq!(
+            PLAN.line(&half_way(), times(108, 60), 0.0),
+            "PAUSED   250/500 done   open 195   held 20   refused 0   dropped 2   0.0 turns/s   p95 412 ms   1:48   0:47 left"
         );
     }
 

@@ -11,7 +11,7 @@ use console::Term;
 use plimsoll_core::plan::{Budget, Certificate, GRACE, Plan, Route};
 use plimsoll_core::rows;
 use plimsoll_core::schedule::asked;
-use plimsoll_core::summary::Facts;
+use plimsoll_core::summary::{Facts, Judged};
 use plimsoll_net::{ClientTls, Control, Finished, RunOptions};
 
 use crate::aim::{self, Aim};
@@ -20,10 +20,13 @@ use crate::args::{Over, Run, quoted};
 use crate::books::Books;
 use crate::console::Console;
 use crate::exit::{Ending, Failure};
-use crate::figures::WIDTH;
+use crate::figures::{WIDTH, count};
 use crate::input::{self, Input};
+use crate::judge::Court;
+use crate::machine::Used;
+use crate::pausing::Keys;
 use crate::progress::Display;
-use crate::{interrupt, machine, screen};
+use crate::{interrupt, machine, progress, room, screen};
 
 pub(crate) fn run(args: &Run) -> Result<Ending, Failure> {
     let input = input::read(&args.subject, &args.load, &args.words, &args.over)?;
@@ -49,7 +52,11 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     let control = Control::new();
     let display = Display::start(&control, &input.plan, args.quiet, console);
     interrupt::watch(&control, display.messages())?;
+    room::judge(&input)?;
     let times = Times::of(args.start_at.as_deref(), args.stop_by.as_deref())?;
+    let judge = input.plan.judge.as_ref();
+    let court = judge.map(|judge| Court::convene(judge, &input.folder));
+    let court = court.transpose()?;
     let aim = aim::take(&input, say)?;
     if let Some(outlook) = rows::outlook(&input.plan)
         && !outlook.enough
@@ -75,9 +82,21 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
         stop_by: times.stops.as_ref().map(jiff::Zoned::timestamp),
         ..started.options(&args.over)?
     };
+    let keys = (!args.quiet && progress::is_drawable())
+        .then(|| Keys::start(&control, display.messages()))
+        .flatten();
+    if keys.is_some() {
+        console.note("The key p pauses, and goes on.");
+    }
     let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
+    drop(keys);
     display.end();
-    let mut books = started.close(finished?)?;
+    let finished = finished?;
+    started.used = machine::used();
+    if let Some(court) = &court {
+        started.judged = Some(judged(court, &started, &finished, &control, console, &say));
+    }
+    let mut books = started.close(finished)?;
     books.redact(console);
     sink.write(&books, console)?;
     let mut written: Vec<_> = sink.written().into_iter().collect();
@@ -100,6 +119,38 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
     Ok(books.ending())
 }
 
+/// Has the conversations scored that were kept. The run is over by then, and its figures are what they are.
+fn judged(
+    court: &Court,
+    started: &Started,
+    finished: &Finished,
+    control: &Control,
+    console: &Console,
+    say: &dyn Fn(&str),
+) -> Judged {
+    let documents: Vec<_> = finished
+        .transcripts
+        .iter()
+        .map(|transcript| {
+            transcript
+                .document(&started.plan, &started.run_id)
+                .to_string()
+        })
+        .map(|document| console.redact(&document).into_owned())
+        .collect();
+    if !finished.interrupted && !documents.is_empty() {
+        let n = count(documents.len() as u64);
+        say(&format!(
+            "Judging {n} conversations, one after the other; Ctrl-C saves what there is."
+        ));
+    }
+    let mut judged = court.score(&documents, control);
+    for why in &mut judged.failures {
+        *why = console.redact(why).into_owned();
+    }
+    judged
+}
+
 /// Where lines are broken: a terminal that is narrower than what reads well breaks them itself, in the middle of words.
 fn width_of(term: &Term) -> usize {
     match term.size_checked() {
@@ -119,6 +170,9 @@ pub(crate) struct Started {
     tags: BTreeMap<String, String>,
     run_id: String,
     at: jiff::Timestamp,
+    /// What it used of this machine by its end.
+    pub(crate) used: Used,
+    judged: Option<Judged>,
 }
 
 impl Started {
@@ -132,6 +186,8 @@ impl Started {
             tags: BTreeMap::new(),
             run_id: machine::run_id(at),
             at,
+            used: Used::default(),
+            judged: None,
         }
     }
 
@@ -161,6 +217,8 @@ impl Started {
             ));
         }
         let asked = asked(&self.plan);
+        let judged = self.judged.take();
+        let unjudged = judged.as_ref().is_some_and(Judged::is_interrupted);
         let summary = finished.recorder.finish(&Facts {
             run_id: self.run_id.clone(),
             plan: self.plan.name.clone(),
@@ -171,14 +229,18 @@ impl Started {
             started_at: self.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             elapsed: finished.elapsed,
             target: self.aim.name.clone(),
-            interrupted: finished.interrupted,
+            interrupted: finished.interrupted || unjudged,
             aborted: finished.aborted,
-            cpu_s: machine::cpu_seconds(),
-            rss_peak_bytes: machine::rss_peak_bytes(),
+            cpu_s: self.used.cpu_s,
+            rss_peak_bytes: self.used.rss_peak_bytes,
             asked: asked.conversations,
             asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_default(),
             exhausted: finished.exhausted,
+            pauses: finished.pauses,
+            cut: finished.cut,
+            judge: judged,
+            machine: finished.machine,
         });
         Ok(Books::close(
             summary,

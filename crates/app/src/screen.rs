@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use plimsoll_core::summary::{HttpCounts, Percentiles, Summary, TurnCounts, Turns, WrongAnswer};
-use plimsoll_core::time::span_text;
+use plimsoll_core::fleet::Pause;
+use plimsoll_core::summary::{
+    HttpCounts, Judged, Percentiles, Summary, TurnCounts, Turns, WrongAnswer,
+};
+use plimsoll_core::time::{At, span_text};
 use plimsoll_core::verdict::{GoalResult, Kind, Verdict};
 
 use crate::books::Books;
@@ -23,9 +26,19 @@ pub(crate) fn of(books: &Books, written: &[String], width: usize) -> Vec<String>
         lines.push(String::new());
         lines.extend(conversations(summary, width));
         lines.extend(requests(summary, width));
+        lines.extend(groups(summary, width));
+        lines.extend(apart(summary, width));
         lines.extend(upgrades(summary, width));
         lines.extend(turns(summary, width));
+        lines.extend(pings(summary, width));
         lines.extend(closures(summary, verdict, width));
+        lines.extend(
+            summary
+                .facts
+                .judge
+                .iter()
+                .flat_map(|judged| judge(judged, width)),
+        );
         lines.extend(generator(summary, width));
         lines.extend(verdict.goals.iter().flat_map(|result| goal(result, width)));
     }
@@ -139,6 +152,9 @@ fn conversations(summary: &Summary, width: usize) -> Vec<String> {
     push_some(&mut parts, sessions.aborted, "aborted");
     push_some(&mut parts, sessions.not_started, "not started");
     push_some(&mut parts, sessions.handoffs, "handed to a person");
+    push_some(&mut parts, sessions.resumed, "resumed");
+    push_some(&mut parts, sessions.begun_anew, "begun anew");
+    push_some(&mut parts, sessions.not_resumed, "not resumed");
     parts.push(format!("{} open at most", count(sessions.peak_open)));
     parts.push(format!("{} left open", count(sessions.open_at_end)));
     let failures: Vec<_> = sessions
@@ -150,6 +166,54 @@ fn conversations(summary: &Summary, width: usize) -> Vec<String> {
         parts.push(format!("failures: {}", failures.join(", ")));
     }
     row("conversations", &parts, width)
+}
+
+/// A line for each group, where there are several.
+fn groups(summary: &Summary, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, group) in summary.groups.iter().take(MOST_NAMES) {
+        let sessions = &group.sessions;
+        let mut parts = vec![
+            format!("{} due", count(sessions.due)),
+            format!("{} completed", count(sessions.completed)),
+        ];
+        push_some(&mut parts, sessions.refused, "refused");
+        push_some(&mut parts, sessions.failed, "failed");
+        push_some(&mut parts, sessions.not_started, "not started");
+        parts.push(format!("{} turns answered", count(group.turns.answered)));
+        push_percentile(&mut parts, "p95", &group.turns.latency, |spans| spans.p95);
+        let name = format!("  {}", shorten(&clean(name), 13));
+        lines.extend(row(&name, &parts, width));
+    }
+    lines
+}
+
+/// What of the run is in none of the figures, and when nothing was begun.
+fn apart(summary: &Summary, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(warm_up) = &summary.warm_up {
+        let figures = &warm_up.figures;
+        let mut parts = vec![
+            some(figures.sessions.due, "conversation"),
+            some(figures.turns.counts.sent, "turn"),
+        ];
+        push_percentile(&mut parts, "p95", &figures.turns.counts.latency, |spans| {
+            spans.p95
+        });
+        parts.push("not measured: in none of the other figures, nor in the goals".to_owned());
+        lines.extend(row("warm-up", &parts, width));
+    }
+    let pauses = &summary.facts.pauses;
+    if !pauses.is_empty() {
+        let text = |pause: &Pause| {
+            let at = span_text(Duration::from_secs(pause.at.since(At::ZERO).as_secs()));
+            let lasts = span_text(Duration::from_millis(pause.lasts.as_millis() as u64));
+            format!("at {at} for {lasts}")
+        };
+        let parts: Vec<_> = pauses.iter().take(MOST_NAMES).map(text).collect();
+        lines.extend(row("paused", &parts, width));
+    }
+    lines
 }
 
 fn upgrades(summary: &Summary, width: usize) -> Vec<String> {
@@ -278,6 +342,21 @@ fn turns(summary: &Summary, width: usize) -> Vec<String> {
     lines
 }
 
+fn pings(summary: &Summary, width: usize) -> Vec<String> {
+    let pings = &summary.pings;
+    if pings.sent == 0 {
+        return Vec::new();
+    }
+    let mut parts = vec![
+        format!("{} sent", count(pings.sent)),
+        format!("{} answered", count(pings.answered)),
+    ];
+    push_some(&mut parts, pings.timed_out, "timed out");
+    push_some(&mut parts, pings.unfinished, "cut off");
+    push_percentile(&mut parts, "p95", &pings.round_trip, |spans| spans.p95);
+    row("pings", &parts, width)
+}
+
 /// A few of the answers that were not the expected one, each on a line.
 fn wrong_answers(turns: &Turns, width: usize) -> Vec<String> {
     let one = |wrong: &WrongAnswer| {
@@ -286,7 +365,12 @@ fn wrong_answers(turns: &Turns, width: usize) -> Vec<String> {
         } else {
             format!("{}: ", clean(&wrong.name))
         };
-        let text = format!("{name}\"{}\"", clean(&wrong.text));
+        let why = wrong
+            .why
+            .as_deref()
+            .map(|why| format!("{}, in ", clean(why)));
+        let why = why.unwrap_or_default();
+        let text = format!("{name}{why}\"{}\"", clean(&wrong.text));
         format!(
             "  {}{}",
             label("  wrong answer"),
@@ -367,6 +451,26 @@ fn closures(summary: &Summary, verdict: &Verdict, width: usize) -> Vec<String> {
     row("closures", &parts, width)
 }
 
+fn judge(judged: &Judged, width: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    if let Some(mean) = judged.mean {
+        parts.push(format!("mean {mean:.2}"));
+    }
+    if let (Some([low, high]), Some(method)) = (judged.interval, judged.method) {
+        let sure = judged.confidence * 100.0;
+        parts.push(format!(
+            "{sure:.0} % sure of {low:.2} to {high:.2} ({method})"
+        ));
+    }
+    parts.push(format!(
+        "{} of {} scored",
+        count(judged.scored),
+        count(judged.sampled)
+    ));
+    push_some(&mut parts, judged.failed, "without a score");
+    row("judge", &parts, width)
+}
+
 fn generator(summary: &Summary, width: usize) -> Vec<String> {
     let generator = &summary.generator;
     let mut parts = Vec::new();
@@ -405,6 +509,12 @@ fn row(name: &str, parts: &[String], most: usize) -> Vec<String> {
 
 fn label(name: &str) -> String {
     paint(BOLD, format_args!("{name:<LABEL$}"))
+}
+
+/// `1 turn`, `2 turns`.
+fn some(n: u64, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(n))
 }
 
 fn push_some(parts: &mut Vec<String>, n: u64, what: &str) {

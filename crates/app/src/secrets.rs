@@ -16,7 +16,7 @@ pub(crate) struct Outside {
 }
 
 /// What must never be printed: the values of headers that carry credentials, the outside values that went into any
-/// header, files that went into frames, variables of the environment whose name says so, and passwords and tokens of the
+/// header or that guests sign in with, files that went into frames, variables of the environment whose name says so, and passwords and tokens of the
 /// target's address.
 pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
     let mut secrets = of_outside(outside);
@@ -51,6 +51,11 @@ pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
             }
             _ => {}
         }
+    }
+    match &plan.guest_code {
+        Some(Text::Static(code)) => secrets.add(code),
+        Some(code) => add_variables(&mut secrets, plan, code.source()),
+        None => {}
     }
     if let Some(identities) = &plan.route.identities {
         add_identities(&mut secrets, plan, identities);
@@ -139,6 +144,7 @@ fn add_frames<'a>(frames: &mut Vec<&'a str>, steps: &'a [Step]) {
             }
             Step::Http(http) => http.sources(frames),
             Step::Greeting { .. } | Step::Think(_) => {}
+            Step::Ping { .. } | Step::Close(_) | Step::Reconnect { .. } => {}
         }
     }
 }
@@ -146,7 +152,8 @@ fn add_frames<'a>(frames: &mut Vec<&'a str>, steps: &'a [Step]) {
 /// Columns that are called like credentials, and those that a header or the query takes in.
 fn add_identities(secrets: &mut Secrets, plan: &Plan, identities: &Identities) {
     let sent = plan.headers.iter().chain(&plan.route.query);
-    let sent: Vec<_> = sent.map(|(_, text)| text.source()).collect();
+    let sent = sent.map(|(_, text)| text).chain(&plan.guest_code);
+    let sent: Vec<_> = sent.map(Text::source).collect();
     for (n, column) in identities.columns.iter().enumerate() {
         let variable = format!("identity_{column}");
         if is_credential(column) || sent.iter().any(|text| text.contains(&variable)) {

@@ -5,10 +5,11 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use plimsoll_core::fleet::{Trace, TraceEvent};
 use plimsoll_core::goal::Goal;
-use plimsoll_core::plan::{Closed, Group, Load, Plan, Target, Until};
+use plimsoll_core::plan::{Begin, Closed, Load, Plan, Target, Until};
 use plimsoll_net::Control;
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ use crate::input::{self, Input};
 use crate::progress::Display;
 use crate::run::Started;
 use crate::transcript::{self, Frames};
-use crate::{aim, interrupt, screen, secrets};
+use crate::{aim, interrupt, machine, screen, secrets};
 
 pub(crate) fn try_one(args: &Try) -> Result<Ending, Failure> {
     let address = input::is_address(&args.subject);
@@ -85,6 +86,7 @@ fn converse(
         (finished, printing.join().unwrap_or_default())
     });
     display.end();
+    started.used = machine::used();
     let books = started.close(finished?)?;
     screen::short(&books)
         .iter()
@@ -119,11 +121,12 @@ fn one_conversation(plan: &mut Plan) -> Result<(), Failure> {
         .map(|goal| Goal::parse(goal, &[]).map_err(Failure::fault))
         .collect::<Result<_, _>>()?;
     plan.groups.truncate(1);
-    for Group { load, .. } in &mut plan.groups {
-        *load = Load::Closed(Closed {
+    for group in &mut plan.groups {
+        (group.begin, group.warm_up) = (Begin::default(), Duration::ZERO);
+        group.load = Load::Closed(Closed {
             users: std::num::NonZeroU32::MIN,
-            ramp_up: std::time::Duration::ZERO,
-            start_delay: std::time::Duration::ZERO,
+            ramp_up: Duration::ZERO,
+            start_delay: Duration::ZERO,
             until: Until::Loops(std::num::NonZeroU32::MIN),
         });
     }
@@ -250,7 +253,10 @@ fn plan_of_address(address: &str, words: &[String], send: Option<&Value>, over: 
         conversation.push(json!({"say": say, "expect": {"within": "15s", "quiet": "2s"}}));
     }
     let once = json!({"users": 1, "loops": 1});
-    input::plan_around(address, once, conversation, send, over)
+    // A platform that is named knows better, unless the frame is typed.
+    let is_guess = send.is_some() || over.platform.is_none();
+    let dialect = is_guess.then(|| input::guessed(send));
+    input::plan_around(address, once, conversation, dialect, over)
 }
 
 /// What "held as planned" means, as goals. An address has no expectations but an answer.

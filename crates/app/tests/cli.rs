@@ -76,6 +76,91 @@ fn a_preset_is_a_load_that_flags_change() {
     .complains("--loops does not go with --preset soak");
 }
 
+/// The complaint spoke of a 'load' that nobody had written.
+#[test]
+fn flags_of_load_say_why_they_do_not_go_with_groups() {
+    let two = QUICK.replace(
+        "load: {users: 5, ramp_up: 200ms}\nconversation:\n",
+        "groups:\n- name: only\n  load: {users: 5, ramp_up: 200ms}\n  conversation:\n",
+    );
+    let plans = folder(&[("two.yaml", &two)]);
+    for flags in [["--preset", "smoke"], ["--users", "7"]] {
+        run([&["run", &path(&plans, "two.yaml")], flags.as_slice()].concat())
+            .ends_with(2)
+            .complains("a plan with groups has no load of its own for presets and flags to change")
+            .complains("--set groups.0.load.users=200");
+    }
+    let three = [
+        "check",
+        &path(&plans, "two.yaml"),
+        "--set",
+        "groups.0.load.users=3",
+    ];
+    run(three).ends_with(0).says("3 conversations");
+}
+
+#[test]
+fn a_run_is_paused_and_goes_on() {
+    let plans = folder(&[("quick.yaml", QUICK)]);
+    let summary = path(&plans, "summary.json");
+    let mut running = Running::start(&["run", &path(&plans, "quick.yaml"), "--summary", &summary]);
+    running.wait_for("Target: ");
+    running.signal(Signal::USR1);
+    running.wait_for_note("Paused");
+    // The run has begun, and shows it.
+    running.wait_for_note("PAUSED");
+    running.signal(Signal::USR2);
+    running.wait_for_note("Going on");
+    running
+        .ends()
+        .ends_with(0)
+        .says("5 completed")
+        .says("paused");
+    let summary = std::fs::read_to_string(summary).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let paused = summary.pointer("/pauses/0/for_s").and_then(Value::as_f64);
+    assert!(paused.is_some_and(|paused| paused > 0.0), "{summary}");
+}
+
+#[test]
+fn a_run_that_is_paused_can_be_stopped() {
+    let plans = folder(&[("plan.yaml", &(QUICK.to_owned() + "  - think: 1h\n"))]);
+    let mut running = Running::start(&["run", &path(&plans, "plan.yaml")]);
+    running.wait_for("Target: ");
+    running.signal(Signal::USR1);
+    running.wait_for_note("PAUSED");
+    running.signal(Signal::INT);
+    running.ends().ends_with(130).says("INTERRUPTED");
+}
+
+/// It ended with 3, as if the target had failed.
+#[test]
+fn a_run_that_its_budget_cuts_short_passes_and_says_so() {
+    let plan = QUICK.to_owned() + "budget: {conversations: 2}\n";
+    let plans = folder(&[("plan.yaml", &plan)]);
+    run(["run", &path(&plans, "plan.yaml")])
+        .ends_with(0)
+        .says("cut short by its own bounds")
+        .says("The budget of conversations, 2, was used up");
+}
+
+#[test]
+fn groups_and_warm_ups_are_told() {
+    let plan = QUICK.replace(
+        "load: {users: 5, ramp_up: 200ms}\nconversation:\n",
+        "groups:\n- name: first\n  load: {users: 4, ramp_up: 400ms, warm_up: 200ms}\n  conversation: [{say: Where is my order?}]\n- name: second\n  follows: first\n  start: 100ms\n  load: {users: 3}\n  conversation:\n",
+    );
+    let plans = folder(&[("plan.yaml", &plan)]);
+    run(["check", &path(&plans, "plan.yaml")])
+        .ends_with(0)
+        .says("`second`: 100ms after all of `first` is through")
+        .says("`first`: what is planned for the first 200ms is not measured");
+    run(["run", &path(&plans, "plan.yaml")])
+        .ends_with(0)
+        .says("warm-up         2 conversations")
+        .says("3 due · 3 completed");
+}
+
 #[test]
 fn a_run_waits_for_its_time_and_may_be_stopped_before() {
     let plans = folder(&[("quick.yaml", QUICK)]);
@@ -545,9 +630,12 @@ fn secrets_are_in_no_output() {
     run(["try", &url, "--say", "hello", "--send", send, "-o", &draft])
         .ends_with(0)
         .says("wrote");
-    run(["run", &url, "--send", send, "--users", "2"])
-        .ends_with(0)
-        .says("2 answered");
+    let patient = "max_lateness=60s";
+    run([
+        "run", &url, "--send", send, "--users", "2", "--set", patient,
+    ])
+    .ends_with(0)
+    .says("2 answered");
     let draft = std::fs::read_to_string(draft).unwrap();
     assert!(draft.contains("token=${TOKEN}&room=lobby"), "{draft}");
     assert!(!draft.contains("tok-4711"), "{draft}");
@@ -567,6 +655,125 @@ fn a_file_that_only_a_frame_takes_in_is_a_secret() {
         assert!(ran.out.contains("[redacted]"), "{}", ran.out);
         assert!(!ran.out.contains("open-sesame"), "{}", ran.out);
     }
+}
+
+/// A bot that apologises to whoever comes as the fourth or later.
+const BUSY: &str = r"
+version: 1
+name: busy
+about: A bot that is soon out of its depth.
+endpoints: [{name: bot, path: /, dialect: json}]
+bot:
+  otherwise: {reply: 'You said: {{ text }}', delay: 20ms}
+  apology: {open_above: 3, text: Something went wrong on our side.}
+";
+
+#[test]
+fn a_bot_that_apologises_above_a_load_ends_with_3() {
+    let plan = r"
+version: 1
+platform: busy.yaml
+target: emulator
+max_lateness: 60s
+load: {users: 3}
+fallback: something went wrong
+conversation:
+  - say: Good morning
+    expect: {contains: morning}
+  - think: 1s
+  - say: Good evening
+    expect: {contains: evening}
+";
+    let files = folder(&[("plan.yaml", plan), ("busy.yaml", BUSY)]);
+    let plan = path(&files, "plan.yaml");
+    run(["run", &plan]).ends_with(0).says("6 answered");
+    run(["run", &plan, "--users", "8"])
+        .ends_with(3)
+        .says("apologies")
+        .says("had an apology for an answer")
+        .says("missed  turns.fallback == 0");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_judge_scores_a_sample_after_the_run() {
+    let plan = r"
+version: 1
+platform: generic
+target: emulator
+max_lateness: 60s
+load: {users: 9}
+judge: {sample: 4, command: [sh, judge.sh]}
+goals: [judge.mean >= 0.5, judge.failed == 0]
+conversation:
+  - say: my password is ${file:pass.txt}, and I am user {{ user }}
+    name: password
+  - send: ${file:pass.txt}
+";
+    // Passes those that it can read, and in which no secret stands.
+    let judge = r#"
+cat > read.json
+grep -q '"schema":"plimsoll.transcript/1"' read.json || { echo no transcript >&2; exit 1; }
+grep -q open-sesame read.json && echo fail
+grep -q '"from":"bot"' read.json && printf 'pass\nbecause it answered\n'
+"#;
+    let files = folder(&[
+        ("plan.yaml", plan),
+        ("judge.sh", judge),
+        ("pass.txt", "open-sesame-77"),
+    ]);
+    let (plan, summary) = (path(&files, "plan.yaml"), path(&files, "summary.json"));
+    run(["run", &plan, "--summary", &summary])
+        .ends_with(0)
+        .says("Judging 4 conversations")
+        .says("mean 1.00")
+        .says("4 of 4 scored");
+    let saved = std::fs::read_to_string(&summary).unwrap();
+    let summary: Value = serde_json::from_str(&saved).unwrap();
+    let schema: Value = serde_json::from_str(&run(["schema", "summary"]).ends_with(0).out).unwrap();
+    if let Err(error) = jsonschema::validate(&schema, &summary) {
+        panic!("{error} at {} in {summary:#}", error.instance_path());
+    }
+    assert_eq!(summary["judge"]["method"], "wilson");
+    std::fs::write(files.path().join("judge.sh"), "echo no licence >&2; exit 7").unwrap();
+    run(["run", &plan])
+        .ends_with(3)
+        .says("it ended with 7: no licence")
+        .says("missed  judge.mean >= 0.5")
+        .says("nothing to measure");
+    run(["run", &plan, "--set", "judge.command=./gone.sh"])
+        .ends_with(2)
+        .complains("judge.command: './gone.sh'");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_judge_has_saved_what_there_is() {
+    let plan = r"
+version: 1
+platform: generic
+target: emulator
+max_lateness: 60s
+load: {users: 3}
+judge: {command: [sh, judge.sh]}
+conversation: [{say: hello}]
+";
+    let judge =
+        "test -e first || { touch first; echo 0.5; exit; }; echo $PPID > up; exec sleep 1000";
+    let files = folder(&[("plan.yaml", plan), ("judge.sh", judge)]);
+    let made = std::process::Command::new("mkfifo")
+        .arg(files.path().join("up"))
+        .status();
+    assert!(made.unwrap().success());
+    let running = Running::start(&["run", &path(&files, "plan.yaml")]);
+    // The second call says that it hangs now.
+    std::fs::read_to_string(files.path().join("up")).unwrap();
+    running.signal(Signal::INT);
+    running
+        .ends()
+        .ends_with(130)
+        .says("1 of 3 scored")
+        .says("scored 1 of 3 conversations; 2 were left when judging was interrupted.");
 }
 
 #[test]
@@ -816,26 +1023,27 @@ fn a_next_step_repeats_what_was_typed() {
 
 #[test]
 fn without_files_to_spare_the_figures_are_not_trusted() {
-    let plans = folder(&[("quick.yaml", QUICK)]);
+    // The platform that the plan names answers at once, and the one that it meets does not: what is foreseen fits.
+    let slow = "version: 1\nname: slow\nbot: {otherwise: {reply: hm, delay: 3s}}\nendpoints: [{name: bot, path: /bot, dialect: {json: {}}}]\n";
+    let plan = "version: 1\nplatform: slow.yaml\ntarget: emulator\nload: {users: 60, ramp_up: 2s}\nconversation: [say: hi]\n";
+    let plans = folder(&[
+        ("slow.yaml", slow),
+        ("quick.yaml", &slow.replace("3s", "1ms")),
+        ("plan.yaml", &plan.replace("slow.yaml", "quick.yaml")),
+    ]);
+    let emulator = Server::emulate([path(&plans, "slow.yaml")]);
     let with_files = |most: u32| {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {most} && exec \"$@\""), "sh"]);
         shell.arg(plimsoll().get_program());
-        let plan = path(&plans, "quick.yaml");
-        let flags = [
-            "--users",
-            "60",
-            "--set",
-            "conversation=[{think: 1s}]",
-            "--pace",
-            "off",
-            "--quiet",
-        ];
+        let plan = path(&plans, "plan.yaml");
+        let flags = ["--target", emulator.address(0), "--quiet"];
         finish(shell.args(["run", &plan]).args(flags))
     };
-    with_files(40)
+    with_files(60)
         .ends_with(5)
         .says("GENERATOR SATURATED")
+        .says("Open files ran out on this machine (60 for this process)")
         .says("Too many open files");
     with_files(6).ends_with(1).complains("Too many open files");
 }

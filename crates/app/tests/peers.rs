@@ -1,6 +1,6 @@
 //! Conversations with implementations that are not ours: of WebSockets `ws` on Node.js and Python's `websockets`, of
 //! Socket.IO its own server and Python's client, of the Realtime API the client of Python's `openai`, of Direct Line
-//! Microsoft's own client. All are put into target/peers by `cargo xtask test`. A test without its peer prints `skipped:` and why.
+//! Microsoft's own client, and a bot on Python's `aiohttp`. All are put into target/peers by `cargo xtask test`. A test without its peer prints `skipped:` and why.
 
 mod support;
 
@@ -41,13 +41,23 @@ fn the_order_status_example_logs_in_at_a_bot_that_wants_it() {
         env!("CARGO_MANIFEST_DIR"),
         "/../../examples/order-status.yaml"
     );
-    let few = ["--set", "load.users=6", "--set", "load.ramp_up=100ms"];
+    // A busy machine is late; whether the bot answers rightly does not depend on it.
+    let few = [
+        "--set",
+        "load.users=6",
+        "--set",
+        "load.ramp_up=100ms",
+        "--set",
+        "max_lateness=1m",
+        "--set",
+        "goals=[sessions.failed == 0, turns.mismatched == 0, http.failed == 0]",
+    ];
     run(["run", plan, "--target", &target, "-e", &login, "--quiet"]
         .into_iter()
         .chain(few))
     .ends_with(0)
     .says("6 completed")
-    .says("12 sent, 12 as expected");
+    .says("12 sent · 12 as expected");
     let told: Vec<_> = (0..12).map(|_| server.next_line()).collect();
     assert_eq!(
         told.iter().filter(|line| *line == "out True").count(),
@@ -123,6 +133,68 @@ fn python_websockets_converses_with_the_emulator() {
     assert!(ran.out.contains(r#""reply_to": "7""#), "{}", ran.out);
     assert!(ran.out.contains(r#""code": 1000"#), "{}", ran.out);
 }
+
+/// Both compress every message, and read ours.
+#[test]
+fn compressed_messages_with_ws_and_websockets() {
+    let mut servers = Vec::new();
+    let modules = peers();
+    match modules.join("node_modules/ws").is_dir() {
+        true => servers.push(Server::start(
+            Command::new("node")
+                .arg(script("server.mjs"))
+                .arg(&modules)
+                .arg("deflate"),
+        )),
+        false => skipped("npm's ws is not in target/peers; run: cargo xtask test"),
+    }
+    match python("websockets") {
+        Some(python) => servers.push(Server::start(
+            Command::new(python)
+                .arg(script("server.py"))
+                .arg("extensions"),
+        )),
+        None => skipped("Python's websockets is not in target/peers; run: cargo xtask test"),
+    }
+    for mut server in servers {
+        for compression in [
+            "true",
+            "{context_takeover: false}",
+            "{window_bits: 10}",
+            "{context_takeover: false, window_bits: 9}",
+        ] {
+            let plan = COMPRESSED
+                .replace("COMPRESSION", compression)
+                .replace("PORT", &server.port().to_string());
+            let folder = folder(&[("plan.yaml", &plan)]);
+            run(["run", &path(&folder, "plan.yaml"), "--quiet"])
+                .ends_with(0)
+                .says("5 completed")
+                .says("15 answered")
+                .says("5 clean");
+            for _ in 0..5 {
+                assert_eq!(
+                    server.next_line(),
+                    "open permessage-deflate",
+                    "{compression}"
+                );
+            }
+        }
+    }
+}
+
+const COMPRESSED: &str = r#"
+version: 1
+dialect: text
+target: {url: "ws://127.0.0.1:PORT/chat", compression: COMPRESSION}
+load: {users: 5, ramp_up: 200ms}
+conversation:
+  - greeting: {within: 5s}
+  - repeat: 3
+    do:
+      - say: Where is my order, and where is my order, and where is it now?
+        expect: {contains: where is it now, within: 5s}
+"#;
 
 /// The server answers nobody who has not answered two of its pings.
 #[test]
@@ -213,6 +285,39 @@ fn python_openai_converses_with_the_emulator() {
             r#"["done", "failed", "rate_limit_exceeded", "", 0, {"turn": "2"}]"#,
         ]
     );
+}
+
+/// The bot drops each conversation's first socket and answers on the next; its tokens live for 2 s. No secret is shown.
+#[test]
+fn a_run_against_a_direct_line_on_aiohttp() {
+    let Some(python) = python("aiohttp") else {
+        return skipped("Python's aiohttp is not in target/peers; run: cargo xtask test");
+    };
+    let mut server = Server::start(Command::new(python).arg(script("directline_server.py")));
+    let folder = folder(&[("shop.yaml", SHOP)]);
+    let plan = path(&folder, "shop.yaml");
+    let target = format!("ws://127.0.0.1:{}", server.port());
+    let secret = ["-e", "SECRET=the-secret", "--target", &target];
+    run([&["run", &plan, "--quiet"][..], &secret].concat())
+        .ends_with(0)
+        .says("10 completed")
+        .says("30 answered")
+        .says("20 accepted");
+    let tried = run([&["try", &plan, "--full"][..], &secret].concat())
+        .ends_with(0)
+        .says("=> POST /v3/directline/conversations {")
+        .says("=> GET /v3/directline/conversations/")
+        .says("=> POST /v3/directline/tokens/refresh")
+        .says("echo")
+        .says("\"token\": \"[redacted]\"")
+        .says("&t=[redacted]");
+    for _ in 0..11 {
+        assert_eq!(server.next_line(), "1 goodbye");
+    }
+    assert!(!tried.out.contains("the-secret"), "{}", tried.out);
+    run(["try", &plan, "-e", "SECRET=wrong", "--target", &target])
+        .ends_with(3)
+        .says("refused with 401");
 }
 
 /// The connection is cut in place of the second answer; what was said meanwhile is answered on the next one.
@@ -342,6 +447,24 @@ limits:
     refusal: in-band
     source: {label: fiction, from: this test}
 bot: {otherwise: {reply: "You said: {{ text }}", chunks: 3}}
+"#;
+
+const SHOP: &str = r#"
+version: 1
+endpoint: direct-line
+target: {url: emulator, headers: {Authorization: "Bearer ${SECRET}"}}
+on_drop: {resume: 1, after: 100ms}
+max_lateness: 60s
+load: {users: 10, ramp_up: 200ms}
+conversation:
+  - say: one
+    expect: {equals: "You said: one", within: 60s}
+  - say: two
+    expect: {equals: "You said: two", within: 60s}
+  - think: 1500ms
+  - say: three
+    expect: {equals: "You said: three", within: 60s}
+goals: [turns.answered == 30, sessions.failed == 0]
 "#;
 
 const AZURE_EMULATED: &str = r#"

@@ -40,6 +40,26 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The platform's half of one conversation.
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server>;
 
+    /// Has it a keep-alive of its own, for clients to send?
+    fn keeps_alive(&self) -> bool {
+        false
+    }
+
+    /// Can its clients sign in as somebody, by [`Client::sign_in`]?
+    fn signs_in(&self) -> bool {
+        false
+    }
+
+    /// Can its clients take a conversation up again on another connection?
+    fn resumes(&self) -> bool {
+        false
+    }
+
+    /// Does another connection repeat what the last one missed? Then the turn under way goes on, too.
+    fn replays(&self) -> bool {
+        false
+    }
+
     /// The texts of its declaration that the client sends: a secret may stand in one.
     fn sent(&self) -> &[String] {
         &[]
@@ -91,6 +111,21 @@ pub trait Client: Send {
     /// Writes the protocol's goodbye, sent before the Close frame. Often nothing.
     fn leave(&mut self, out: &mut Vec<Outgoing>);
 
+    /// Another connection of the same conversation is open: writes what takes it up again, and returns what `open` does.
+    /// Only called where the dialect [resumes](Dialect::resumes): elsewhere a new client begins.
+    fn resume(&mut self, out: &mut Vec<Outgoing>) -> bool {
+        self.open(out)
+    }
+
+    /// Signs in with what the plan has now: before a connection is used, where what it writes is not sent, and once more when
+    /// that has run out. False where that is what it has tried already.
+    fn sign_in(&mut self, _code: &str, _out: &mut Vec<Outgoing>) -> bool {
+        false
+    }
+
+    /// Writes the dialect's keep-alive, where it [has one](Dialect::keeps_alive).
+    fn keep_alive(&mut self, _out: &mut Vec<Outgoing>) {}
+
     /// Writes the requests that its upgrade needs the answers of: [`Outgoing::Http`] only. `headers` are those that the plan
     /// wants sent with the upgrade. Where it writes one, a later [`Heard::Ready`] lets the upgrade go.
     fn prepare(&mut self, _headers: &[(String, String)], _out: &mut Vec<Outgoing>) {}
@@ -109,11 +144,6 @@ pub trait Client: Send {
     /// the attempt: [`Heard::Ready`] lets the upgrade go, and an answer that means [`Heard::Refused`] or [`Heard::Over`] is
     /// the upgrade's.
     fn knock(&mut self, _headers: &[(String, String)], _out: &mut Vec<Outgoing>) {}
-
-    /// May the conversation go on over another connection when this one is lost?
-    fn resumes(&self) -> bool {
-        false
-    }
 
     /// The moment that a [`Heard::Later`] named has come.
     fn wake(&mut self, _out: &mut Vec<Outgoing>) {}
@@ -192,6 +222,15 @@ pub enum Heard {
     Unknown {
         why: String,
     },
+    /// The platform does not go on with the conversation that was to be resumed. A [`Heard::Ready`] may follow: it then
+    /// has begun a new one.
+    NotResumed {
+        why: String,
+    },
+    /// What the conversation signed in with is not, or no longer, good.
+    SignedOut {
+        why: String,
+    },
     /// The platform itself says that it has no answer: neither an answer nor an apology.
     Failed {
         turn: Option<u32>,
@@ -248,6 +287,16 @@ pub trait Server: Send {
     fn join(&mut self, _now: At, _request: &Request) -> Result<(), Answer> {
         Ok(())
     }
+
+    /// Answers an [`Asked::Resume`], with what the platform still knows of the conversation.
+    fn resume(&mut self, _now: At, _kept: Option<Kept>, _out: &mut Vec<Outgoing>) -> Option<Asked> {
+        None
+    }
+
+    /// What is worth knowing when the client comes back.
+    fn keep(&self) -> Kept {
+        Kept::default()
+    }
 }
 
 /// A request, and how it came.
@@ -264,6 +313,17 @@ pub struct Called {
     pub asked: Option<Asked>,
 }
 
+/// What a platform knows of a conversation whose connection is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The bot has been asked to begin.
+    pub begun: bool,
+    /// A person has taken over.
+    pub human: bool,
+    /// Messages of both sides, as far as they have numbers.
+    pub messages: u32,
+}
+
 /// What the client wants of the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -273,6 +333,9 @@ pub enum Asked {
     Say { text: String, turn: Option<String> },
     /// The client says goodbye.
     Leave,
+    /// The client names the conversation that this connection belongs to; `None`: as its upgrade named it. Whoever drives
+    /// the server then calls [`Server::resume`].
+    Resume { key: Option<String> },
 }
 
 /// What the bot or the platform expresses.
@@ -321,7 +384,7 @@ pub enum Expression<'a> {
 pub enum Spec {
     Json(Box<json::Declared>),
     Text,
-    GenesysWebMessaging,
+    GenesysWebMessaging(genesys::Declared),
     SocketIo(Box<socket_io::Declared>),
     Realtime(Box<realtime::Declared>),
     DirectLine(Box<direct_line::Declared>),
@@ -335,6 +398,8 @@ pub enum Declaration {
     #[serde(rename = "socket.io")]
     SocketIo(Box<socket_io::Declared>),
     Realtime(Box<realtime::Declared>),
+    #[serde(rename = "genesys-web-messaging")]
+    GenesysWebMessaging(genesys::Declared),
     #[serde(rename = "direct-line")]
     DirectLine(Box<direct_line::Declared>),
 }
@@ -345,7 +410,7 @@ impl Spec {
         Ok(match self {
             Self::Json(declared) => Arc::new(declared.compile()?),
             Self::Text => Arc::new(json::Declared::text().compile()?),
-            Self::GenesysWebMessaging => Arc::new(genesys::WebMessaging),
+            Self::GenesysWebMessaging(declared) => Arc::new(genesys::WebMessaging(declared.serve)),
             Self::SocketIo(declared) => Arc::new(declared.compile()?),
             Self::Realtime(declared) => Arc::new(declared.compile()?),
             Self::DirectLine(declared) => Arc::new(declared.compile()?),
@@ -360,7 +425,7 @@ impl Short for Spec {
         Ok(match text {
             "json" => Self::Json(Box::default()),
             "text" => Self::Text,
-            "genesys-web-messaging" => Self::GenesysWebMessaging,
+            "genesys-web-messaging" => Self::GenesysWebMessaging(genesys::Declared::default()),
             "socket.io" => Self::SocketIo(Box::default()),
             "realtime" => Self::Realtime(Box::default()),
             "direct-line" => Self::DirectLine(Box::default()),
@@ -377,6 +442,7 @@ impl Short for Spec {
             Declaration::SocketIo(declared) => Self::SocketIo(declared),
             Declaration::Realtime(declared) => Self::Realtime(declared),
             Declaration::DirectLine(declared) => Self::DirectLine(declared),
+            Declaration::GenesysWebMessaging(declared) => Self::GenesysWebMessaging(declared),
         })
     }
 }

@@ -22,6 +22,7 @@ pub enum Purpose {
     Fault,
     Choice,
     Variable,
+    Judge,
 }
 
 /// A source of draws: a hash of everything that it has been told so far.

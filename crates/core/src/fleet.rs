@@ -2,6 +2,9 @@
 //! network) calls a method for what happened, and then takes orders until there are none.
 
 mod errand;
+mod muster;
+mod pause;
+mod relay;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -10,13 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::errand::{Errand, Given};
+use self::muster::{Final, Muster, share};
+pub use self::pause::Pause;
+pub use self::relay::Relay;
 use crate::http::{self, RequestId};
-use crate::plan::{Load, Plan, Until};
+use crate::plan::Plan;
 use crate::rows::NoRow;
 use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who, WrongAnswer};
-use crate::schedule::Schedule;
 use crate::session::{Context, Dealt, Known, Output, Session, Shared, TurnedAway};
 use crate::time::At;
+use crate::transcript::Transcripts;
 use crate::wire::{
     Answer, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, UpgradeTimes, Wall,
 };
@@ -67,9 +73,12 @@ pub enum Order {
     /// Send a Close frame and wait for the peer's, then call `ended`. The driver gives up waiting by itself.
     Close {
         code: u16,
+        reason: String,
     },
     /// End it at once; no call follows.
     Reset,
+    /// Send a ping with this number in it; call `pong` for each pong that has one.
+    Ping(u32),
     /// Send a request beside the connection, whether there is one or not, then call `http_answered`. How long that may take
     /// is not the driver's to judge.
     Http(RequestId, Box<http::Request>),
@@ -138,9 +147,10 @@ pub struct Fleet {
     shared: Shared,
     stripe: Stripe,
     groups: Vec<Muster>,
-    sessions: BTreeMap<ConnId, Afloat>,
+    /// Boxed: the map's nodes are half empty.
+    sessions: BTreeMap<ConnId, Box<Afloat>>,
     /// At most one live entry a session: a later deadline only changes the session's field.
-    timers: BinaryHeap<Reverse<(At, ConnId)>>,
+    timers: Timers,
     /// Users whose next conversation begins then.
     again: BinaryHeap<Reverse<(At, Who)>>,
     conns: u64,
@@ -149,28 +159,16 @@ pub struct Fleet {
     left: Option<u32>,
     /// The budget lets nobody begin any more.
     spent: bool,
+    /// Nobody begins a conversation since then.
+    paused: Option<At>,
+    /// Whom the pause keeps from asking for admission.
+    parked: Vec<ConnId>,
     /// What users between two conversations know from before their first; empty where nobody has anything to know.
     known: BTreeMap<(u16, u32), Known>,
-    /// Conversations that went over to another connection, by the first of theirs that a request may still name.
-    moved: BTreeMap<ConnId, ConnId>,
     /// To be begun in place of conversations, and what it came to.
     errand: Option<Errand>,
     learnt: Option<Given>,
     out: Output,
-}
-
-/// A group's part of the schedule that is this fleet's.
-struct Muster {
-    schedule: Schedule,
-    /// The next of the schedule: its number and when it is due.
-    upcoming: Option<(u64, At)>,
-    loops: Option<u32>,
-    /// No conversation begins at or after this.
-    ends: At,
-    /// What is still open then is stopped.
-    stops: At,
-    max_open: u32,
-    afloat: u32,
 }
 
 struct Afloat {
@@ -178,6 +176,8 @@ struct Afloat {
     /// The moment of its live entry among the timers.
     armed: At,
 }
+
+type Timers = BinaryHeap<Reverse<(At, ConnId)>>;
 
 /// Which part of the schedule is this fleet's: n = index, index + of, …
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,17 +193,20 @@ impl Fleet {
         let groups = plan
             .groups
             .iter()
-            .map(|group| Muster::new(&group.load, stripe))
+            .map(|group| Muster::new(group, stripe))
             .collect();
         let part = |whole: Option<NonZeroU32>| Some(share(whole?.get(), stripe));
         let out = Output {
             messages: part(plan.budget.messages),
             every: space(&plan, stripe),
+            transcripts: Transcripts::of(&plan),
             ..Output::default()
         };
         Self {
             left: part(plan.budget.conversations),
             spent: false,
+            paused: None,
+            parked: Vec::new(),
             shared: Shared::new(plan, run_id),
             stripe,
             groups,
@@ -213,7 +216,6 @@ impl Fleet {
             conns: 0,
             stopped: false,
             known: BTreeMap::new(),
-            moved: BTreeMap::new(),
             errand: None,
             learnt: None,
             out,
@@ -232,19 +234,18 @@ impl Fleet {
         if self.errand.is_some() || !self.spent && self.is_out_of_budget() {
             return Some(At::ZERO);
         }
-        let upcoming = self
-            .groups
-            .iter()
-            .filter_map(|group| Some(group.upcoming?.1))
-            .min();
+        let is_on = self.paused.is_none();
+        let upcoming = self.groups.iter().filter_map(|group| group.upcoming());
+        let upcoming = upcoming.map(|(_, at)| at).min().filter(|_| is_on);
         let stops = self
             .groups
             .iter()
             .filter(|group| group.afloat > 0)
-            .map(|group| group.ends.min(group.stops))
+            .filter_map(|group| group.next_end(self.paused))
             .min();
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        let again = self.again.peek().map(|Reverse((at, _))| *at);
+        let again = self.again.peek().filter(|_| is_on);
+        let again = again.map(|Reverse((at, _))| *at);
         [upcoming, stops, timer, again]
             .into_iter()
             .flatten()
@@ -258,10 +259,10 @@ impl Fleet {
             self.begin_errand(now, errand, gate);
         }
         for group in 0..self.groups.len() {
-            if now >= self.groups[group].stops {
-                self.end_group(now, group, gate);
-            } else if now >= self.groups[group].ends {
-                self.end_starts(now, group, gate);
+            match self.groups[group].end_at(now, self.paused) {
+                Some(Final::Stops) => self.end_group(now, group, gate),
+                Some(Final::Starts) => self.end_starts(now, group, gate),
+                None => {}
             }
         }
         self.heed_budget(now, gate);
@@ -287,7 +288,15 @@ impl Fleet {
             let due = afloat.session.deadline();
             if due > now {
                 self.arm(conn);
+            } else if self.paused.is_some()
+                && afloat.session.asks(now)
+                && !afloat.session.was_open()
+            {
+                self.parked.push(conn);
             } else if afloat.session.asks(now) {
+                self.seek(now, due, conn, gate);
+            } else if afloat.session.is_apart() {
+                let conn = self.another(conn, |session, conn| session.renew(conn));
                 self.seek(now, due, conn, gate);
             } else {
                 self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
@@ -367,7 +376,6 @@ impl Fleet {
         reply: http::Reply,
         gate: &mut dyn Gatekeeper,
     ) {
-        let conn = self.moved.get(&conn).copied().unwrap_or(conn);
         self.on(now, conn, gate, |session, cx| {
             session.http_answered(now, id, reply, cx);
         });
@@ -393,6 +401,11 @@ impl Fleet {
         self.on(now, conn, gate, |session, cx| session.frame(now, frame, cx));
     }
 
+    /// A pong with the number of a ping.
+    pub fn pong(&mut self, now: At, conn: ConnId, number: u32, gate: &mut dyn Gatekeeper) {
+        self.on(now, conn, gate, |session, cx| session.pong(now, number, cx));
+    }
+
     pub fn ended(
         &mut self,
         now: At,
@@ -410,13 +423,9 @@ impl Fleet {
             gate.died(now, conn, end.how.code());
         }
         self.on(now, conn, gate, |session, cx| session.ended(now, end, cx));
-        if self
-            .sessions
-            .get(&conn)
-            .is_some_and(|afloat| afloat.session.is_away())
-        {
+        if self.sessions.contains_key(&conn) {
+            // The conversation goes on without it.
             gate.freed(now, conn);
-            self.reconnect(conn, Next::RetryAt(now));
         }
     }
 
@@ -446,12 +455,33 @@ impl Fleet {
         self.sessions.get(&conn).map(|afloat| afloat.session.who)
     }
 
+    /// The group that this one follows is through.
+    pub fn begin(&mut self, group: u16, at: At) {
+        if let Some(muster) = self.groups.get_mut(usize::from(group)) {
+            muster.begin(at);
+        }
+    }
+
+    /// A group of which nobody is left in this fleet. Each is given once; a [`Relay`] says what follows.
+    pub fn poll_through(&mut self) -> Option<u16> {
+        let again = &self.again;
+        let comes_again = |group: usize| {
+            let of_it = |Reverse((_, who)): &Reverse<(At, Who)>| usize::from(who.group) == group;
+            again.iter().any(of_it)
+        };
+        let mut groups = self.groups.iter_mut().enumerate();
+        let (group, muster) =
+            groups.find(|(group, muster)| muster.has_nobody() && !comes_again(*group))?;
+        muster.tell();
+        Some(group as u16)
+    }
+
     /// Nobody is due, held or open any more.
     pub fn is_done(&self) -> bool {
         self.sessions.is_empty()
             && self.again.is_empty()
             && self.errand.is_none()
-            && self.groups.iter().all(|group| group.upcoming.is_none())
+            && self.groups.iter().all(Muster::is_through)
     }
 
     /// Which counts of its part of the budget are used up: conversations, messages.
@@ -476,6 +506,11 @@ impl Fleet {
         self.out.wrong.pop_front()
     }
 
+    /// The conversations that were kept for a judge, where the plan has one.
+    pub fn take_transcripts(&mut self) -> Option<Transcripts> {
+        self.out.transcripts.take()
+    }
+
     pub fn poll_evidence(&mut self) -> Option<Evidence> {
         self.out.evidence.pop_front()
     }
@@ -491,13 +526,16 @@ impl Fleet {
 
     /// The next user or arrival that is due: further conversations of a user before new users of the same moment.
     fn next_due(&mut self, now: At) -> Option<(At, Who)> {
+        if self.paused.is_some() {
+            return None;
+        }
         let again = self
             .again
             .peek()
             .map(|Reverse((at, _))| *at)
             .filter(|at| *at <= now);
         let upcoming = |(index, group): (usize, &Muster)| {
-            Some((group.upcoming?.1, index)).filter(|(at, _)| *at <= now)
+            Some((group.upcoming()?.1, index)).filter(|(at, _)| *at <= now)
         };
         let first = self.groups.iter().enumerate().filter_map(upcoming).min();
         if again.is_some_and(|again| first.is_none_or(|(at, _)| again <= at)) {
@@ -505,7 +543,7 @@ impl Fleet {
             return Some((at, who));
         }
         let (at, index) = first?;
-        let user = self.groups[index].take(self.stripe)?;
+        let user = self.groups[index].take()?;
         Some((
             at,
             Who {
@@ -523,6 +561,7 @@ impl Fleet {
             who,
             what: What::Due,
         });
+        let warm_up = self.is_warm_up(who, planned);
         let muster = &mut self.groups[usize::from(who.group)];
         let dealt = if muster.afloat < muster.max_open {
             self.shared.deal(who, planned)
@@ -538,6 +577,7 @@ impl Fleet {
                 what: What::Session(End {
                     outcome,
                     never_reached,
+                    warm_up,
                 }),
             });
             return;
@@ -546,14 +586,14 @@ impl Fleet {
         self.left = self.left.map(|left| left.saturating_sub(1));
         let conn = self.next_conn();
         let known = self.known.remove(&(who.group, who.user));
-        let session = Session::new(who, conn, dealt, known, &self.shared);
+        let session = Session::new(who, conn, dealt, known, &self.shared).in_warm_up(warm_up);
         let is_prepared = session.is_prepared();
         self.sessions.insert(
             conn,
-            Afloat {
+            Box::new(Afloat {
                 session,
                 armed: At::NEVER,
-            },
+            }),
         );
         match is_prepared {
             true => self.seek(now, planned, conn, gate),
@@ -563,21 +603,22 @@ impl Fleet {
 
     /// The next attempt of a session is another connection.
     fn reconnect(&mut self, conn: ConnId, next: Next) {
-        if let Next::RetryAt(_) = next
-            && let Some(mut afloat) = self.sessions.remove(&conn)
-        {
-            // No connection's id is used twice.
-            let old = conn;
-            let conn = self.next_conn();
-            if afloat.session.has_requests() {
-                (self.moved.values_mut().filter(|to| **to == old)).for_each(|to| *to = conn);
-                self.moved.insert(old, conn);
-            }
-            afloat.session.reconnect(conn);
-            afloat.armed = At::NEVER;
-            self.sessions.insert(conn, afloat);
+        if let Next::RetryAt(_) = next {
+            let conn = self.another(conn, |session, conn| session.reconnect(conn));
             self.arm(conn);
         }
+    }
+
+    /// A session's next connection: no connection's id is used twice.
+    fn another(&mut self, conn: ConnId, take: impl FnOnce(&mut Session, ConnId)) -> ConnId {
+        let Some(mut afloat) = self.sessions.remove(&conn) else {
+            return conn;
+        };
+        let conn = self.next_conn();
+        take(&mut afloat.session, conn);
+        afloat.armed = At::NEVER;
+        self.sessions.insert(conn, afloat);
+        conn
     }
 
     const fn next_conn(&mut self) -> ConnId {
@@ -623,13 +664,14 @@ impl Fleet {
             },
         );
         if !afloat.session.is_over() {
-            return self.arm(conn);
+            return afloat.arm(conn, &mut self.timers);
         }
         if !afloat.session.is_concluding() {
             gate.freed(now, conn);
             if self.passes_on(now, conn)
-                && let Some(Afloat { session, .. }) = self.sessions.get_mut(&conn)
+                && let Some(afloat) = self.sessions.get_mut(&conn)
             {
+                let session = &mut afloat.session;
                 let (shared, out) = (&self.shared, &mut self.out);
                 session.conclude(now, &mut Context { shared, out });
                 if !session.is_over() {
@@ -638,9 +680,6 @@ impl Fleet {
             }
         }
         let session = self.sessions.remove(&conn);
-        if !self.moved.is_empty() {
-            self.moved.retain(|_, to| *to != conn);
-        }
         if self.shared.is_errand {
             self.learnt = session.as_ref().and_then(|it| it.session.known().cloned());
         }
@@ -653,9 +692,10 @@ impl Fleet {
     /// After a conversation its user has another, or is through. Gives whether there is something left to do for a user
     /// who is through.
     fn passes_on(&mut self, now: At, conn: ConnId) -> bool {
-        let Some(Afloat { session, .. }) = self.sessions.get(&conn) else {
+        let Some(afloat) = self.sessions.get(&conn) else {
             return false;
         };
+        let session = &afloat.session;
         let Some(muster) = self.groups.get(usize::from(session.who.group)) else {
             return false;
         };
@@ -665,11 +705,7 @@ impl Fleet {
         } else {
             PAUSE_UNOPENED
         };
-        if muster.loops.is_some_and(|loops| round < loops)
-            && now + pause < muster.ends
-            && now + pause < muster.schedule.leaves(session.who.user.into())
-            && !self.out.abort
-        {
+        if muster.wants_again(round, now + pause, session.who.user) && !self.out.abort {
             let Who { group, user, .. } = session.who;
             if let Some(known) = session.known() {
                 self.known.insert((group, user), Arc::clone(known));
@@ -682,19 +718,15 @@ impl Fleet {
     }
 
     fn arm(&mut self, conn: ConnId) {
-        let Some(afloat) = self.sessions.get_mut(&conn) else {
-            return;
-        };
-        if afloat.session.deadline() < afloat.armed {
-            afloat.armed = afloat.session.deadline();
-            self.timers.push(Reverse((afloat.armed, conn)));
+        if let Some(afloat) = self.sessions.get_mut(&conn) {
+            afloat.arm(conn, &mut self.timers);
         }
     }
 
     /// Nobody of the group starts any more, and its conversations end politely.
     fn end_group(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
         self.end_starts(now, group, gate);
-        self.groups[group].stops = At::NEVER;
+        self.groups[group].stop();
         self.stop_those(now, gate, |session| usize::from(session.who.group) == group);
     }
 
@@ -720,8 +752,7 @@ impl Fleet {
 
     /// Nobody of the group comes due any more.
     fn forget_upcoming(&mut self, now: At, group: usize, gate: &mut dyn Gatekeeper) {
-        let muster = &mut self.groups[group];
-        (muster.upcoming, muster.loops, muster.ends) = (None, None, At::NEVER);
+        self.groups[group].forget();
         let again = std::mem::take(&mut self.again).into_vec();
         let (gone, again): (Vec<_>, Vec<_>) =
             (again.into_iter()).partition(|Reverse((_, who))| usize::from(who.group) == group);
@@ -747,7 +778,8 @@ impl Fleet {
         let session = Session::new(who, conn, dealt, known, &self.shared);
         let armed = At::NEVER;
         self.groups[usize::from(who.group)].afloat += 1;
-        self.sessions.insert(conn, Afloat { session, armed });
+        let afloat = Box::new(Afloat { session, armed });
+        self.sessions.insert(conn, afloat);
         self.on(now, conn, gate, |session, cx| session.conclude(now, cx));
     }
 
@@ -765,58 +797,21 @@ impl Fleet {
         gate: &mut dyn Gatekeeper,
         wanted: impl Fn(&Session) -> bool,
     ) {
-        let chosen = |(conn, afloat): (&ConnId, &Afloat)| wanted(&afloat.session).then_some(*conn);
-        for conn in self.sessions.iter().filter_map(chosen).collect::<Vec<_>>() {
+        let all = self.sessions.iter();
+        let chosen = all.filter_map(|(conn, afloat)| wanted(&afloat.session).then_some(*conn));
+        for conn in chosen.collect::<Vec<_>>() {
             self.on(now, conn, gate, |session, cx| session.stop(now, cx));
         }
     }
 }
 
-impl Muster {
-    fn new(load: &Load, stripe: Stripe) -> Self {
-        let schedule = Schedule::new(load);
-        let first = u64::from(stripe.index);
-        let (loops, ends, max_open) = match load {
-            Load::Closed(closed) => match closed.until {
-                Until::Loops(loops) => (Some(loops.get()), At::NEVER, u32::MAX),
-                Until::Duration(span) => (Some(u32::MAX), At::ZERO + span, u32::MAX),
-            },
-            Load::Staged(_) => {
-                let last = At::ZERO + schedule.delay() + schedule.span();
-                (Some(u32::MAX), last, u32::MAX)
-            }
-            Load::Open(open) => (
-                None,
-                At::NEVER,
-                open.max_open
-                    .map_or(u32::MAX, |max| share(max.get(), stripe)),
-            ),
-        };
-        let upcoming = schedule
-            .due(first)
-            .filter(|at| *at < ends)
-            .map(|at| (first, at));
-        Self {
-            schedule,
-            upcoming,
-            loops,
-            ends,
-            stops: ends + GRACEFUL_STOP,
-            max_open,
-            afloat: 0,
+impl Afloat {
+    fn arm(&mut self, conn: ConnId, timers: &mut Timers) {
+        let deadline = self.session.deadline();
+        if deadline < self.armed {
+            self.armed = deadline;
+            timers.push(Reverse((deadline, conn)));
         }
-    }
-
-    /// Takes the next of the schedule.
-    fn take(&mut self, stripe: Stripe) -> Option<u64> {
-        let (n, _) = self.upcoming?;
-        let next = n + u64::from(stripe.of);
-        self.upcoming = self
-            .schedule
-            .due(next)
-            .filter(|at| *at < self.ends)
-            .map(|at| (next, at));
-        Some(n)
     }
 }
 
@@ -828,14 +823,6 @@ fn space(plan: &Plan, stripe: Stripe) -> Duration {
     span.unwrap_or_default()
 }
 
-/// A fleet's part of a cap for the whole run: the parts of all fleets add up to it.
-const fn share(whole: u32, stripe: Stripe) -> u32 {
-    whole / stripe.of + (stripe.index < whole % stripe.of) as u32
-}
-
-/// How long conversations that are open at the end of a duration may go on, as k6 does by default: cutting them would
-/// count as aborted what the bot did well.
-const GRACEFUL_STOP: Duration = Duration::from_secs(30);
 /// The code of a close in order.
 const NORMAL: u16 = 1000;
 /// A user whose conversation never opened waits this long before its next one: a platform that refuses at once must

@@ -181,6 +181,7 @@ fn parse_value(path: &Path, text: &str) -> Result<(f64, bool), String> {
         (Kind::Seconds, "m" | "min") => Ok((number * 60.0, false)),
         (Kind::Count | Kind::Total, "") => Ok((number, false)),
         (Kind::Count, "%") => Ok((number, true)),
+        (Kind::Score, "") if number <= 1.0 => Ok((number, false)),
         _ => refuse(),
     }
 }

@@ -27,6 +27,7 @@ pub mod session;
 pub mod summary;
 pub mod text;
 pub mod time;
+pub mod transcript;
 pub mod verdict;
 pub mod watch;
 pub mod wire;

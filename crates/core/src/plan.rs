@@ -3,8 +3,11 @@
 
 pub mod file;
 pub mod http;
+pub mod judge;
+pub mod link;
 pub mod permission;
 pub mod route;
+pub mod schema;
 pub mod variable;
 
 use std::fmt;
@@ -13,9 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use http::{Around, Http};
+pub use judge::Judge;
+pub use link::{Beat, Farewell, KeepAlive, Link, OnDrop};
 pub use permission::Permission;
 use regex::Regex;
-pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route};
+pub use route::{Certificate, Identities, Proxy, ProxyChoice, Route, SourceAddress};
+pub use schema::{Part, Schema};
 use serde_json_path::JsonPath;
 use url::{Position, Url};
 
@@ -60,8 +66,14 @@ pub struct Plan {
     /// How late the generator may be itself before its figures are not to be trusted; `None`: by the goals.
     pub max_lateness: Option<Duration>,
     pub seed: u64,
+    /// How connections are kept, and got back.
+    pub link: Link,
+    /// What conversations sign in with, where their dialect does. A secret.
+    pub guest_code: Option<Text>,
     /// Of the whole run, once.
     pub around: Around,
+    /// Scores conversations after the run.
+    pub judge: Option<Judge>,
 }
 
 impl Plan {
@@ -165,8 +177,23 @@ pub struct Group {
     pub load: Load,
     /// Never empty.
     pub conversation: Vec<Step>,
+    /// From there all times of its load count.
+    pub begin: Begin,
+    /// What is planned for so long after that is not measured: its figures stand apart.
+    pub warm_up: Duration,
+    /// After its last step a conversation stays connected for so long.
+    pub hold_open: Option<Duration>,
     /// Of each of its users.
     pub around: Around,
+}
+
+/// When a group's load begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begin {
+    /// A group before it in the plan, whose last conversation must have ended; the run's begin where there is none.
+    pub follows: Option<u16>,
+    /// So long after that.
+    pub wait: Duration,
 }
 
 /// When users or conversations start.
@@ -175,6 +202,27 @@ pub enum Load {
     Closed(Closed),
     Staged(Staged),
     Open(Open),
+}
+
+impl Load {
+    /// From when on, counted from its begin, nobody begins a conversation; `None` where that depends on how long
+    /// conversations take.
+    pub fn ends(&self) -> Option<Duration> {
+        match self {
+            Self::Closed(closed) => match closed.until {
+                Until::Duration(duration) => Some(duration),
+                Until::Loops(_) => None,
+            },
+            Self::Staged(staged) => {
+                let stages = staged.stages.iter().map(|stage| stage.lasts);
+                Some(staged.start_delay + stages.sum::<Duration>())
+            }
+            Self::Open(open) => {
+                let stages = open.stages.iter().map(|stage| stage.lasts);
+                Some(open.start_delay + stages.sum::<Duration>())
+            }
+        }
+    }
 }
 
 /// The closed model, in JMeter's words: so many virtual users, each with one conversation at a time.
@@ -192,7 +240,7 @@ pub struct Closed {
 pub enum Until {
     /// After so many conversations.
     Loops(NonZeroU32),
-    /// No new conversation begins at or after this moment, counted from the run's begin; open ones have 30 s more.
+    /// No new conversation begins at or after this moment, counted from the group's begin; open ones have 30 s more.
     Duration(Duration),
 }
 
@@ -267,6 +315,18 @@ pub enum Step {
     Transaction {
         name: String,
         steps: Vec<Self>,
+    },
+    /// A ping of the WebSocket protocol, whose pong is awaited.
+    Ping {
+        within: Duration,
+        on_miss: OnMiss,
+    },
+    /// Ends the connection politely; the conversation goes on without one.
+    Close(Farewell),
+    /// Takes the conversation up again on another connection, so long after the end of the one before.
+    Reconnect {
+        after: Duration,
+        on_miss: OnMiss,
     },
     /// A request, beside the connection.
     Http(Box<Http>),
@@ -355,6 +415,7 @@ pub enum Check {
     Json(Predicate),
     Not(Box<Self>),
     All(Vec<Self>),
+    Schema(Part, Arc<dyn Schema>),
 }
 
 /// What happens after a turn that missed its expectation.

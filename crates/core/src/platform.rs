@@ -7,6 +7,7 @@ mod desk;
 pub(crate) mod enforce;
 mod fault;
 pub(crate) mod gate;
+mod memory;
 mod peer;
 mod refusal;
 pub mod usage;
@@ -22,6 +23,7 @@ use self::desk::{Desk, Place};
 use self::enforce::Refused;
 use self::fault::Chosen;
 use self::gate::{Entry, Gate};
+use self::memory::{Memory, named_by};
 use self::peer::{Crowd, Deed, Due, Peer, Shared, request_id};
 pub use self::refusal::LIMIT_HEADER;
 use self::refusal::{FAULT_HEADER, Shape, plain_answer};
@@ -41,6 +43,8 @@ pub struct Platform {
     peers: BTreeMap<ConnId, Peer>,
     /// The open connections, in the order in which they were accepted.
     open: BTreeMap<u64, ConnId>,
+    /// Conversations whose dialect can take them up again.
+    memory: Memory,
     timers: BinaryHeap<Reverse<Timer>>,
     orders: VecDeque<(ConnId, Order)>,
     /// Drivers with several threads may be a little out of step; time here never goes back.
@@ -106,6 +110,7 @@ impl Platform {
             shared: Shared::new(profile, wall),
             peers: BTreeMap::new(),
             open: BTreeMap::new(),
+            memory: Memory::default(),
             timers: BinaryHeap::new(),
             orders: VecDeque::new(),
             now: At::ZERO,
@@ -166,6 +171,11 @@ impl Platform {
                 }
                 peer.announce(&self.shared, at, &stands);
                 self.peers.insert(conn, peer);
+                if self.shared.profile.endpoints[endpoint].dialect.resumes()
+                    && let Some(key) = named_by(request)
+                {
+                    self.memory.enter(conn, key);
+                }
                 if at > now {
                     self.set_timer(at, conn, Due::LetIn(fault));
                 } else {
@@ -360,6 +370,11 @@ impl Platform {
         self.blows.as_mut()?.pop_front()
     }
 
+    /// How many connections were ever open.
+    pub const fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
     /// How many connections are open.
     pub fn open(&self) -> usize {
         self.open.len()
@@ -478,6 +493,14 @@ impl Platform {
                         .for_each(|blows| blows.push_back(Blow { at, conn, by }));
                     continue;
                 }
+                Deed::Recall(key) => {
+                    self.recall(conn, key);
+                    continue;
+                }
+                Deed::Leave => {
+                    self.memory.lost(conn, None);
+                    continue;
+                }
                 Deed::Now(order) => order,
             };
             let is_end = matches!(
@@ -506,10 +529,23 @@ impl Platform {
     /// Frees at once whatever a connection held.
     fn forget(&mut self, conn: ConnId) {
         if let Some(peer) = self.peers.remove(&conn) {
+            self.memory.lost(conn, peer.remembered());
             self.open.remove(&peer.accepted);
             self.gate.release(&peer.held);
             self.desk.park(self.now, conn, peer.into_server());
         }
+    }
+
+    /// The connection belongs to a conversation: tells its peer what is known of it.
+    fn recall(&mut self, conn: ConnId, key: Option<String>) {
+        let peers = &self.peers;
+        let ask = |other| peers.get(&other)?.remembered();
+        let known = self.memory.recall(conn, key, ask);
+        let mut deeds = Vec::new();
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.resume(&self.shared, self.now, known, &mut deeds);
+        }
+        self.carry_out(conn, deeds);
     }
 
     fn set_timer(&mut self, at: At, conn: ConnId, due: Due) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::admission::Admission;
 use crate::draw::{Draw, Purpose, Spread};
-use crate::fleet::{Errand, Fleet, Given, Order as ClientOrder, Stripe};
+use crate::fleet::{Errand, Fleet, Given, Order as ClientOrder, Pause, Relay, Stripe};
 use crate::http::{self, RequestId};
 use crate::plan::{GRACE, Plan, Target};
 use crate::platform::usage::Usage;
@@ -25,8 +25,9 @@ use crate::sample::{Sample, Who};
 use crate::schedule;
 use crate::script;
 use crate::session::extended;
-use crate::summary::{Facts, Recorder, Summary};
+use crate::summary::{Facts, Phase, Recorder, Summary};
 use crate::time::At;
+use crate::transcript::{Transcript, Transcripts};
 use crate::watch::{Aborted, Watch};
 use crate::wire::{
     Answer, Call, ConnId, ConnectError, Ended, Ending, Incoming, Outgoing, Request, Side, Socket,
@@ -69,12 +70,17 @@ pub struct Played {
     pub usage: Vec<Usage>,
     /// The plan's rule that ended it.
     pub aborted: Option<Aborted>,
+    pub pauses: Vec<Pause>,
+    /// Its own bounds kept it from doing more.
+    pub cut: bool,
     /// Nothing was left to do.
     pub to_the_end: bool,
     /// Moments at which something happened.
     pub events: u64,
     /// Why no conversation was begun: what the run does before came to nothing.
     pub before_failed: Option<String>,
+    /// The conversations that a judge would read, where the plan has one.
+    pub transcripts: Vec<Transcript>,
 }
 
 impl Played {
@@ -97,6 +103,8 @@ impl Played {
             asked_turns: asked.turns,
             asked_over: asked.over.unwrap_or_else(|| self.elapsed.since(At::ZERO)),
             aborted: self.aborted.clone(),
+            pauses: self.pauses.clone(),
+            cut: self.cut,
             ..Facts::default()
         }
     }
@@ -149,6 +157,31 @@ pub fn play_until(
         }
     }
     game.played()
+}
+
+/// As [`play_watched`], with pauses in it: in order, and apart from one another.
+pub fn play_paused(
+    plan: &Arc<Plan>,
+    platform: &Arc<Profile>,
+    network: &Network,
+    pauses: &[Pause],
+    watch: &mut dyn FnMut(&Sample),
+) -> Played {
+    let mut game = Game::new(plan, platform, *network);
+    for pause in pauses {
+        let ends = pause.at + pause.lasts;
+        game.step_until(pause.at, watch);
+        game.fleet.pause(pause.at);
+        game.step_until(ends, watch);
+        game.fleet.resume(ends, &mut game.admission);
+        game.now = ends;
+        game.settle(watch);
+    }
+    game.step_until(At::NEVER, watch);
+    Played {
+        pauses: pauses.to_vec(),
+        ..game.played()
+    }
 }
 
 /// Something that a play shows while it goes on.
@@ -225,6 +258,7 @@ struct Game {
     given: Given,
     before_failed: Option<String>,
     fleet: Fleet,
+    relay: Relay,
     admission: Admission,
     platform: Platform,
     recorder: Recorder,
@@ -240,6 +274,8 @@ struct Game {
     events: u64,
     now: At,
     ended_at: At,
+    /// The budget of time ended it.
+    cut: bool,
 }
 
 /// One connection of the simulated network.
@@ -282,6 +318,8 @@ enum Parcel {
     ToClient(Outgoing),
     Ended(Ending),
     PlatformGone,
+    Ping(u32),
+    Pong(u32),
     /// The client waited in vain for an answer to its upgrade, or to its Close.
     ConnectTimeout,
     CloseTimeout,
@@ -339,6 +377,7 @@ impl Game {
             before_failed: None,
             fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID)
                 .with_wall(network.wall),
+            relay: Relay::new(plan, 1),
             admission: Admission::of(plan, network.wall),
             platform: Platform::new(Arc::clone(platform), plan.seed, network.wall),
             recorder: Recorder::new(labels).with_wall(network.wall),
@@ -355,11 +394,15 @@ impl Game {
             events: 0,
             now: At::ZERO,
             ended_at: At::ZERO,
+            cut: false,
         }
     }
 
     fn played(mut self) -> Played {
+        let transcripts = self.fleet.take_transcripts();
         let to_the_end = self.next().is_none();
+        let watch = self.watch.as_ref();
+        let out_of_handoffs = watch.is_some_and(Watch::is_out_of_handoffs);
         if to_the_end && self.before_failed.is_none() && !self.plan.around.after.is_empty() {
             let given = Arc::clone(&self.given);
             // What it came to is in its samples.
@@ -369,9 +412,12 @@ impl Game {
             elapsed: if to_the_end { self.ended_at } else { self.now },
             usage: self.platform.usage().to_vec(),
             aborted: self.watch.and_then(Watch::into_aborted),
+            pauses: Vec::new(),
+            cut: self.cut || self.fleet.spent().contains(&true) || out_of_handoffs,
             to_the_end,
             events: self.events,
             before_failed: self.before_failed,
+            transcripts: transcripts.map_or_else(Vec::new, Transcripts::into_all),
             recorder: self.recorder,
         }
     }
@@ -396,6 +442,13 @@ impl Game {
         .map(|at| at.max(self.now))
     }
 
+    /// Everything that happens before that moment.
+    fn step_until(&mut self, end: At, watch: &mut dyn FnMut(&Sample)) {
+        while let Some(now) = self.next().filter(|now| *now < end) {
+            self.step(now, watch);
+        }
+    }
+
     fn interrupt(&mut self, now: At, abandon: bool, watch: &mut dyn FnMut(&Sample)) {
         self.now = now;
         if abandon {
@@ -410,6 +463,7 @@ impl Game {
         self.now = now;
         self.events += 1;
         if self.ends.pop_if(|end| *end <= now).is_some() {
+            self.cut = true;
             return self.interrupt(now, self.ends.is_empty(), watch);
         }
         if let Some(Reverse((_, conn, _, place))) = self
@@ -453,9 +507,15 @@ impl Game {
                 break;
             }
         }
+        while let Some(through) = self.fleet.poll_through() {
+            for group in self.relay.through(through, 0) {
+                self.fleet.begin(group, self.now);
+            }
+        }
         while let Some(sample) = self.fleet.poll_sample() {
             self.ended_at = self.ended_at.max(sample.at);
-            self.recorder.record(&sample);
+            let phase = Phase::of(self.fleet.is_in_warm_up(&sample));
+            self.recorder.record_in(phase, &sample);
             if let Some(rules) = &mut self.watch {
                 rules.record(&sample);
             }
@@ -511,7 +571,11 @@ impl Game {
                 Duration::ZERO,
                 Parcel::ToPlatform(frame),
             ),
-            ClientOrder::Close { code } => {
+            ClientOrder::Ping(number) => {
+                let ping = Parcel::Ping(number);
+                self.ship(conn, Toward::Platform, Duration::ZERO, ping);
+            }
+            ClientOrder::Close { code, .. } => {
                 self.ship(
                     conn,
                     Toward::Platform,
@@ -645,14 +709,20 @@ impl Game {
         let (now, gate) = (self.now, &mut self.admission);
         match parcel {
             Parcel::Upgrade(request) => self.platform.upgrade(now, conn, &request),
-            Parcel::ToPlatform(_) | Parcel::ClientClose(_)
+            Parcel::ToPlatform(_) | Parcel::ClientClose(_) | Parcel::Ping(_)
                 if platform_open && ears == Ears::Forgotten =>
             {
                 let ended = self.ending(Ended::Reset);
                 self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Ended(ended));
                 self.end_platform(conn);
             }
-            Parcel::ToPlatform(_) | Parcel::ClientClose(_) if ears == Ears::Stalled => {}
+            Parcel::ToPlatform(_) | Parcel::ClientClose(_) | Parcel::Ping(_)
+                if ears == Ears::Stalled => {}
+            Parcel::Ping(number) if platform_open => {
+                self.platform.control(now, conn);
+                self.ship(conn, Toward::Client, Duration::ZERO, Parcel::Pong(number));
+            }
+            Parcel::Pong(number) if client_open => self.fleet.pong(now, conn, number, gate),
             Parcel::ToPlatform(frame) if platform_open => {
                 self.platform.frame(now, conn, incoming(&frame))
             }

@@ -23,6 +23,8 @@ use self::work::Work;
 use crate::admission::Admission;
 use crate::limit::Label;
 use crate::plan::{Group, Load, Pace, Plan};
+use crate::rows::{self, Outlook};
+use crate::sample::Who;
 use crate::schedule;
 
 /// What the preflight found.
@@ -60,6 +62,8 @@ pub struct Preflight {
     pub abnormal_closures: u64,
     pub first_refusal: Option<FirstRefusal>,
     pub peak_open: u64,
+    /// Whether the data has a row for everybody; `None` without data, and where rows are drawn.
+    pub data: Option<Outlook>,
     /// The bot's delay that all this assumes: the latency of its turns without any hold, in milliseconds.
     pub assumed_latency_ms: Latency,
     /// Messages sent, and those that the profile's bot answers otherwise than the plan expects, or not at all.
@@ -134,6 +138,9 @@ pub struct FirstRefusal {
     pub at_s: f64,
     /// From 1.
     pub user: u64,
+    /// The user's, where the plan has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     pub limit: Option<String>,
     /// What was refused: an `upgrade`, or a `message`, a `frame`, a `byte` on an open connection.
     pub on: &'static str,
@@ -246,6 +253,7 @@ pub fn check_within(plan: &Arc<Plan>, most_events: u64) -> Preflight {
         abnormal_closures: whole.abnormal,
         first_refusal: whole.first,
         peak_open: whole.peak_open,
+        data: rows::outlook(plan),
         assumed_latency_ms: whole.latency,
         turns: whole.turns,
         missed_turns: whole.missed,
@@ -278,6 +286,7 @@ fn go_on(plan: &Arc<Plan>, whole: &mut Whole, work: &Work) -> bool {
             whole.first = Some(FirstRefusal {
                 at_s: at.as_secs_f64(),
                 user: u64::from(who.user) + 1,
+                group: group_of(plan, who),
                 limit: limit.map(|limit| limit.name.clone()),
                 on: "upgrade",
                 key: limit.map_or_else(Vec::new, whole::keys),
@@ -287,6 +296,12 @@ fn go_on(plan: &Arc<Plan>, whole: &mut Whole, work: &Work) -> bool {
             false
         }
     }
+}
+
+/// The name of somebody's group, where there are several.
+fn group_of(plan: &Plan, who: Who) -> Option<String> {
+    let group = plan.groups.get(usize::from(who.group))?;
+    (plan.groups.len() > 1).then(|| group.name.clone())
 }
 
 /// In how many plays in bad weather no upgrade is refused, and how many were played.

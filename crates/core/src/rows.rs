@@ -1,6 +1,8 @@
 //! Which row of the plan's data a conversation gets, and whether there are enough of them. It follows from the
 //! conversation's number alone, never from the order in which conversations come due.
 
+use serde::Serialize;
+
 use crate::draw::Draw;
 use crate::plan::{Data, Each, Exhausted, Group, Load, Plan, Share, Until};
 use crate::sample::Who;
@@ -107,7 +109,7 @@ impl Crowd {
 }
 
 /// Whether a plan's data has a row for everybody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outlook {
     /// `500 conversations, 480 rows: 20 begin again at the first row`.
     pub text: String,

@@ -46,6 +46,10 @@ pub enum What {
     Session(Session),
     /// The platform said how many tokens it used.
     Usage(Usage),
+    /// A ping of a step came to its end.
+    Ping(Ping),
+    /// A further connection of a conversation was ready, or the platform would not take the conversation up.
+    Renewed(Renewed),
     /// An HTTP request came to its end. Every one that was due is followed by exactly one.
     Http(Http),
 }
@@ -75,6 +79,8 @@ pub struct Upgrade {
     pub ended: At,
     /// From 1.
     pub attempt: u16,
+    /// For a further connection of a conversation that had one.
+    pub renews: bool,
     pub outcome: Upgraded,
 }
 
@@ -277,11 +283,42 @@ impl Silence {
     }
 }
 
+/// A ping and its pong. The round trip is `ended - due`, lateness is `sent - due`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ping {
+    pub due: At,
+    pub sent: At,
+    /// The pong came, or was given up.
+    pub ended: At,
+    pub outcome: Pinged,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pinged {
+    Answered,
+    TimedOut,
+    /// The connection ended first.
+    Cut,
+}
+
+/// What became of a conversation on a further connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Renewed {
+    /// The platform went on with it.
+    Resumed,
+    /// The dialect has no way to go on: the platform knows nothing of what was before.
+    Anew,
+    /// It was asked to go on, and would not.
+    Refused,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     pub outcome: SessionOutcome,
     /// Turns of its conversation that were never sent.
     pub never_reached: u32,
+    /// It was planned for the warm-up.
+    pub warm_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -311,6 +348,12 @@ pub enum Failure {
     Missed,
     /// A hand-off, and the plan does not want one.
     Handoff,
+    /// It had lost or left its connection, and got no other.
+    Reconnect,
+    /// The platform would not take it up on another connection.
+    Resume,
+    /// What it signed in with was not good, or not for long enough.
+    SignIn,
     /// What goes before the upgrade, a login for one, came to nothing.
     Before,
 }
@@ -324,6 +367,8 @@ pub struct WrongAnswer {
     pub label: u16,
     /// Its beginning.
     pub text: String,
+    /// What about it is wrong, where that has been found.
+    pub why: Option<String>,
 }
 
 impl WrongAnswer {

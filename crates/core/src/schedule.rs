@@ -142,7 +142,7 @@ impl Schedule {
 pub struct Asked {
     /// Conversations; `None` when a duration ends the run.
     pub conversations: Option<u64>,
-    /// Over how long they come due; `None` where that depends on how long conversations take.
+    /// Over how long they come due, but for the warm-up; `None` where that depends on how long conversations take.
     pub over: Option<Duration>,
     /// Messages that users would send; `None` like `conversations`, and where conditions or draws decide.
     pub turns: Option<u64>,
@@ -152,9 +152,11 @@ pub struct Asked {
 pub fn asked(plan: &Plan) -> Asked {
     let mut asked = Asked {
         conversations: Some(0),
-        over: Some(Duration::ZERO),
+        over: None,
         turns: Some(0),
     };
+    // From the first moment of all groups that is measured to the last.
+    let mut stretch = Some((Duration::MAX, Duration::ZERO));
     for group in &plan.groups {
         let schedule = Schedule::new(&group.load);
         let (conversations, over) = match &group.load {
@@ -177,9 +179,16 @@ pub fn asked(plan: &Plan) -> Asked {
             .map(|n| n.saturating_mul(each));
         let sum = |(a, b): (u64, u64)| a.saturating_add(b);
         asked.conversations = asked.conversations.zip(conversations).map(sum);
-        asked.over = asked.over.zip(over).map(|(a, b)| a.max(b));
+        let begins = group.begin.wait + schedule.delay();
+        let over = over.filter(|_| group.begin.follows.is_none());
+        stretch = stretch.zip(over).map(|((first, last), span)| {
+            let ends = begins + span;
+            let measured = begins.max(group.begin.wait + group.warm_up);
+            (first.min(measured), last.max(ends))
+        });
         asked.turns = asked.turns.zip(turns).map(sum);
     }
+    asked.over = stretch.map(|(first, last)| last.saturating_sub(first));
     asked
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::draw::Spread;
-use crate::plan::{Arm, Capture, Expect, Http, Message, OnMiss, Plan, Step};
+use crate::plan::{Arm, Capture, Expect, Farewell, Http, Message, OnMiss, Plan, Step};
+use crate::sample::Who;
 use crate::text::{Condition, Text};
 
 #[derive(Clone, Debug, Default)]
@@ -59,6 +60,27 @@ pub enum Op {
     End,
     /// A request is sent, and its answer awaited.
     Http(Box<Ask>),
+    Ping {
+        within: Duration,
+        on_miss: OnMiss,
+    },
+    Close(Farewell),
+    Reconnect {
+        after: Duration,
+        on_miss: OnMiss,
+    },
+    /// All is said; the connection stays up for so long.
+    Hold(Duration),
+}
+
+impl Op {
+    /// Has it something to send, or to hear?
+    pub const fn needs_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Greeting { .. } | Self::Say(_) | Self::Send(_) | Self::Ping { .. }
+        )
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -84,14 +106,24 @@ pub struct Way {
     pub to: usize,
 }
 
-/// The names of turns, of transactions and of HTTP requests, in the order in which they come first: a sample has an index
-/// into them.
+/// The names of turns, of transactions and of HTTP requests, in the order in which they come first, and of groups: a
+/// sample has an index into them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
     pub turns: Vec<String>,
     pub transactions: Vec<String>,
     /// Those that the dialect sends by itself come first.
     pub requests: Vec<String>,
+    /// Of the groups, in the plan's order.
+    pub groups: Vec<String>,
+}
+
+impl Labels {
+    /// The name of somebody's group, where there are several.
+    pub fn group_of(&self, who: Who) -> Option<String> {
+        let name = self.groups.get(usize::from(who.group))?;
+        (self.groups.len() > 1).then(|| name.clone())
+    }
 }
 
 /// Compiles the conversations of all groups, and behind them what the whole run does before and after; names become
@@ -103,10 +135,10 @@ pub fn compile(plan: &Plan) -> (Vec<Script>, Labels) {
         requests.index_of(name);
     }
     let groups = plan.groups.iter();
-    let parts = groups.map(|group| (&group.conversation[..], &group.around));
+    let parts = groups.map(|group| (&group.conversation[..], group.hold_open, &group.around));
     let scripts = parts
-        .chain([(&[][..], &plan.around)])
-        .map(|(conversation, around)| {
+        .chain([(&[][..], None, &plan.around)])
+        .map(|(conversation, hold_open, around)| {
             let mut compiler = Compiler {
                 script: Script {
                     turns: turns_of(conversation),
@@ -120,6 +152,9 @@ pub fn compile(plan: &Plan) -> (Vec<Script>, Labels) {
             let before = compiler.apart(&around.before);
             let after = compiler.apart(&around.after);
             compiler.steps(conversation);
+            if let Some(span) = hold_open {
+                compiler.push(Op::Hold(span));
+            }
             Script {
                 before,
                 after,
@@ -130,6 +165,9 @@ pub fn compile(plan: &Plan) -> (Vec<Script>, Labels) {
     let labels = Labels {
         turns: turns.list,
         transactions: transactions.list,
+        groups: (plan.groups.iter())
+            .map(|group| group.name.clone())
+            .collect(),
         requests: requests.list,
     };
     (scripts, labels)
@@ -142,6 +180,7 @@ pub fn turns_of(steps: &[Step]) -> u32 {
         sum.saturating_add(match step {
             Step::Greeting { .. } | Step::Think(_) | Step::Send(_) | Step::Http(_) => 0,
             Step::If { .. } | Step::While { .. } | Step::Choose(_) => 0,
+            Step::Ping { .. } | Step::Close(_) | Step::Reconnect { .. } => 0,
             Step::Say(_) => 1,
             Step::Repeat { times, steps } => turns_of(steps).saturating_mul(times.get()),
             Step::Transaction { steps, .. } => turns_of(steps),
@@ -157,6 +196,7 @@ pub fn turns_are_certain(steps: &[Step]) -> bool {
         }
         Step::If { .. } | Step::While { .. } | Step::Choose(_) => false,
         Step::Repeat { steps, .. } | Step::Transaction { steps, .. } => turns_are_certain(steps),
+        Step::Ping { .. } | Step::Close(_) | Step::Reconnect { .. } => true,
     })
 }
 
@@ -250,6 +290,17 @@ impl Compiler<'_> {
                 let label = self.requests.index_of(&http.name);
                 let http = Http::clone(http);
                 self.push(Op::Http(Box::new(Ask { label, http })));
+            }
+            Step::Ping { within, on_miss } => {
+                let (within, on_miss) = (*within, *on_miss);
+                self.push(Op::Ping { within, on_miss });
+            }
+            Step::Close(farewell) => {
+                self.push(Op::Close(farewell.clone()));
+            }
+            Step::Reconnect { after, on_miss } => {
+                let (after, on_miss) = (*after, *on_miss);
+                self.push(Op::Reconnect { after, on_miss });
             }
         }
     }

@@ -3,12 +3,14 @@
 //!
 //! `hearing` follows from what came in, `http` asks beside the connection, `knock` before one, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
-//! variables, `trace` what `try` shows of it, `secrets` what nothing shows, `shared` what all conversations have in common.
+//! variables, `link` what becomes of its connection, `trace` what `try` shows of it, `secrets` what nothing shows, `minutes` what a judge reads, `shared` what all conversations have in common.
 
 mod allowance;
 mod hearing;
 mod http;
 mod knock;
+mod link;
+mod minutes;
 mod outbox;
 mod pulse;
 mod replies;
@@ -29,8 +31,8 @@ use self::allowance::{Allowance, Waiting};
 use self::hearing::refusal_in;
 pub(crate) use self::http::Known;
 use self::http::{Part, Requests};
-use self::knock::Away;
 pub(crate) use self::knock::TurnedAway;
+use self::link::Line;
 use self::pulse::Pulse;
 use self::replies::Replies;
 pub(crate) use self::shared::{Dealt, Shared, extended, identity_of};
@@ -47,6 +49,7 @@ use crate::sample::{
 };
 use crate::script::{Op, Script};
 use crate::time::{At, span_text};
+use crate::transcript::Transcripts;
 use crate::wire::{Answer, ConnId, ConnectError, Ending, Incoming, Outgoing, UpgradeTimes};
 
 /// What sessions give out, in order.
@@ -59,6 +62,8 @@ pub(crate) struct Output {
     pub(crate) traces: Option<VecDeque<Trace>>,
     /// A miss that ends the whole run.
     pub(crate) abort: bool,
+    /// Room for what a frame means, empty between two.
+    pub(crate) heard: Vec<Heard>,
     /// Messages that may still be sent, where the plan has a budget of them.
     pub(crate) messages: Option<u32>,
     /// The first miss of a request, in a sentence.
@@ -67,6 +72,8 @@ pub(crate) struct Output {
     pub(crate) every: Duration,
     /// The next request may go then.
     pub(crate) next_request: At,
+    /// Where somebody judges conversations afterwards.
+    pub(crate) transcripts: Option<Transcripts>,
 }
 
 impl Output {
@@ -135,10 +142,15 @@ pub(crate) struct Session {
     handed_off: bool,
     /// The platform said that the conversation is over.
     over: bool,
+    /// It was planned for the warm-up.
+    warm_up: bool,
+    /// Its connection is up.
+    open: bool,
     /// What it came to, known before its connection has ended.
     outcome: Option<SessionOutcome>,
 }
 
+#[derive(Default)]
 struct Memory {
     /// What answers gave to the plan's variables, by their numbers; empty until one did.
     captured: Box<[Option<Arc<str>>]>,
@@ -146,34 +158,15 @@ struct Memory {
     transactions: Vec<Under>,
     /// Turns that conditions and draws added to those of the script.
     added: u32,
+    line: Line,
     requests: Requests,
     /// What its user has from before its first upgrade; nothing where nothing goes before it.
     known: Option<Known>,
     /// When its client wants to be woken.
-    alarm: At,
+    alarm: Option<At>,
     /// When the requests of the attempt under way began.
     knocked: At,
     turned_away: Option<TurnedAway>,
-    away: Option<Away>,
-    /// Connections that it lost and went on without.
-    lost: u8,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            captured: Box::default(),
-            transactions: Vec::new(),
-            added: 0,
-            requests: Requests::default(),
-            known: None,
-            alarm: At::NEVER,
-            knocked: At::ZERO,
-            turned_away: None,
-            away: None,
-            lost: 0,
-        }
-    }
 }
 
 /// A transaction under way.
@@ -204,6 +197,12 @@ enum Phase {
     /// Goodbye has been said.
     Leaving,
     Over,
+    /// A pong is awaited.
+    Pinging,
+    /// The connection is being closed, and the conversation goes on.
+    Closing,
+    /// Without a connection, until it asks for another.
+    Apart,
 }
 
 impl Session {
@@ -263,26 +262,29 @@ impl Session {
             greeted: false,
             handed_off: false,
             over: false,
+            warm_up: false,
+            open: false,
             outcome: None,
         }
     }
 
-    pub(crate) fn deadline(&self) -> At {
-        let Some(memory) = self.memory.as_deref() else {
-            return self.deadline.min(self.next_message());
-        };
-        let asked = memory.requests.next();
-        match memory.away {
-            // Nothing is said meanwhile.
-            Some(_) => self.deadline.min(asked),
-            None => (self.deadline.min(self.next_message()))
-                .min(asked)
-                .min(memory.alarm),
+    pub(crate) const fn in_warm_up(mut self, warm_up: bool) -> Self {
+        self.warm_up = warm_up;
+        self
+    }
+
+    /// A pause kept it waiting so much longer: it is to begin so much later.
+    pub(crate) fn shift(&mut self, by: Duration) {
+        if self.is_held() && !self.was_open() {
+            self.planned += by;
         }
     }
 
-    fn next_message(&self) -> At {
-        self.allowance.as_ref().map_or(At::NEVER, |it| it.next())
+    pub(crate) fn deadline(&self) -> At {
+        let next = self.allowance.as_ref().map_or(At::NEVER, |it| it.next());
+        let requests = (self.memory.as_ref()).map_or(At::NEVER, |memory| memory.requests.next());
+        let own = self.deadline.min(self.next_beat()).min(self.alarm());
+        own.min(next).min(requests)
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -291,8 +293,8 @@ impl Session {
 
     /// Does it wait for admission to let it go, or for what goes before?
     pub(crate) fn is_held(&self) -> bool {
-        let waits = matches!(self.phase, Phase::Waiting | Phase::Held) && !self.is_away();
-        waits || self.part == Part::Before
+        let is_held = matches!(self.phase, Phase::Waiting | Phase::Held) && !self.was_open();
+        is_held || self.part == Part::Before
     }
 
     /// Was its upgrade ever accepted?
@@ -302,7 +304,7 @@ impl Session {
 
     /// Did it ask for its connection's end, or was it told of it?
     pub(crate) fn is_leaving(&self) -> bool {
-        self.phase == Phase::Leaving || self.over
+        matches!(self.phase, Phase::Leaving | Phase::Closing) || self.over
     }
 
     pub(crate) const fn asker(&self) -> Asker {
@@ -343,20 +345,23 @@ impl Session {
     pub(crate) fn opened(&mut self, now: At, times: UpgradeTimes, cx: &mut Context<'_>) {
         self.upgrade_ended(now, times, Upgraded::Accepted, cx);
         cx.trace(now, self.conn, || TraceEvent::Opened(times));
+        let again = self.was_open();
         self.opened = now;
+        self.open = true;
         self.pulse = Pulse::new(now);
-        let is_back = self.come_back();
-        if !is_back {
-            self.allowance = cx.shared.pacing.open();
+        self.allowance = cx.shared.pacing.open();
+        self.keep_up(now, cx.shared);
+        if let Some(code) = self.code(cx.shared) {
+            self.client.sign_in(&code, &mut Vec::new());
         }
         let mut frames = Vec::new();
-        let ready = self.client.open(&mut frames);
+        let ready = match again {
+            true => self.take_up(&mut frames, cx.shared),
+            false => self.client.open(&mut frames),
+        };
         self.send(now, frames, cx);
-        if is_back {
-            return;
-        }
         if ready {
-            self.begin(now, cx);
+            self.ready(now, cx);
         } else {
             self.phase = Phase::Readying;
             self.deadline = now + READY_WITHIN;
@@ -402,22 +407,34 @@ impl Session {
         self.go_on(now, next, SessionOutcome::Failed(Failure::Connect), cx);
     }
 
+    /// To the next attempt, or to this end.
+    fn go_on(&mut self, now: At, next: Next, end: SessionOutcome, cx: &mut Context<'_>) {
+        match next {
+            Next::GiveUp if self.was_open() => {
+                self.finish(now, SessionOutcome::Failed(Failure::Reconnect), cx);
+            }
+            Next::GiveUp => self.finish(now, end, cx),
+            Next::RetryAt(at) => {
+                self.wait();
+                self.released = at;
+            }
+        }
+    }
+
     pub(crate) fn frame(&mut self, now: At, frame: Incoming<'_>, cx: &mut Context<'_>) {
-        if matches!(
-            self.phase,
-            Phase::Waiting | Phase::Held | Phase::Upgrading | Phase::Knocking | Phase::Over
-        ) {
+        if !self.open || self.phase == Phase::Over {
             return;
         }
         self.pulse.heard(now);
-        let mut heard = Vec::new();
+        let mut heard = std::mem::take(&mut cx.out.heard);
         self.client.hear(frame, &mut heard);
         let raw = match frame {
             Incoming::Text(text) => text,
             Incoming::Binary(_) => "",
         };
         if let Some(refused) = refusal_in(now, raw, &heard, cx.shared.wall) {
-            heard = vec![refused];
+            heard.clear();
+            heard.push(refused);
         }
         let shown = cx.is_watched().then(|| match frame {
             Incoming::Text(text) => self.shown(text, &heard, cx.shared).into_owned(),
@@ -426,7 +443,7 @@ impl Session {
         if let (Some(text), true) = (&shown, heard.is_empty()) {
             cx.received(now, self.conn, text, "ignored", None);
         }
-        for heard in heard {
+        for heard in heard.drain(..) {
             // The meaning is traced before what follows from it, so that `try` prints cause before effect.
             if let Some(text) = &shown {
                 let (meaning, span) = self.meaning(now, &heard);
@@ -436,27 +453,35 @@ impl Session {
             match self.phase {
                 Phase::Over => {}
                 // Somebody was called all the same, whether or not anybody waits.
-                Phase::Leaving if heard == Heard::Handoff => self.count_handoff(now, cx),
-                Phase::Leaving => {}
+                Phase::Leaving | Phase::Closing if heard == Heard::Handoff => {
+                    self.count_handoff(now, cx);
+                }
+                Phase::Leaving | Phase::Closing => {}
                 _ => self.hear(now, heard, raw, cx),
             }
         }
+        cx.out.heard = heard;
     }
 
     pub(crate) fn ended(&mut self, now: At, end: Ending, cx: &mut Context<'_>) {
         cx.trace(now, self.conn, || TraceEvent::Ended(end.how));
         let expected = self.is_leaving();
-        if self.leave_for_another(now, &end, cx) {
-            let closure = self.pulse.closure(now, self.opened, &end, expected);
-            return cx.sample(now, self.who, What::Closure(closure));
-        }
         if !expected && self.was_kicked(&end, cx.shared) {
             cx.sample(now, self.who, What::Throttled(Throttle::default()));
             let _ = self.close_turn(now, TurnOutcome::Throttled, cx);
         }
-        self.cut_turn(now, cx);
+        if !self.keeps_turn(&end, cx.shared) {
+            self.cut_turn(now, cx);
+        }
         let closure = self.pulse.closure(now, self.opened, &end, expected);
         cx.sample(now, self.who, What::Closure(closure));
+        self.part(now, cx);
+        if self.phase == Phase::Closing {
+            return self.closed_for_now(now, cx);
+        }
+        if self.goes_on_after(&end, cx.shared) {
+            return self.go_apart_after_drop(now, cx);
+        }
         let outcome = self
             .outcome
             .unwrap_or(SessionOutcome::Failed(Failure::Closed));
@@ -465,12 +490,14 @@ impl Session {
 
     /// The deadline has come.
     pub(crate) fn timeout(&mut self, now: At, cx: &mut Context<'_>) {
+        self.beat(now, cx);
         let is_leaving = self.phase == Phase::Leaving;
-        if !self.is_away() {
-            self.send_allowed(now, cx);
-            self.wake_client(now, cx);
-        }
+        self.send_allowed(now, cx);
+        self.wake_client(now, cx);
         self.heed_requests(now, cx);
+        if self.phase == Phase::Closing {
+            return self.close_once_silent(now, cx);
+        }
         if is_leaving {
             // Who is in a hurry does not wait to say goodbye.
             if self.deadline <= now
@@ -496,18 +523,21 @@ impl Session {
                 cx.missed(now, self.conn, || {
                     format!("not ready within {}", span_text(READY_WITHIN))
                 });
-                self.leave(now, SessionOutcome::Failed(Failure::Greeting), cx);
+                self.not_ready(now, Failure::Greeting, cx);
             }
             Phase::Greeting => self.greeting_missed(now, cx),
             Phase::Thinking => self.advance(now, cx),
             Phase::Talking => self.turn_deadline(now, cx),
+            Phase::Pinging => self.ping_missed(now, cx),
             Phase::Waiting
             | Phase::Upgrading
             | Phase::Knocking
             | Phase::Pacing
             | Phase::Asking
             | Phase::Leaving
-            | Phase::Over => {}
+            | Phase::Over
+            | Phase::Closing
+            | Phase::Apart => {}
         }
     }
 
@@ -517,8 +547,8 @@ impl Session {
             _ if self.part == Part::After => {}
             Phase::Over => {}
             _ if self.part == Part::Before => self.finish(now, SessionOutcome::NotStarted, cx),
-            Phase::Waiting | Phase::Held | Phase::Knocking if self.is_away() => {
-                self.stay_away(now, SessionOutcome::Aborted, cx);
+            Phase::Waiting | Phase::Held | Phase::Apart | Phase::Knocking if self.was_open() => {
+                self.finish(now, SessionOutcome::Aborted, cx);
             }
             Phase::Knocking => self.finish(now, SessionOutcome::Aborted, cx),
             Phase::Waiting | Phase::Held if self.attempt > 1 => {
@@ -527,18 +557,29 @@ impl Session {
             Phase::Waiting | Phase::Held => self.finish(now, SessionOutcome::NotStarted, cx),
             Phase::Upgrading => {
                 cx.out.orders.push_back((self.conn, Order::Reset));
-                self.stay_away(now, SessionOutcome::Aborted, cx);
+                self.finish(now, SessionOutcome::Aborted, cx);
             }
             Phase::Readying
             | Phase::Greeting
             | Phase::Thinking
             | Phase::Pacing
             | Phase::Asking
-            | Phase::Talking => {
-                self.leave(now, SessionOutcome::Aborted, cx);
+            | Phase::Talking
+            | Phase::Pinging => {
+                let outcome = match self.holds_on(cx.shared) {
+                    true => SessionOutcome::Completed,
+                    false => SessionOutcome::Aborted,
+                };
+                self.leave(now, outcome, cx);
+                self.hurry(now);
+            }
+            Phase::Closing => {
+                self.outcome = Some(SessionOutcome::Aborted);
+                self.phase = Phase::Leaving;
                 self.hurry(now);
             }
             Phase::Leaving => self.hurry(now),
+            Phase::Apart => {}
         }
     }
 
@@ -547,11 +588,7 @@ impl Session {
         if self.part == Part::After {
             return self.after_is_through(now, cx);
         }
-        let is_on_its_way = matches!(
-            self.phase,
-            Phase::Waiting | Phase::Held | Phase::Upgrading | Phase::Knocking
-        );
-        if is_on_its_way || self.part == Part::Before {
+        if !self.open || self.part == Part::Before {
             return self.stop(now, cx);
         }
         cx.out.orders.push_back((self.conn, Order::Reset));
@@ -565,7 +602,7 @@ impl Session {
         let dealt = self.dealt();
         let mut open = Open {
             url: None,
-            headers: cx.shared.headers(self.who, dealt, self.attempt, captured),
+            headers: cx.shared.headers(self.who, dealt, self.tries(), captured),
             identity: cx.shared.identity(self.who),
             query: cx.shared.query(self.who, dealt, captured),
         };
@@ -590,12 +627,13 @@ impl Session {
         cx: &mut Context<'_>,
     ) {
         let upgrade = Upgrade {
-            planned: self.due,
+            planned: self.wanted(),
             released: self.released,
             connected: times.connect,
             ready: times.ready,
             ended: times.end,
             attempt: self.attempt,
+            renews: self.was_open(),
             outcome,
         };
         cx.sample(now, self.who, What::Upgrade(upgrade));
@@ -619,6 +657,9 @@ impl Session {
                 Op::Say(say) => !matches!(say.message, Message::Nothing),
                 op => matches!(op, Op::Send(_)),
             };
+            if !self.open && op.needs_connection() {
+                return self.finish(now, SessionOutcome::Failed(Failure::Closed), cx);
+            }
             if is_message && !cx.out.may_send() {
                 return self.leave(now, SessionOutcome::Aborted, cx);
             }
@@ -717,6 +758,15 @@ impl Session {
                     }
                 }
                 Op::Http(ask) => return self.ask(now, here, ask, cx),
+                Op::Ping { within, .. } => return self.ping(now, *within, cx),
+                Op::Close(_) if !self.open => {}
+                Op::Close(_) => return self.close_for_now(now, cx),
+                Op::Reconnect { after, .. } => return self.reopen(now, *after, cx),
+                Op::Hold(span) => {
+                    if self.open && self.hold(now, *span) {
+                        return;
+                    }
+                }
             }
         }
         match self.part {
@@ -728,7 +778,11 @@ impl Session {
 
     /// Says goodbye; the outcome is booked once the connection has ended.
     fn leave(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
+        if !self.open {
+            return self.finish(now, outcome, cx);
+        }
         self.cut_turn(now, cx);
+        self.cut_ping(now, cx);
         self.cut_requests(now, cx);
         // Who has come to the end of the script still says what waits; anybody else has nothing more to say.
         let is_through = outcome == SessionOutcome::Completed && self.phase != Phase::Pacing;
@@ -754,14 +808,14 @@ impl Session {
             return;
         }
         self.deadline = At::NEVER;
-        cx.trace(now, self.conn, || TraceEvent::Closing);
-        cx.out
-            .orders
-            .push_back((self.conn, Order::Close { code: 1000 }));
+        self.close(now, 1000, "", cx);
     }
 
     fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
+        self.cut_ping(now, cx);
+        self.cut_turn(now, cx);
         self.phase = Phase::Over;
+        self.open = false;
         self.deadline = At::NEVER;
         self.cut_requests(now, cx);
         let memory = self
@@ -788,6 +842,7 @@ impl Session {
             What::Session(End {
                 outcome,
                 never_reached,
+                warm_up: self.warm_up,
             }),
         );
     }
@@ -797,6 +852,13 @@ impl Session {
         let turn = Turn::new(self.said, op, due, released, now);
         let shared = cx.shared;
         self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
+        if self.is_minuted(cx) {
+            let say = shared.say(self.who, op);
+            if let Message::Said(text) | Message::Raw(text) = &say.message {
+                let text = text.render(&self.voice(shared));
+                self.minute_said(now, say.label, &text, cx);
+            }
+        }
         self.turn = Some(Box::new(turn));
         self.phase = Phase::Talking;
     }

@@ -3,7 +3,12 @@
 
 mod death;
 mod figures;
+mod group;
+mod judged;
+mod link;
+mod machine;
 mod moment;
+mod phase;
 mod request;
 mod speaker;
 mod spread;
@@ -16,10 +21,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::evidence::{Clues, Flaw, Problem};
+use crate::fleet::Pause;
 use crate::http;
 use crate::sample::{
-    self, Closure, Evidence, Failure, HttpOutcome, Millis, Sample, Session, SessionOutcome,
-    Throttle, Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
+    self, Closure, Evidence, Failure, HttpOutcome, Millis, Renewed, Sample, Session,
+    SessionOutcome, Throttle, Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
 };
 use crate::script::Labels;
 use crate::time::At;
@@ -28,16 +34,23 @@ use crate::wire::{ConnectError, Ended, Wall};
 
 pub use death::{Autopsy, Death, Lag, Survived, Unanswered};
 pub use figures::{
-    Arrivals, Closures, FirstRefusal, Generator, Sessions, TransactionCounts, TurnCounts, Turns,
-    Upgrades, WrongAnswer,
+    Arrivals, Closures, FirstRefusal, Generator, GroupCounts, GroupSessions, Sessions,
+    TransactionCounts, TurnCounts, Turns, Upgrades, WrongAnswer,
 };
+pub use judged::{Judged, score};
+pub use link::Pings;
+pub use machine::{Bottleneck, Machine, Resource};
 pub use moment::{Close, Countdown, Event, Moment};
+pub use phase::{Figures, Phase, WarmUp};
 pub use request::{HttpCounts, Requests};
 pub use speaker::Speaker;
 pub use spread::Percentiles;
 
 use death::Morgue;
+use group::GroupFigures;
+use link::LinkFigures;
 use moment::Earliest;
+use phase::{Asked, Tally};
 use request::HttpFigures;
 use spread::Spans;
 use transaction::TransactionFigures;
@@ -48,15 +61,9 @@ pub use usage::Usage;
 pub struct Recorder {
     labels: Labels,
     wall: Wall,
-    sessions: SessionCounts,
-    upgrades: UpgradeCounts,
-    turns: TurnFigures,
-    /// One for each label up to the cap, then one for all others.
-    by_label: Vec<TurnFigures>,
-    transactions: Vec<TransactionFigures>,
-    late: u64,
-    throttles: Throttles,
-    closures: ClosureCounts,
+    steady: Tally,
+    /// Where anything was planned for a warm-up.
+    warm_up: Option<Box<Tally>>,
     lateness: Spans,
     local_failures: u64,
     morgue: Morgue,
@@ -64,10 +71,6 @@ pub struct Recorder {
     countdowns: Earliest<Countdown>,
     evidence: Earliest<Evidence>,
     wrong: Earliest<sample::WrongAnswer>,
-    usage: Usage,
-    /// Of all, and one for each label up to the cap, then one for all others; nothing where the plan asks nothing.
-    http: Option<Box<HttpFigures>>,
-    http_by_label: Vec<HttpFigures>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -83,6 +86,8 @@ struct SessionCounts {
 #[derive(Clone, Debug)]
 struct UpgradeCounts {
     accepted: u64,
+    /// Of those, for conversations that had been open before.
+    renewed: u64,
     retried: u64,
     by_status: BTreeMap<u16, u64>,
     by_error: BTreeMap<ConnectError, u64>,
@@ -145,18 +150,10 @@ impl Recorder {
     /// A sample's `label` is an index into these.
     pub fn new(labels: Labels) -> Self {
         Self {
-            by_label: vec![TurnFigures::new(LABEL_DIGITS); apart(&labels.turns)],
-            transactions: vec![TransactionFigures::new(LABEL_DIGITS); apart(&labels.transactions)],
-            http: (!labels.requests.is_empty()).then(|| Box::new(HttpFigures::new(DIGITS))),
-            http_by_label: vec![HttpFigures::new(LABEL_DIGITS); apart(&labels.requests)],
+            steady: Tally::new(&labels),
+            warm_up: None,
             labels,
             wall: Wall::default(),
-            sessions: SessionCounts::default(),
-            upgrades: UpgradeCounts::new(),
-            turns: TurnFigures::new(DIGITS),
-            late: 0,
-            throttles: Throttles::default(),
-            closures: ClosureCounts::default(),
             lateness: Spans::new(DIGITS),
             local_failures: 0,
             morgue: Morgue::new(),
@@ -164,7 +161,6 @@ impl Recorder {
             countdowns: Earliest::new(MOST_COUNTDOWNS),
             evidence: Earliest::new(MOST_EVIDENCE),
             wrong: Earliest::new(MOST_WRONG),
-            usage: Usage::default(),
         }
     }
 
@@ -175,24 +171,35 @@ impl Recorder {
         self
     }
 
+    /// Counts what was not planned for a warm-up.
     pub fn record(&mut self, sample: &Sample) {
+        self.record_in(Phase::Steady, sample);
+    }
+
+    pub fn record_in(&mut self, phase: Phase, sample: &Sample) {
         match sample.what {
-            What::Due => self.sessions.due += 1,
             What::Upgrade(upgrade) => self.upgrade(sample.who, &upgrade),
-            What::Turn(turn) => self.turn(&turn),
-            What::Transaction(transaction) => {
-                if let Some(figures) = labelled(&mut self.transactions, transaction.label) {
-                    figures.record(&transaction);
-                }
+            What::Turn(turn) => {
+                self.lateness.record(turn.sent.since(turn.released));
+                self.morgue.done(turn.released, turn.sent);
             }
-            What::LateReply => self.late += 1,
-            What::Handoff => self.sessions.handoffs += 1,
-            What::Throttled(throttle) => self.throttles.record(throttle),
             What::Closure(closure) => self.closure(sample, &closure),
-            What::Session(session) => self.sessions.ended(&session),
-            What::Usage(usage) => self.usage.record(usage),
+            What::Ping(ping) => {
+                self.lateness.record(ping.sent.since(ping.due));
+                self.morgue.done(ping.due, ping.sent);
+            }
             What::Http(http) => self.request(&http),
+            _ => {}
         }
+        let tally = match phase {
+            Phase::Steady => &mut self.steady,
+            Phase::WarmUp => {
+                let labels = &self.labels;
+                self.warm_up
+                    .get_or_insert_with(|| Box::new(Tally::new(labels)))
+            }
+        };
+        tally.record(sample);
     }
 
     /// Keeps what a refusal said; caps how much it keeps, and counts the rest.
@@ -212,20 +219,13 @@ impl Recorder {
     /// Adds what another recorder of the same run counted, as if this one had counted it.
     pub fn merge(&mut self, other: Self) {
         debug_assert_eq!(self.labels, other.labels, "recorders of one run");
-        self.sessions.merge(other.sessions);
-        self.upgrades.merge(other.upgrades);
-        self.turns.merge(&other.turns);
-        for (ours, theirs) in self.by_label.iter_mut().zip(&other.by_label) {
-            ours.merge(theirs);
+        self.steady.merge(other.steady);
+        if let Some(theirs) = other.warm_up {
+            match &mut self.warm_up {
+                Some(ours) => ours.merge(*theirs),
+                None => self.warm_up = Some(theirs),
+            }
         }
-        for (ours, theirs) in self.transactions.iter_mut().zip(&other.transactions) {
-            ours.merge(theirs);
-        }
-        self.late += other.late;
-        self.throttles.merge(other.throttles);
-        self.closures.clean += other.closures.clean;
-        self.closures.abnormal += other.closures.abnormal;
-        add_all(&mut self.closures.by_code, other.closures.by_code);
         self.lateness.merge(&other.lateness);
         self.local_failures += other.local_failures;
         self.morgue.merge(other.morgue);
@@ -233,31 +233,32 @@ impl Recorder {
         self.countdowns.merge(other.countdowns);
         self.evidence.merge(other.evidence);
         self.wrong.merge(other.wrong);
-        self.usage.merge(other.usage);
-        if let Some((ours, theirs)) = self.http.as_mut().zip(other.http) {
-            ours.merge(&theirs);
-        }
-        for (ours, theirs) in self.http_by_label.iter_mut().zip(&other.http_by_label) {
-            ours.merge(theirs);
-        }
     }
 
     pub fn progress(&self) -> Progress {
-        let SessionCounts {
-            due, never_open, ..
-        } = self.sessions;
-        let accepted = self.upgrades.accepted;
+        let phases = || {
+            [Some(&self.steady), self.warm_up.as_deref()]
+                .into_iter()
+                .flatten()
+        };
+        let sum = |of: fn(&Tally) -> u64| phases().map(of).sum::<u64>();
+        let due = sum(|phase| phase.sessions.due);
+        let accepted = sum(|phase| phase.upgrades.accepted);
+        let never_open = sum(|phase| phase.sessions.never_open);
+        let dropped = sum(|phase| phase.closures.abnormal);
+        // What was measured, once anything was.
+        let p95 = |phase: &Tally| phase.turns.latency.quantile(0.95);
         Progress {
             planned: None,
             due,
-            held: due.saturating_sub(accepted + never_open),
-            open: accepted.saturating_sub(self.closures.clean + self.closures.abnormal),
-            refused: self.upgrades.refused(),
-            dropped: self.closures.abnormal,
-            completed: self.sessions.count(SessionOutcome::Completed),
-            turns_answered: self.turns.count(TurnOutcome::Answered),
+            held: due.saturating_sub(sum(|phase| phase.upgrades.begun()) + never_open),
+            open: accepted.saturating_sub(sum(|phase| phase.closures.clean) + dropped),
+            refused: sum(|phase| phase.upgrades.refused()),
+            dropped,
+            completed: sum(|phase| phase.sessions.count(SessionOutcome::Completed)),
+            turns_answered: sum(|phase| phase.turns.count(TurnOutcome::Answered)),
             turns_planned: None,
-            p95_ms: self.turns.latency.quantile(0.95),
+            p95_ms: phases().find_map(p95),
         }
     }
 
@@ -267,63 +268,49 @@ impl Recorder {
         let (countdowns, _) = self.countdowns.finish();
         let (evidence, evidence_left_out) = self.evidence.finish();
         let (wrong, _) = self.wrong.finish();
-        let accepted = self.upgrades.accepted;
-        // As for conversations: a run that ends early never reaches the turns of those that were for later.
-        let sent = self.turns.sent();
-        let planned = (sent + self.sessions.never_reached).max(facts.asked_turns.unwrap_or(0));
-        let sessions = self
-            .sessions
-            .finish(facts.asked, accepted, peak_open(&moments));
+        let whole = Asked::of(facts);
+        let (mut steady, warm_up) = match self.warm_up {
+            None => (self.steady.finish(whole, &self.labels, &moments), None),
+            Some(warm_up) => {
+                let all_upgrades = self.steady.all_upgrades(&warm_up, &self.labels);
+                let asked = whole.without(&warm_up);
+                let warm_up = WarmUp {
+                    figures: warm_up.finish(whole.none(), &self.labels, &moments),
+                    all_upgrades,
+                };
+                let steady = self.steady.finish(asked, &self.labels, &moments);
+                (steady, Some(Box::new(warm_up)))
+            }
+        };
+        steady.turns.wrong_answers = distinct(wrong, &self.labels.turns);
         Summary {
-            arrivals: self.upgrades.arrivals(facts, self.sessions.due),
-            upgrades: self.upgrades.finish(),
-            turns: Turns {
-                late: self.late,
-                throttle_notices: self.throttles.notices,
-                longest_countdown_s: self.throttles.asked.map(seconds),
-                longest_silence_s: (self.throttles.silent.0 > 0)
-                    .then(|| seconds(self.throttles.silent)),
-                countdowns_cut: self.throttles.cut,
-                usage: self.usage.reported(),
-                planned,
-                never_reached: planned - sent,
-                wrong_answers: distinct(wrong, &self.labels.turns),
-                by_name: by_name(&self.labels.turns, &self.by_label, TurnFigures::counts),
-                counts: self.turns.counts(),
-            },
-            transactions: by_name(
-                &self.labels.transactions,
-                &self.transactions,
-                TransactionFigures::counts,
-            ),
-            closures: Closures {
-                clean: self.closures.clean,
-                abnormal: self.closures.abnormal,
-                by_code: self.closures.by_code,
-            },
+            arrivals: steady.arrivals,
+            sessions: steady.sessions,
+            upgrades: steady.upgrades,
+            turns: steady.turns,
+            transactions: steady.transactions,
+            closures: steady.closures,
+            groups: steady.groups,
+            pings: steady.pings,
+            warm_up,
             generator: Generator {
                 lateness: self.lateness.percentiles(),
                 sustained_lateness: self.lateness.sustained_p99(),
                 cpu_s: facts.cpu_s,
                 rss_peak_bytes: facts.rss_peak_bytes,
-                exhausted: facts.exhausted || self.local_failures > 0,
+                exhausted: facts.exhausted
+                    || self.local_failures > 0
+                    || facts.machine.ran_out().is_some(),
+                machine: facts.machine,
                 moments_left_out,
             },
-            sessions,
             autopsy: self.morgue.finish(),
             moments,
             countdowns,
             lie: evidence.iter().find_map(|kept| lie_in(kept, self.wall)),
             evidence,
             evidence_left_out,
-            http: self.http.map(|all| Requests {
-                counts: all.counts(),
-                by_name: by_name(
-                    &self.labels.requests,
-                    &self.http_by_label,
-                    HttpFigures::counts,
-                ),
-            }),
+            http: steady.http,
             facts: facts.clone(),
         }
     }
@@ -338,7 +325,6 @@ impl Recorder {
         if let Upgraded::Errored(error) = upgrade.outcome {
             self.morgue.unanswered(who, upgrade, error);
         }
-        self.upgrades.record(who, upgrade);
         self.moments.push(Moment {
             at: upgrade.ended,
             event: match upgrade.outcome {
@@ -351,15 +337,6 @@ impl Recorder {
         });
     }
 
-    fn turn(&mut self, turn: &Turn) {
-        self.lateness.record(turn.sent.since(turn.released));
-        self.morgue.done(turn.released, turn.sent);
-        self.turns.record(turn);
-        if let Some(figures) = labelled(&mut self.by_label, turn.label) {
-            figures.record(turn);
-        }
-    }
-
     fn request(&mut self, http: &sample::Http) {
         // What was never sent cannot have been late.
         if http.sent >= http.released {
@@ -368,25 +345,13 @@ impl Recorder {
         if http.outcome == HttpOutcome::Failed(http::Failure::Connect(ConnectError::Local)) {
             self.local_failures += 1;
         }
-        if let Some(figures) = &mut self.http {
-            figures.record(http);
-        }
-        if let Some(figures) = labelled(&mut self.http_by_label, http.label) {
-            figures.record(http);
-        }
     }
 
     fn closure(&mut self, sample: &Sample, closure: &Closure) {
-        if closure.is_clean() {
-            self.closures.clean += 1;
-        } else {
-            self.closures.abnormal += 1;
-        }
         if closure.how == Ended::Local {
             self.local_failures += 1;
         }
         self.morgue.closed(sample.at, sample.who, closure);
-        *self.closures.by_code.entry(closure.how.code()).or_default() += 1;
         self.moments.push(Moment {
             at: sample.at,
             event: Event::Closed(Close::of(closure.how, closure.expected)),
@@ -422,7 +387,13 @@ impl SessionCounts {
         self.handoffs += other.handoffs;
     }
 
-    fn finish(&self, asked: Option<u64>, opened: u64, peak_open: u64) -> Sessions {
+    fn finish(
+        &self,
+        asked: Option<u64>,
+        opened: u64,
+        peak_open: u64,
+        renewed: impl Fn(Renewed) -> u64,
+    ) -> Sessions {
         let by_failure: BTreeMap<_, _> = self
             .by_outcome
             .iter()
@@ -448,8 +419,44 @@ impl SessionCounts {
             open_at_end: self.count(SessionOutcome::OpenAtEnd) + (due - ended),
             peak_open,
             handoffs: self.handoffs,
+            resumed: renewed(Renewed::Resumed),
+            begun_anew: renewed(Renewed::Anew),
+            not_resumed: renewed(Renewed::Refused),
             by_failure,
         }
+    }
+}
+
+impl SessionCounts {
+    /// Of one group: how many of it the plan wants is not known here.
+    fn of_group(&self, opened: u64) -> GroupSessions {
+        let all = self.finish(None, opened, 0, |_| 0);
+        GroupSessions {
+            due: all.due,
+            opened: all.opened,
+            completed: all.completed,
+            refused: all.refused,
+            failed: all.failed,
+            aborted: all.aborted,
+            not_started: all.not_started,
+            open_at_end: all.open_at_end,
+            handoffs: all.handoffs,
+        }
+    }
+}
+
+impl Summary {
+    /// Those of the warm-up among them: what a limit did shows in all.
+    pub fn all_upgrades(&self) -> &Upgrades {
+        self.warm_up
+            .as_ref()
+            .map_or(&self.upgrades, |warm_up| &warm_up.all_upgrades)
+    }
+
+    /// A figure of the warm-up and the rest together.
+    pub fn in_all(&self, steady: u64, warm_up: impl Fn(&Figures) -> u64) -> u64 {
+        let more = self.warm_up.as_ref();
+        steady + more.map_or(0, |more| warm_up(&more.figures))
     }
 }
 
@@ -458,6 +465,7 @@ impl UpgradeCounts {
         let spans = || Spans::new(DIGITS);
         Self {
             accepted: 0,
+            renewed: 0,
             retried: 0,
             by_status: BTreeMap::new(),
             by_error: BTreeMap::new(),
@@ -474,12 +482,17 @@ impl UpgradeCounts {
 
     fn record(&mut self, who: Who, upgrade: &Upgrade) {
         self.retried += u64::from(upgrade.attempt > 1);
-        self.first_planned = least(self.first_planned, Some(upgrade.planned));
+        if !upgrade.renews {
+            self.first_planned = least(self.first_planned, Some(upgrade.planned));
+        }
         match upgrade.outcome {
             Upgraded::Accepted => {
                 self.accepted += 1;
+                self.renewed += u64::from(upgrade.renews);
                 *self.by_status.entry(101).or_default() += 1;
-                self.last_accepted = self.last_accepted.max(Some(upgrade.connected));
+                if !upgrade.renews {
+                    self.last_accepted = self.last_accepted.max(Some(upgrade.connected));
+                }
                 self.hold.record(upgrade.released.since(upgrade.planned));
                 self.connect.record(upgrade.ready.since(upgrade.connected));
                 self.response.record(upgrade.ended.since(upgrade.planned));
@@ -496,12 +509,18 @@ impl UpgradeCounts {
         }
     }
 
+    /// Conversations that were open.
+    const fn begun(&self) -> u64 {
+        self.accepted - self.renewed
+    }
+
     fn refused(&self) -> u64 {
         self.by_status.values().sum::<u64>() - self.accepted
     }
 
     fn merge(&mut self, other: Self) {
         self.accepted += other.accepted;
+        self.renewed += other.renewed;
         self.retried += other.retried;
         add_all(&mut self.by_status, other.by_status);
         add_all(&mut self.by_error, other.by_error);
@@ -515,22 +534,27 @@ impl UpgradeCounts {
         self.refusal.merge(&other.refusal);
     }
 
-    fn arrivals(&self, facts: &Facts, due: u64) -> Arrivals {
-        let asked = facts.asked.unwrap_or(due);
+    fn arrivals(&self, asked: &Asked<'_>, due: u64) -> Arrivals {
         let span = match (self.first_planned, self.last_accepted) {
-            (Some(first), Some(last)) => last.since(first),
+            (Some(first), Some(last)) => {
+                let within = |pause: &&Pause| pause.at >= first && pause.at < last;
+                let paused = asked.pauses.iter().filter(within);
+                last.since(first)
+                    .saturating_sub(paused.map(|pause| pause.lasts).sum())
+            }
             _ => Duration::ZERO,
         };
+        let (over, asked) = (asked.over, asked.conversations.unwrap_or(due));
         Arrivals {
             asked,
-            asked_per_s: per_second(asked, facts.asked_over),
-            delivered: self.accepted,
+            asked_per_s: per_second(asked, over),
+            delivered: self.begun(),
             // n arrivals at one rate have n - 1 gaps between them.
-            delivered_per_s: per_second(self.accepted.saturating_sub(1), span),
+            delivered_per_s: per_second(self.begun().saturating_sub(1), span),
         }
     }
 
-    fn finish(self) -> Upgrades {
+    fn finish(self, labels: &Labels) -> Upgrades {
         let refused = self.refused();
         let errored = self.by_error.values().sum();
         Upgrades {
@@ -548,6 +572,7 @@ impl UpgradeCounts {
             first_refusal: self.first_refusal.map(|(at, who, status)| FirstRefusal {
                 at_s: at.as_secs_f64(),
                 user: u64::from(who.user) + 1,
+                group: labels.group_of(who),
                 status,
             }),
             hold: self.hold.percentiles(),
@@ -698,14 +723,21 @@ pub struct Facts {
     pub interrupted: bool,
     /// The rule that ended the run.
     pub aborted: Option<Aborted>,
+    /// In order.
+    pub pauses: Vec<Pause>,
+    /// The run's own bounds (budget, permission, `--stop-by`) kept it from doing all that its load wants.
+    pub cut: bool,
     /// CPU time and peak memory of this process; zero where nothing was measured (virtual time).
     pub cpu_s: f64,
     pub rss_peak_bytes: u64,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
+    /// What the plan's judge made of the conversations.
+    pub judge: Option<Judged>,
+    pub machine: Machine,
 }
 
-/// A run in figures.
+/// A run in figures: those of its warm-up stand apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     pub facts: Facts,
@@ -715,7 +747,13 @@ pub struct Summary {
     pub turns: Turns,
     /// Empty where the plan names none.
     pub transactions: BTreeMap<String, TransactionCounts>,
+    pub pings: Pings,
     pub closures: Closures,
+    /// By name, where the plan has several.
+    pub groups: BTreeMap<String, GroupCounts>,
+    /// Where anything was planned for one.
+    pub warm_up: Option<Box<WarmUp>>,
+    /// Of the whole run, as what follows is.
     pub generator: Generator,
     /// In order; `generator.moments_left_out` says how many later ones are missing.
     pub moments: Vec<Moment>,
@@ -756,9 +794,12 @@ fn by_name<F, C>(labels: &[String], figures: &[F], counts: fn(&F) -> C) -> BTree
 /// The first few that differ.
 fn distinct(wrong: Vec<sample::WrongAnswer>, labels: &[String]) -> Vec<WrongAnswer> {
     let mut distinct: Vec<WrongAnswer> = Vec::new();
-    for sample::WrongAnswer { label, text, .. } in wrong {
+    for wrong in wrong {
+        let sample::WrongAnswer {
+            label, text, why, ..
+        } = wrong;
         let name = labels.get(usize::from(label)).cloned().unwrap_or_default();
-        let one = WrongAnswer { name, text };
+        let one = WrongAnswer { name, text, why };
         if distinct.len() < MOST_DISTINCT && !distinct.contains(&one) {
             distinct.push(one);
         }
@@ -818,6 +859,9 @@ const fn failure_name(failure: Failure) -> &'static str {
         Failure::Missed => "missed",
         Failure::Handoff => "handoff",
         Failure::Before => "before",
+        Failure::Reconnect => "reconnect",
+        Failure::Resume => "resume",
+        Failure::SignIn => "sign-in",
     }
 }
 

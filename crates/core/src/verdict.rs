@@ -6,6 +6,7 @@ mod claims;
 mod cut;
 mod key;
 mod outage;
+mod saturation;
 mod ticket;
 mod window;
 mod words;
@@ -19,8 +20,7 @@ use crate::goal::Goal;
 use crate::goal::path::{Count, NamedSpan, Path, Quantile, Rate, Span};
 use crate::limit::{Key, Limit, Refusal};
 use crate::plan::{Pace, Plan};
-use crate::summary::{Percentiles, Summary};
-use crate::time::span_text;
+use crate::summary::{Bottleneck, Percentiles, Summary};
 use crate::wire::ConnectError;
 use attribution::{Seen, SeenLaw, Trail};
 pub use claims::{Contradiction, Figure};
@@ -44,6 +44,8 @@ pub struct Verdict {
     pub upgrade_causes: Vec<Explained>,
     /// This generator was too late or ran out of something: its figures are not to be trusted.
     pub saturated: bool,
+    /// What saturated it, as far as that is known.
+    pub bottleneck: Option<Bottleneck>,
     /// What was asked and what was delivered, in a sentence.
     pub load: String,
     /// What was seen, in sentences.
@@ -173,7 +175,7 @@ pub fn judge(summary: &Summary, plan: &Plan) -> Verdict {
         Kind::Passed
     };
     // Our own faults first.
-    let mut why: Vec<_> = saturated.clone().into_iter().collect();
+    let mut why: Vec<_> = saturated.iter().map(|(why, _)| why.clone()).collect();
     why.extend(unreachable);
     why.extend(findings.why(&limits));
     Verdict {
@@ -182,6 +184,7 @@ pub fn judge(summary: &Summary, plan: &Plan) -> Verdict {
         goals: goals.into_iter().map(|(_, result)| result).collect(),
         by_cause: by_cause(&findings.causes),
         saturated: saturated.is_some(),
+        bottleneck: saturated.as_ref().and_then(|(_, bottleneck)| *bottleneck),
         load: findings.load(),
         why,
         next_steps: findings.next_steps(kind, &limits),
@@ -290,12 +293,10 @@ impl<'a> Findings<'a> {
             goals.extend(["sessions.failed == 0", "sessions.refused == 0"].map(default_goal));
             // Told only when missed: six goals that nobody stated would drown the rest.
             let missed = |(goal, _): &(Goal, bool)| !goal.judge(self.summary).passed;
-            goals.extend(
-                DEFAULT_IF_MISSED
-                    .map(default_goal)
-                    .into_iter()
-                    .filter(missed),
-            );
+            // What the run's own bounds cut off was not to be.
+            let is_moot = |goal: &&str| self.summary.facts.cut && *goal == ALL_STARTED;
+            let wanted = DEFAULT_IF_MISSED.into_iter().filter(|goal| !is_moot(goal));
+            goals.extend(wanted.map(default_goal).filter(missed));
         }
         let speak = |of: fn(&Path) -> bool| self.plan.goals.iter().any(|goal| of(goal.path()));
         if self.limited > 0 && !self.plan.goals.is_empty() && !speak(is_about_delivery) {
@@ -345,6 +346,11 @@ impl<'a> Findings<'a> {
             }
         };
         match path {
+            // A judge that gives no score says nothing of the target.
+            Path::Count(Count::JudgeAsked | Count::JudgeScored | Count::JudgeFailed) => {
+                vec![Attribution::Plan]
+            }
+            Path::Score(_) if result.observed.is_none() => vec![Attribution::Plan],
             // Nothing was measured, because nothing was let in.
             _ if result.observed.is_none() => platform_if(self.limited > 0),
             Path::Span(Span::Lateness, _) | Path::Seconds(_) | Path::Count(Count::RssPeakBytes) => {
@@ -372,11 +378,15 @@ impl<'a> Findings<'a> {
                 vec![self.holder()]
             }
             Path::Count(Count::SessionsFailed) => {
-                self.blame_for_ends(self.summary.sessions.failed, self.cut + self.closed)
+                let failed = self.summary.sessions.failed;
+                let failed = self.summary.in_all(failed, |more| more.sessions.failed);
+                self.blame_for_ends(failed, self.cut + self.closed)
             }
             Path::Count(Count::UpgradesErrored) => platform_if(self.cut > 0),
             Path::Count(Count::ClosuresAbnormal) => {
-                self.blame_for_ends(self.summary.closures.abnormal, self.closed)
+                let abnormal = self.summary.closures.abnormal;
+                let abnormal = self.summary.in_all(abnormal, |more| more.closures.abnormal);
+                self.blame_for_ends(abnormal, self.closed)
             }
             Path::Count(Count::TurnsUnfinished) => {
                 self.blame_for_ends(self.summary.turns.counts.unfinished, self.closed)
@@ -466,49 +476,9 @@ impl<'a> Findings<'a> {
             .is_some_and(|hold| hold >= NOTEWORTHY_HOLD_MS)
     }
 
-    /// Why the figures are not to be trusted, if so.
-    fn saturation(&self) -> Option<String> {
-        if self.summary.generator.exhausted {
-            return Some(
-                "Files, ports or memory ran out on this machine, so the figures are not to be trusted.".to_owned(),
-            );
-        }
-        let tightest = self
-            .plan
-            .goals
-            .iter()
-            .filter(|goal| {
-                !matches!(
-                    goal.path(),
-                    Path::Span(Span::Lateness | Span::Hold | Span::TurnHold, _)
-                )
-            })
-            .filter_map(Goal::span_bound_ms)
-            .filter(|bound| *bound > 0.0)
-            .min_by(f64::total_cmp);
-        let (allowed, because) = match (self.plan.max_lateness, tightest) {
-            (Some(set), _) => (set.as_secs_f64() * 1e3, " (max_lateness)".to_owned()),
-            (None, Some(bound)) => {
-                let text = span_text(Duration::from_secs_f64(bound / 1e3));
-                (
-                    bound * LATENESS_SHARE,
-                    format!(" (5 % of the tightest goal, {text})"),
-                )
-            }
-            (None, None) => (MOST_LATENESS_MS, String::new()),
-        };
-        let late = self.summary.generator.sustained_lateness?;
-        (late > allowed).then(|| {
-            format!(
-                "This generator was late itself: p99 {late:.1} ms, more than the {allowed:.0} ms{because} at which its \
-                 figures can be trusted."
-            )
-        })
-    }
-
     /// Why nothing was ever reached, if so.
     fn unreachable(&self) -> Option<String> {
-        let upgrades = &self.summary.upgrades;
+        let upgrades = self.summary.all_upgrades();
         let elsewhere = |status: &u16| matches!(status, 200..400 | 404 | 405 | 410 | 426 | 501);
         if upgrades.refused > 0
             && upgrades.accepted == 0
@@ -672,12 +642,14 @@ fn by_cause(causes: &[Explained]) -> BTreeMap<&'static str, u64> {
 /// What a plan without goals wants besides: a bot that never answers, or answers wrongly, has failed no conversation, and
 /// a conversation that was never begun neither.
 const DEFAULT_IF_MISSED: [&str; 5] = [
-    "sessions.not_started == 0",
+    ALL_STARTED,
     "turns.timed_out == 0",
     "turns.mismatched == 0",
     "turns.fallback == 0",
     "turns.errored == 0",
 ];
+
+const ALL_STARTED: &str = "sessions.not_started == 0";
 
 fn default_goal(source: &str) -> (Goal, bool) {
     let goal = Goal::parse(source, &[]).expect("the default goals name figures that exist");
@@ -702,9 +674,6 @@ fn fits(claimed: &Limit, seen: SeenLaw) -> bool {
     }
 }
 
-/// Lateness of our own that is taken for harmless: a share of the tightest latency goal, or so many ms without one.
-const LATENESS_SHARE: f64 = 0.05;
-const MOST_LATENESS_MS: f64 = 100.0;
 /// A shorter hold is admission's spacing, not waiting.
 const NOTEWORTHY_HOLD_MS: f64 = 1_000.0;
 

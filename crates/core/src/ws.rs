@@ -1,5 +1,5 @@
 //! WebSocket framing (RFC 6455) without I/O, for both ends of a connection: bytes to events, messages to bytes. The HTTP
-//! upgrade, extensions and the timing of the closing handshake are left to whoever owns the socket.
+//! upgrade and the timing of the closing handshake are left to whoever owns the socket.
 //!
 //! ```
 //! use plimsoll_core::ws::{self, Decoder, Event, Limits, Role};
@@ -14,6 +14,7 @@
 
 mod close;
 mod decode;
+pub mod deflate;
 mod encode;
 mod frame;
 mod mask;
@@ -21,7 +22,9 @@ mod violation;
 
 pub use close::Close;
 pub use decode::{Decoder, Event, Limits};
-pub use encode::{encode_binary, encode_close, encode_ping, encode_pong, encode_text};
+pub use encode::{
+    encode_binary, encode_close, encode_deflated, encode_ping, encode_pong, encode_text,
+};
 pub use frame::{Frame, Length, encode_frame, opcode};
 pub use violation::Violation;
 

@@ -177,6 +177,7 @@ fn a_lost_connection_is_taken_up_again_and_no_answer_is_missed() {
 "
     );
     let plan = "
+on_drop: resume
 identities: {tokens: [secret]}
 load: {users: 1, ramp_up: 0}
 conversation:
@@ -202,8 +203,7 @@ conversation:
         (summary.upgrades.accepted, summary.closures.abnormal),
         (2, 1)
     );
-    let without = format!("dialect: {{direct-line: {{reconnect: false}}}}{plan}");
-    let (summary, _) = played(&profile, &without);
+    let (summary, _) = played(&profile, &plan.replace("on_drop: resume\n", ""));
     assert_eq!((summary.sessions.failed, summary.upgrades.accepted), (1, 1));
 }
 
@@ -305,6 +305,7 @@ fn every_declaration_of_the_page_is_one() {
     assert_eq!(
         names,
         [
+            "json",
             "json",
             "json",
             "json",

@@ -709,7 +709,13 @@ fn identities(summary: &Summary) {
     assert_eq!(turns.planned, t.sent + turns.never_reached, "turns");
     assert_eq!(
         t.sent,
-        t.answered + t.timed_out + t.mismatched + t.fallback + t.throttled + t.unfinished,
+        t.answered
+            + t.timed_out
+            + t.mismatched
+            + t.fallback
+            + t.throttled
+            + t.unfinished
+            + t.errored,
         "turns sent"
     );
     assert_eq!(

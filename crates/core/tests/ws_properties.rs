@@ -244,6 +244,7 @@ fn hear<'a>(
         let outcome = decoder.feed(&mut part.to_vec(), &mut |event| {
             heard.push(match event {
                 Event::Fragment => return,
+                Event::Deflated { .. } => unreachable!("nothing was negotiated"),
                 Event::Text(text) => Said::Text(text.into()),
                 Event::Binary(bytes) => Said::Binary(bytes.into()),
                 Event::Ping(bytes) => Said::Ping(bytes.into()),

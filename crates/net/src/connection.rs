@@ -11,10 +11,12 @@ use std::time::Duration;
 use plimsoll_core::draw::Draw;
 use plimsoll_core::profile::Cut;
 use plimsoll_core::wire::{Ended, Ending, Incoming, Outgoing, Side, Socket};
-use plimsoll_core::ws::{self, Decoder, Event, Limits, Role};
+use plimsoll_core::ws::deflate::{Codec, Terms};
+use plimsoll_core::ws::{self, Decoder, Event, Limits, Role, Violation};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, timeout};
 
+use crate::compression;
 use crate::socket;
 use crate::stream::Stream;
 
@@ -22,6 +24,8 @@ use crate::stream::Stream;
 pub(crate) struct Mailbox {
     role: Role,
     masks: Rc<Masks>,
+    /// Of compressed messages, where that was negotiated.
+    codec: Cell<Option<Box<Codec>>>,
     state: RefCell<State>,
 }
 
@@ -34,6 +38,8 @@ struct State {
     /// A Close frame is answered by the end of the stream.
     no_echo: bool,
     end: Option<End>,
+    /// Its connection is at work, and looks here again before it waits.
+    is_at_work: bool,
     waker: Option<Waker>,
 }
 
@@ -54,18 +60,60 @@ impl Mailbox {
         Self {
             role,
             masks,
+            codec: Cell::new(None),
             state: RefCell::default(),
         }
     }
 
+    /// From here on messages may be compressed, as was agreed.
+    pub(crate) fn compress(&self, terms: Terms) {
+        self.codec.set(Some(Box::new(Codec::new(terms, self.role))));
+    }
+
     pub(crate) fn send(&self, message: &Outgoing) {
         let (role, mask) = (self.role, self.masks.next());
-        self.put(|out| match message {
-            Outgoing::Text(text) => ws::encode_text(out, role, mask, text),
-            Outgoing::Binary(bytes) => ws::encode_binary(out, role, mask, bytes),
+        let mut codec = self.codec.take();
+        self.put(|out| match (codec.as_deref_mut(), message) {
             // It goes beside the connection.
-            Outgoing::Http(_) => {}
+            (_, Outgoing::Http(_)) => {}
+            (Some(codec), _) if !message.is_empty() => {
+                compression::encode(codec, out, role, mask, message);
+            }
+            (_, Outgoing::Text(text)) => ws::encode_text(out, role, mask, text),
+            (_, Outgoing::Binary(bytes)) => ws::encode_binary(out, role, mask, bytes),
         });
+        self.codec.set(codec);
+    }
+
+    fn is_compressed(&self) -> bool {
+        let codec = self.codec.take();
+        let is = codec.is_some();
+        self.codec.set(codec);
+        is
+    }
+
+    /// Hands a compressed message on as it was before.
+    fn restore(
+        &self,
+        text: bool,
+        payload: &[u8],
+        on: &mut dyn FnMut(Heard<'_>),
+    ) -> Result<(), Violation> {
+        let Some(mut codec) = self.codec.take() else {
+            return Err(Violation::ReservedBits(4));
+        };
+        let whole = compression::restore(&mut codec, payload, LIMITS.max_message);
+        // Whoever hears the message may answer it.
+        self.codec.set(Some(codec));
+        let whole = whole?;
+        let bytes = whole.bytes();
+        if text {
+            let text = std::str::from_utf8(bytes).map_err(|_| Violation::InvalidUtf8)?;
+            on(Heard::Message(Incoming::Text(text)));
+        } else {
+            on(Heard::Message(Incoming::Binary(bytes)));
+        }
+        Ok(())
     }
 
     /// Begins the closing handshake, or completes it; once is enough.
@@ -73,6 +121,12 @@ impl Mailbox {
         let (role, mask) = (self.role, self.masks.next());
         self.put(|out| ws::encode_close(out, role, mask, code, reason));
         self.state.borrow_mut().close_sent = true;
+    }
+
+    /// Asks for a pong with this number in it.
+    pub(crate) fn ping(&self, number: u32) {
+        let (role, mask) = (self.role, self.masks.next());
+        self.put(|out| ws::encode_ping(out, role, mask, &number.to_be_bytes()));
     }
 
     fn pong(&self, payload: &[u8]) {
@@ -134,6 +188,10 @@ impl Mailbox {
         }
     }
 
+    fn work(&self, begins: bool) {
+        self.state.borrow_mut().is_at_work = begins;
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.state.borrow().outbox.is_empty()
     }
@@ -177,7 +235,9 @@ impl Mailbox {
 }
 
 fn wake(state: &mut State) {
-    if let Some(waker) = &state.waker {
+    if let Some(waker) = &state.waker
+        && !state.is_at_work
+    {
         waker.wake_by_ref();
     }
 }
@@ -237,6 +297,8 @@ pub(crate) enum Heard<'a> {
     Fragment,
     /// A ping or a pong.
     Control,
+    /// A pong with a number in it, as [`Mailbox::ping`] sends them.
+    Pong(u32),
 }
 
 /// What has been heard.
@@ -270,6 +332,9 @@ impl Connection {
         mailbox: &Mailbox,
         on: &mut dyn FnMut(Heard<'_>),
     ) -> Option<Ended> {
+        if mailbox.is_compressed() {
+            self.inbound.decoder.expect_deflated();
+        }
         let heard = self.inbound.take(&mut early, mailbox, on);
         drop(early);
         let ended = match heard {
@@ -277,10 +342,10 @@ impl Connection {
                 Some(ended) => ended,
                 None => {
                     match mailbox.ended() {
-                        // Boxed: hardly any connection comes to it.
+                        // Boxed, as is the goodbye: what is over soon should not take room all the while.
                         Some(End::Stall) => Box::pin(self.hold(false)).await,
                         Some(End::Unplug) => Box::pin(self.hold(true)).await,
-                        _ => self.cut(mailbox).await,
+                        _ => Box::pin(self.cut(mailbox)).await,
                     }
                     return None;
                 }
@@ -291,7 +356,7 @@ impl Connection {
             self.socket = socket::facts(self.stream.tcp(), self.errno);
         }
         if !matches!(ended, Ended::Reset | Ended::Local) && self.write_error.is_none() {
-            goodbye(&mut self.stream, mailbox).await;
+            Box::pin(goodbye(&mut self.stream, mailbox)).await;
         }
         Some(ended)
     }
@@ -353,6 +418,18 @@ impl Connection {
         on: &mut dyn FnMut(Heard<'_>),
     ) -> Poll<Option<Ended>> {
         mailbox.register(cx);
+        mailbox.work(true);
+        let polled = self.poll_at_work(cx, mailbox, on);
+        mailbox.work(false);
+        polled
+    }
+
+    fn poll_at_work(
+        &mut self,
+        cx: &mut Context<'_>,
+        mailbox: &Mailbox,
+        on: &mut dyn FnMut(Heard<'_>),
+    ) -> Poll<Option<Ended>> {
         let mut heard = 0;
         for turn in 0.. {
             self.write(cx, mailbox);
@@ -466,16 +543,25 @@ impl Inbound {
             return Ok(());
         }
         let (closed, pinged) = (&mut self.closed, &mut self.pinged);
+        let mut broken = None;
         let fed = self.decoder.feed(bytes, &mut |event| match event {
+            // Nothing is heard after a message that cannot be read.
+            _ if broken.is_some() => {}
             Event::Text(text) => on(Heard::Message(Incoming::Text(text))),
             Event::Binary(bytes) => on(Heard::Message(Incoming::Binary(bytes))),
+            Event::Deflated { text, payload } => {
+                broken = mailbox.restore(text, payload, on).err();
+            }
             Event::Fragment => on(Heard::Fragment),
             Event::Ping(payload) => {
                 *pinged = Some(Instant::now());
                 mailbox.pong(payload);
                 on(Heard::Control);
             }
-            Event::Pong(_) => on(Heard::Control),
+            Event::Pong(payload) => on(match payload.try_into() {
+                Ok(number) => Heard::Pong(u32::from_be_bytes(number)),
+                Err(_) => Heard::Control,
+            }),
             Event::Close(close) => {
                 let first = if mailbox.close_sent() {
                     Side::Us
@@ -489,7 +575,7 @@ impl Inbound {
                 mailbox.close(close.code, "");
             }
         });
-        match fed {
+        match broken.map_or(fed, Err) {
             Err(violation) if self.closed.is_none() && mailbox.ended().is_none() => {
                 mailbox.close(Some(violation.close_code()), "");
                 Err(Ended::Violation(violation.name()))

@@ -63,8 +63,12 @@ impl Courier {
     pub(crate) fn target_at(&self, address: &str, clock: Clock) -> Result<Target, Failure> {
         let (url, origin) = self.resolve(address)?;
         let way = self.way(&origin, clock)?;
-        let resource = Resource::new(&url, &self.beyond.run_id)
-            .map_err(|why| Failure::new(ConnectError::Handshake, why))?;
+        let resource = Resource::new(
+            &url,
+            &self.beyond.run_id,
+            self.beyond.plan.route.compression,
+        )
+        .map_err(|why| Failure::new(ConnectError::Handshake, why))?;
         Ok(Target {
             dialer: way.dialer.clone(),
             connector: way.connector.clone(),
@@ -152,11 +156,12 @@ impl Courier {
         let (tls, host, port) = origin;
         let beyond = &self.beyond;
         let permission = beyond.permission_for(host);
-        heed_owner(&beyond.plan, host, permission.as_ref(), clock.date())
-            .map_err(|error| refused(error.to_string()))?;
         if let Some(way) = self.ways.borrow().get(origin) {
             return Ok(Rc::clone(way));
         }
+        // Once for each way: the dialer judges the permission's times at each dial, and an owner is slow to find.
+        heed_owner(&beyond.plan, host, permission.as_ref(), clock.date())
+            .map_err(|error| refused(error.to_string()))?;
         let (_, own) = self.resolve("/")?;
         let way = match *origin == own {
             true => Way {

@@ -2,23 +2,28 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use plimsoll_core::plan::{Permission, Proxy};
+use plimsoll_core::summary::Resource;
 use plimsoll_core::wire::{ConnectError, UpgradeTimes};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::Clock;
 use crate::proxy::tunnel;
+use crate::socket;
+use crate::source::Sources;
 
 /// Why an attempt came to nothing: the name that is counted, and a sentence about this one.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: ConnectError,
     pub(crate) detail: String,
+    /// Of [`ConnectError::Local`]: what there was no more of.
+    pub(crate) short_of: Option<Resource>,
 }
 
 impl Failure {
@@ -26,6 +31,15 @@ impl Failure {
         Self {
             error,
             detail: detail.into(),
+            short_of: None,
+        }
+    }
+
+    /// Of a system call.
+    pub(crate) fn of(name: ConnectError, detail: impl Into<String>, error: &io::Error) -> Self {
+        Self {
+            short_of: shortage(error),
+            ..Self::new(name, detail)
         }
     }
 }
@@ -36,6 +50,7 @@ pub(crate) struct Dialer {
     port: u16,
     permission: Option<Permission>,
     proxy: Option<Proxy>,
+    sources: Sources,
     found: RefCell<Found>,
     /// The address that answered last: a name with two addresses, one of them dead, is not tried twice by everybody.
     preferred: Cell<usize>,
@@ -60,9 +75,15 @@ impl Dialer {
             port,
             permission,
             proxy,
+            sources: Sources::default(),
             found: RefCell::default(),
             preferred: Cell::new(0),
         }
+    }
+
+    /// The addresses of this machine that its connections are spread over.
+    pub(crate) fn with_sources(self, sources: Sources) -> Self {
+        Self { sources, ..self }
     }
 
     /// Whose address is dialed: the proxy's, where there is one.
@@ -173,7 +194,7 @@ impl Dialer {
                 1 => left,
                 _ => (left / others).min(LONGEST_TRY),
             };
-            match timeout(share, connect(*address)).await {
+            match timeout(share, connect(*address, &self.sources)).await {
                 Ok(Ok(tcp)) => {
                     self.preferred
                         .set((self.preferred.get() + n) % addresses.len());
@@ -242,46 +263,41 @@ impl Dialer {
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    match connect_from(None, address).await {
-        // One source address has some 28,000 ports towards one listener; on loopback there are more addresses.
-        Err(error)
-            if error.kind() == io::ErrorKind::AddrNotAvailable
-                && address.is_ipv4()
-                && address.ip().is_loopback() =>
-        {
-            let mut last = error;
-            for host in SPARE_SOURCES {
-                let source = SocketAddr::new(Ipv4Addr::new(127, 0, 0, host).into(), 0);
-                match connect_from(Some(source), address).await {
-                    Err(error)
-                        if matches!(
-                            error.kind(),
-                            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse
-                        ) =>
-                    {
-                        last = error;
-                    }
-                    done => return done,
-                }
-            }
-            Err(last)
+/// From one of the sources, and from the next where that has no port left.
+async fn connect(address: SocketAddr, sources: &Sources) -> io::Result<TcpStream> {
+    let mut last = None;
+    for source in sources.toward(address.ip()) {
+        match connect_from(source, address).await {
+            Err(error) if is_out_of_ports(&error) => last = Some(error),
+            done => return done,
         }
-        done => done,
     }
+    let none = || {
+        let why = "none of the plan's source addresses is of its kind (IPv4, IPv6)";
+        io::Error::new(io::ErrorKind::Unsupported, why)
+    };
+    Err(last.unwrap_or_else(none))
 }
 
-async fn connect_from(source: Option<SocketAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
         TcpSocket::new_v6()?
     };
     if let Some(source) = source {
-        socket.bind(source)?;
+        socket::choose_port_late(&socket);
+        socket.bind(SocketAddr::new(source, 0))?;
     }
     socket.set_nodelay(true)?;
     socket.connect(address).await
+}
+
+fn is_out_of_ports(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse
+    )
 }
 
 fn failure(address: SocketAddr, error: &io::Error) -> Failure {
@@ -289,31 +305,34 @@ fn failure(address: SocketAddr, error: &io::Error) -> Failure {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => ConnectError::Reset,
         io::ErrorKind::TimedOut => ConnectError::TimedOut,
-        _ if is_shortage(error) => ConnectError::Local,
+        _ if shortage(error).is_some() => ConnectError::Local,
         _ => ConnectError::Unreachable,
     };
-    Failure::new(name, format!("{address}: {error}"))
+    Failure::of(name, format!("{address}: {error}"), error)
 }
 
-/// Did this machine run out of something?
-pub(crate) fn is_shortage(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse | io::ErrorKind::OutOfMemory
-    ) || error.raw_os_error().is_some_and(is_shortage_number)
+/// What this machine ran out of, if it did.
+pub(crate) fn shortage(error: &io::Error) -> Option<Resource> {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Some(Resource::Ports),
+        io::ErrorKind::OutOfMemory => Some(Resource::Memory),
+        _ => error.raw_os_error().and_then(shortage_by_number),
+    }
 }
 
 #[cfg(unix)]
-fn is_shortage_number(number: i32) -> bool {
+fn shortage_by_number(number: i32) -> Option<Resource> {
     use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
-        .iter()
-        .any(|errno| errno.raw_os_error() == number)
+    match Errno::from_raw_os_error(number) {
+        Errno::MFILE | Errno::NFILE => Some(Resource::Files),
+        Errno::NOBUFS | Errno::NOMEM => Some(Resource::Memory),
+        _ => None,
+    }
 }
 
 #[cfg(not(unix))]
-fn is_shortage_number(_number: i32) -> bool {
-    false
+fn shortage_by_number(_number: i32) -> Option<Resource> {
+    None
 }
 
 /// This machine, or a private network (RFC 1918, RFC 4193). Not link-local: there the services of a cloud's own answer.
@@ -337,11 +356,11 @@ fn is_near_by_name(host: &str) -> bool {
 const FRESH: Duration = Duration::from_secs(10);
 /// For an address that is not the last: time for a lost SYN and its first two repetitions, after 1 s and 3 s.
 const LONGEST_TRY: Duration = Duration::from_millis(3_500);
-/// Last octets of the loopback addresses to connect from when 127.0.0.1 has no port left.
-const SPARE_SOURCES: std::ops::RangeInclusive<u8> = 2..=9;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn in_secs(seconds: u64) -> Instant {

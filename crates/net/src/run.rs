@@ -10,26 +10,30 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plimsoll_core::admission::Admission;
 use plimsoll_core::draw::Draw;
-use plimsoll_core::fleet::{Errand, Fleet, Given, Stripe, Trace};
+use plimsoll_core::fleet::{Errand, Fleet, Given, Pause, Relay, Stripe, Trace};
 use plimsoll_core::plan::{Permission, Plan, Proxy};
 use plimsoll_core::profile::file::owner_of;
 use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::schedule::asked;
 use plimsoll_core::script;
-use plimsoll_core::summary::{Progress, Recorder};
+use plimsoll_core::summary::{Machine, Progress, Recorder};
 use plimsoll_core::time::{At, span_text};
+use plimsoll_core::transcript::{Transcript, Transcripts};
 use plimsoll_core::watch::{Aborted, Watch};
-use plimsoll_core::wire::{ConnId, ConnectError, Wall};
+use plimsoll_core::wire::{ConnectError, Wall};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 use url::Url;
 
 use crate::clock::{Clock, epoch_millis};
 use crate::connection::Masks;
 use crate::courier::Beyond;
 use crate::dial::{Dialer, Failure};
-use crate::shard::{self, Gate, Parts, Report, Stage, locked};
+use crate::gauge::Gauge;
+use crate::pauses::Pauses;
+use crate::shard::{self, Gate, News, Parts, Report, Stage, locked};
+use crate::source::Sources;
 use crate::target::Target;
 use crate::tls::{ClientTls, Connector, TlsError};
 use crate::upgrade::Resource;
@@ -68,6 +72,7 @@ struct Shared {
     stage: watch::Sender<Stage>,
     interrupted: OnceLock<()>,
     clock: OnceLock<Clock>,
+    pauses: Pauses,
     recorders: Mutex<Vec<Arc<Mutex<Recorder>>>>,
     /// Once the run is over.
     last: OnceLock<Progress>,
@@ -79,6 +84,7 @@ impl Control {
             stage: watch::Sender::new(Stage::Running),
             interrupted: OnceLock::new(),
             clock: OnceLock::new(),
+            pauses: Pauses::new(),
             recorders: Mutex::default(),
             last: OnceLock::new(),
         }))
@@ -92,6 +98,31 @@ impl Control {
     /// Ends the run at once.
     pub fn abandon(&self) {
         self.reach(Stage::Abandoned);
+    }
+
+    /// Begins no conversation until [`Control::resume`]; open ones go on. A run that has not begun yet begins with it.
+    /// `false` where that is so already, and after the run's end.
+    pub fn pause(&self) -> bool {
+        self.on_clock(|pauses, now| pauses.pause(now))
+    }
+
+    /// Goes on, with the rest of the schedule so much later as the pause was long. `false` where nothing is paused.
+    pub fn resume(&self) -> bool {
+        self.on_clock(|pauses, now| pauses.resume(now))
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.0.pauses.is_on()
+    }
+
+    /// For how long in all it was, or is, paused.
+    pub fn paused_for(&self) -> Duration {
+        let pauses = self.0.pauses.until(self.elapsed());
+        pauses.iter().map(|pause| pause.lasts).sum()
+    }
+
+    fn on_clock(&self, change: impl FnOnce(&Pauses, At) -> bool) -> bool {
+        self.0.last.get().is_none() && change(&self.0.pauses, self.elapsed())
     }
 
     /// Waits for a date, as the machine's clock has it, and shows once a second how long that still is. `false` when the
@@ -135,15 +166,16 @@ impl Control {
         self.0.clock.get().map_or(At::ZERO, |clock| clock.now())
     }
 
+    /// Waits until somebody uses this to end the run; that may be long after it has ended by itself.
+    pub async fn interrupted(&self) {
+        let mut stage = self.0.stage.subscribe();
+        while self.0.interrupted.get().is_none() && stage.changed().await.is_ok() {}
+    }
+
     fn reach(&self, stage: Stage) {
         let _ = self.0.interrupted.set(());
-        self.0.stage.send_if_modified(|now| {
-            let later = *now < stage;
-            if later {
-                *now = stage;
-            }
-            later
-        });
+        // Told even when the stage is reached already: somebody may wait for the interruption.
+        self.0.stage.send_modify(|now| *now = stage.max(*now));
     }
 }
 
@@ -180,8 +212,16 @@ pub struct Finished {
     pub aborted: Option<Aborted>,
     /// Files, ports or memory ran out here.
     pub exhausted: bool,
+    /// The conversations for a judge to read, where the plan has one.
+    pub transcripts: Vec<Transcript>,
+    /// What it took of this machine.
+    pub machine: Machine,
     /// What the first failed attempt to connect said, in a sentence.
     pub first_error: Option<String>,
+    /// In order.
+    pub pauses: Vec<Pause>,
+    /// The run's own bounds (budget, permission, the date by which it had to end) kept it from doing more.
+    pub cut: bool,
     /// What was done otherwise than the plan or the other side asked for, as a sentence.
     pub remark: Option<String>,
 }
@@ -203,6 +243,8 @@ pub enum RunError {
     Url(String),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("{0}; write others: target.source, or --source")]
+    Source(String),
     #[error("stopped before the run began")]
     Stopped,
     #[error("what the run does before its conversations came to nothing: {0}. None was begun")]
@@ -213,7 +255,7 @@ pub enum RunError {
 
 /// Plays the plan against the target, and returns when it is over.
 pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Finished, RunError> {
-    open_files_limit();
+    let files_limit = open_files_limit();
     let shards = options.shards.max(1).min(plan.smallest_cap());
     let (begins, grace) = (options.begins, options.grace);
     let (target, last_call) = prepare(&plan, &options, control)?;
@@ -248,6 +290,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         .unzip();
     let gate = Gate {
         admission: Arc::new(Mutex::new(admission)),
+        relay: Arc::new(Mutex::new(Relay::new(&plan, shards))),
         inboxes: inboxes.into(),
     };
     let (_, labels) = script::compile(&plan);
@@ -258,6 +301,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     locked(&control.0.recorders).clone_from(&recorders);
 
     let watch = Watch::of(&plan).map(|watch| Arc::new(Mutex::new(watch)));
+    let gauge = Arc::new(Gauge::start(files_limit));
     let mut threads = Vec::with_capacity(shards);
     for (index, inbox) in receivers.into_iter().enumerate() {
         let stripe = Stripe {
@@ -266,6 +310,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         };
         let masks = Draw::new(epoch_millis() as u64).text(&options.run_id);
         let parts = Parts {
+            index,
             clock,
             fleet: Fleet::new(plan.clone(), stripe, &options.run_id)
                 .with_wall(clock.wall())
@@ -280,8 +325,9 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             last_call: last_call.as_ref().map(|call| call.at),
             trace: options.trace.clone(),
             watch: watch.clone(),
+            pauses: control.0.pauses.clone(),
         };
-        threads.push(spawn(parts, inbox));
+        threads.push(spawn(parts, inbox, gauge.clone()));
     }
     let report = join(threads)?;
     let over = last_call.filter(|_| report.called).map(|call| {
@@ -292,28 +338,36 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         )
     });
     let elapsed = clock.now();
+    let transcripts = report.transcripts;
     // What it came to is in its samples.
     let (_, after) = errands.run(Errand::After, given)?;
     // Whoever listens to the frames sees their end when the last shard is gone.
     drop(options);
+    // Before the recorders are emptied.
+    let _ = control.0.last.set(control.progress());
     let mut recorder = together(recorders, labels, clock.wall());
     recorder.merge(before);
     recorder.merge(after);
-    let _ = control.0.last.set(control.progress());
+    let spent = spent(&plan, report.spent);
+    let out_of_handoffs = watch
+        .as_ref()
+        .is_some_and(|watch| locked(watch).is_out_of_handoffs());
     Ok(Finished {
         recorder,
         elapsed,
         interrupted: control.0.interrupted.get().is_some(),
         aborted: watch.as_ref().and_then(|watch| locked(watch).aborted()),
         exhausted: report.exhausted,
+        pauses: control.0.pauses.until(elapsed),
+        cut: over.is_some() || spent.is_some() || out_of_handoffs,
+        transcripts: transcripts.map_or_else(Vec::new, Transcripts::into_all),
+        machine: report.machine.and(gauge.finish()),
         first_error: report.first_error,
         remark: sentences([
             locked(&gate.admission).remark(),
             over,
-            spent(&plan, report.spent),
-            watch
-                .filter(|watch| locked(watch).is_out_of_handoffs())
-                .map(|_| OUT_OF_HANDOFFS.to_owned()),
+            spent,
+            out_of_handoffs.then(|| OUT_OF_HANDOFFS.to_owned()),
         ]),
     })
 }
@@ -350,10 +404,12 @@ impl Errands<'_> {
         let (inbox, receiver) = tokio::sync::mpsc::unbounded_channel();
         let admission = Arc::new(Mutex::new(Admission::of(self.plan, clock.wall())));
         let parts = Parts {
+            index: 0,
             clock,
             fleet,
             gate: Gate {
                 admission,
+                relay: Arc::new(Mutex::new(Relay::new(self.plan, 1))),
                 inboxes: [inbox].into(),
             },
             recorder: Arc::clone(&recorder),
@@ -365,6 +421,8 @@ impl Errands<'_> {
             last_call: None,
             trace: self.options.trace.clone(),
             watch: None,
+            // What is done once is done, paused or not.
+            pauses: Pauses::new(),
         };
         let fleet = block_on(shard::run_errand(parts, receiver))?;
         let empty = Recorder::new(script::compile(self.plan).1);
@@ -402,7 +460,7 @@ fn sentences<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
 
 type Shard = io::Result<JoinHandle<io::Result<Report>>>;
 
-fn spawn(parts: Parts, inbox: UnboundedReceiver<(ConnId, At)>) -> Shard {
+fn spawn(parts: Parts, inbox: UnboundedReceiver<News>, gauge: Arc<Gauge>) -> Shard {
     let stage = parts.stage.clone();
     // A part of the users never comes: the rest would be another run than was asked for.
     let abandon = move || {
@@ -411,7 +469,7 @@ fn spawn(parts: Parts, inbox: UnboundedReceiver<(ConnId, At)>) -> Shard {
     let on_error = abandon.clone();
     std::thread::Builder::new()
         .name("shard".into())
-        .spawn(move || block_on(shard::run(parts, inbox)).inspect_err(|_| on_error()))
+        .spawn(move || block_on(shard::run(parts, inbox, gauge)).inspect_err(|_| on_error()))
         .inspect_err(|_| abandon())
 }
 
@@ -428,8 +486,16 @@ fn join(threads: Vec<Shard>) -> io::Result<Report> {
         let shard = shard?;
         Ok(Report {
             exhausted: all.exhausted || shard.exhausted,
+            machine: all.machine.and(shard.machine),
             called: all.called || shard.called,
             spent: [0, 1].map(|n| all.spent[n] || shard.spent[n]),
+            transcripts: match (all.transcripts, shard.transcripts) {
+                (Some(mut all), Some(shard)) => {
+                    all.merge(shard);
+                    Some(all)
+                }
+                (all, shard) => all.or(shard),
+            },
             first_error: all.first_error.or(shard.first_error),
         })
     })
@@ -469,7 +535,8 @@ fn prepare(
     let port = url
         .port_or_known_default()
         .unwrap_or(if tls { 443 } else { 80 });
-    let resource = Resource::new(url, &options.run_id).map_err(RunError::Url)?;
+    let resource =
+        Resource::new(url, &options.run_id, plan.route.compression).map_err(RunError::Url)?;
     let connector = tls
         .then(|| Connector::new(&options.tls, &host))
         .transpose()?;
@@ -495,6 +562,8 @@ fn prepare(
             _ = stage.wait_for(|stage| *stage > Stage::Running) => Err(RunError::Stopped),
         })
     })??;
+    let sources = Sources::new(&plan.route.source, &addresses).map_err(RunError::Source)?;
+    let dialer = dialer.with_sources(sources);
     let far = !dialer.stays_near(&addresses);
     let permission =
         permission.filter(|permission| far && permission.covers(&host) || permission.names(&host));
@@ -605,11 +674,11 @@ fn policy_text(profile: &Profile) -> String {
 
 /// Runs a future on a runtime of its own, on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(RESOLVER_THREADS)
-        .build()?;
-    let done = LocalSet::new().block_on(&runtime, future);
+        .build_local(LocalOptions::default())?;
+    let done = runtime.block_on(future);
     // A resolver that hangs does not hold up the end.
     runtime.shutdown_background();
     done

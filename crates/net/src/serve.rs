@@ -19,6 +19,7 @@ use plimsoll_core::profile::{Cut, Profile};
 use plimsoll_core::time::At;
 use plimsoll_core::wire::{ConnId, Ended};
 use plimsoll_core::ws::Role;
+use plimsoll_core::ws::deflate::Terms;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
@@ -46,6 +47,15 @@ pub struct Ready {
     pub certificate_pem: Option<String>,
 }
 
+/// What was served, by the server's own count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Connections that were let in.
+    pub accepted: u64,
+    /// Of those, still open at the end.
+    pub open: usize,
+}
+
 /// Why it cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -68,7 +78,7 @@ pub fn serve(
     options: ServeOptions,
     ready: impl FnOnce(Ready),
     stop: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+) -> Result<Served, ServeError> {
     open_files_limit();
     let address = options.listen;
     let (acceptor, certificate_pem) = Acceptor::new(&options.tls, address.ip())?.unzip();
@@ -94,7 +104,11 @@ pub fn serve(
             certificate_pem: certificate_pem.flatten(),
         });
         server.accept(listener, stop).await;
-        Ok(Ok(()))
+        let platform = server.platform.borrow();
+        Ok(Ok(Served {
+            accepted: platform.accepted(),
+            open: platform.open(),
+        }))
     })?
 }
 
@@ -135,6 +149,8 @@ struct Seat {
     verdict: Cell<Option<Verdict>>,
     /// The answer to the client's key, until it is sent.
     accept: RefCell<String>,
+    /// Of compression, where the client offers it.
+    terms: Option<Terms>,
 }
 
 /// Its answer to the upgrade is in the mailbox.
@@ -191,7 +207,10 @@ impl Server {
                 let accept = seat.accept.take();
                 seat.verdict.set(Some(Verdict::Accepted));
                 seat.mailbox
-                    .raw(head::switching(&accept, &headers).as_bytes());
+                    .raw(head::switching(&accept, seat.terms, &headers).as_bytes());
+                if let Some(terms) = seat.terms {
+                    seat.mailbox.compress(terms);
+                }
             }
             Order::Refuse(answer) => {
                 seat.verdict.set(Some(Verdict::Refused));
@@ -219,6 +238,7 @@ impl Server {
             mailbox: Mailbox::new(Role::Server, self.masks.clone()),
             verdict: Cell::new(None),
             accept: RefCell::new(head.accept),
+            terms: head::terms(&head.request),
         });
         self.seats.borrow_mut().insert(conn, seat.clone());
         self.on_platform(|platform, now| platform.upgrade(now, conn, &head.request));
@@ -321,7 +341,7 @@ impl Server {
                     self.on_platform(|platform, now| match heard {
                         Heard::Message(message) => platform.frame(now, conn, message),
                         Heard::Fragment => platform.fragment(now, conn),
-                        Heard::Control => platform.control(now, conn),
+                        Heard::Control | Heard::Pong(_) => platform.control(now, conn),
                     });
                 };
                 let ended = connection.run(early, &seat.mailbox, &mut on).await;

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use plimsoll_core::admission::Admission;
 use plimsoll_core::fleet::{
-    Asker, Fleet, Gatekeeper, Next, Open, Order, Stripe, Trace, TraceEvent,
+    Asker, Fleet, Gatekeeper, Next, Open, Order, Relay, Stripe, Trace, TraceEvent,
 };
 use plimsoll_core::http::{self, RequestId};
 use plimsoll_core::profile::Cut;
-use plimsoll_core::summary::Recorder;
+use plimsoll_core::summary::{Machine, Phase, Recorder};
 use plimsoll_core::time::At;
+use plimsoll_core::transcript::Transcripts;
 use plimsoll_core::watch::Watch;
 use plimsoll_core::wire::{Answer, ConnId, ConnectError, Ended, UpgradeTimes};
 use plimsoll_core::ws::Role;
@@ -28,6 +29,8 @@ use crate::clock::{Alarm, Clock};
 use crate::connection::{Connection, End, Heard, Mailbox, Masks, linger};
 use crate::courier::{Beyond, Courier};
 use crate::dial::Failure;
+use crate::gauge::{Gauge, LOOK_EVERY, Meter};
+use crate::pauses::{Pauses, Turn};
 use crate::stream::Stream;
 use crate::target::Target;
 use crate::upgrade::Upgraded;
@@ -43,6 +46,8 @@ pub(crate) enum Stage {
 
 /// What a shard is made of before its thread runs.
 pub(crate) struct Parts {
+    /// Its place among the shards.
+    pub(crate) index: usize,
     pub(crate) clock: Clock,
     pub(crate) fleet: Fleet,
     pub(crate) gate: Gate,
@@ -57,6 +62,16 @@ pub(crate) struct Parts {
     pub(crate) trace: Option<mpsc::SyncSender<Trace>>,
     /// The one of the run, where its plan has something to watch for.
     pub(crate) watch: Option<Arc<Mutex<Watch>>>,
+    pub(crate) pauses: Pauses,
+}
+
+/// What reaches a shard from the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum News {
+    /// Admission lets it go, after it had to wait.
+    Granted(ConnId, At),
+    /// The group that this one follows is through everywhere.
+    Begin(u16, At),
 }
 
 /// What a shard knows at its end beside what it recorded.
@@ -68,16 +83,20 @@ pub(crate) struct Report {
     pub(crate) called: bool,
     /// Counts of its part of the budget that were used up: conversations, messages.
     pub(crate) spent: [bool; 2],
+    pub(crate) machine: Machine,
     /// Of an attempt to connect.
     pub(crate) first_error: Option<String>,
+    pub(crate) transcripts: Option<Transcripts>,
 }
 
 /// The one admission of the run, behind a lock; whom it lets go later hears of it in its shard's inbox.
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) admission: Arc<Mutex<Admission>>,
+    /// Says which group begins when another is through.
+    pub(crate) relay: Arc<Mutex<Relay>>,
     /// One for each shard, in order.
-    pub(crate) inboxes: Arc<[UnboundedSender<(ConnId, At)>]>,
+    pub(crate) inboxes: Arc<[UnboundedSender<News>]>,
 }
 
 impl Gatekeeper for Gate {
@@ -110,9 +129,18 @@ impl Gate {
         while let Some((conn, at)) = admission.poll_grant() {
             let shard = (conn.0 % self.inboxes.len() as u64) as usize;
             // A shard that is gone has nobody waiting.
-            let _ = self.inboxes[shard].send((conn, at));
+            let _ = self.inboxes[shard].send(News::Granted(conn, at));
         }
         told
+    }
+
+    /// Tells all shards which groups begin, after one shard told the relay what is through.
+    fn relay(&self, now: At, tell: impl FnOnce(&mut Relay) -> Vec<u16>) {
+        for group in tell(&mut locked(&self.relay)) {
+            for inbox in self.inboxes.iter() {
+                let _ = inbox.send(News::Begin(group, now));
+            }
+        }
     }
 }
 
@@ -121,21 +149,33 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs one shard to its end, on a `LocalSet`. In the inbox arrive those whom admission lets go after they had to wait.
+/// Runs one shard to its end, on a `LocalRuntime`; the gauge is what the run's shards share.
 pub(crate) async fn run(
     parts: Parts,
-    inbox: UnboundedReceiver<(ConnId, At)>,
+    inbox: UnboundedReceiver<News>,
+    gauge: Arc<Gauge>,
 ) -> io::Result<Report> {
     let shard = Shard::new(parts)?;
+    let meter = Rc::new(RefCell::new(Meter::new(gauge)));
+    tokio::task::spawn_local(measure(shard.clone(), meter.clone()));
     drive(&shard, inbox).await;
-    Ok(shard.report.take())
+    let mut report = shard.report.take();
+    report.machine = report.machine.and(meter.borrow_mut().finish());
+    Ok(report)
+}
+
+/// Looks at the clock, and at what else the run takes of this machine, until the thread ends.
+async fn measure(shard: Rc<Shard>, meter: Rc<RefCell<Meter>>) {
+    loop {
+        let due = Instant::now() + LOOK_EVERY;
+        tokio::time::sleep_until(due).await;
+        let connections = shard.mailboxes.borrow().len();
+        meter.borrow_mut().look(due.elapsed(), connections);
+    }
 }
 
 /// Runs what the whole run does once, and gives its fleet back.
-pub(crate) async fn run_errand(
-    parts: Parts,
-    inbox: UnboundedReceiver<(ConnId, At)>,
-) -> io::Result<Fleet> {
+pub(crate) async fn run_errand(parts: Parts, inbox: UnboundedReceiver<News>) -> io::Result<Fleet> {
     let plan = Arc::clone(&parts.beyond.plan);
     let shard = Shard::new(parts)?;
     drive(&shard, inbox).await;
@@ -143,11 +183,14 @@ pub(crate) async fn run_errand(
     Ok(shard.fleet.replace(Fleet::new(plan, stripe, "")))
 }
 
-async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<(ConnId, At)>) {
+async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<News>) {
     let mut stage = shard.stage.subscribe();
     let grace = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(grace);
     let mut stopping = false;
+    let mut pauses = shard.pauses.follow();
+    // It may have been paused before it began.
+    shard.heed(pauses.news());
     shard.wake();
     while !shard.fleet.borrow().is_done() {
         let now = *stage.borrow_and_update();
@@ -165,10 +208,15 @@ async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<(ConnId, At)>) {
                 break;
             }
         }
+        shard.heed(pauses.news());
         tokio::select! {
             biased;
             () = shard.alarm.rung() => shard.wake(),
-            Some((conn, at)) = inbox.recv() => shard.on_fleet(|fleet, _, _| fleet.granted(conn, at)),
+            Some(news) = inbox.recv() => shard.on_fleet(|fleet, _, _| match news {
+                News::Granted(conn, at) => fleet.granted(conn, at),
+                News::Begin(group, at) => fleet.begin(group, at),
+            }),
+            () = pauses.changed() => {}
             () = shard.done.notified() => {}
             Ok(()) = stage.changed() => {}
             () = &mut grace, if stopping => {
@@ -177,10 +225,17 @@ async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<(ConnId, At)>) {
             }
         }
     }
+    let now = shard.clock.now();
+    shard
+        .gate
+        .borrow()
+        .relay(now, |relay| relay.gone(shard.index));
     shard.report.borrow_mut().spent = shard.fleet.borrow().spent();
+    shard.report.borrow_mut().transcripts = shard.fleet.borrow_mut().take_transcripts();
 }
 
 struct Shard {
+    index: usize,
     clock: Clock,
     fleet: RefCell<Fleet>,
     gate: RefCell<Gate>,
@@ -193,6 +248,7 @@ struct Shard {
     last_call: Cell<Option<At>>,
     trace: Option<mpsc::SyncSender<Trace>>,
     watch: Option<Arc<Mutex<Watch>>>,
+    pauses: Pauses,
     alarm: Alarm,
     done: Notify,
     /// Connecting or open.
@@ -209,6 +265,7 @@ impl Shard {
             fleet.trace();
         }
         let shard = Self {
+            index: parts.index,
             clock: parts.clock,
             fleet: RefCell::new(fleet),
             gate: RefCell::new(parts.gate),
@@ -221,6 +278,7 @@ impl Shard {
             last_call: Cell::new(parts.last_call),
             trace: parts.trace,
             watch: parts.watch,
+            pauses: parts.pauses,
             alarm: Alarm::new(parts.clock)?,
             done: Notify::new(),
             mailboxes: RefCell::default(),
@@ -249,6 +307,15 @@ impl Shard {
         self.on_fleet(|fleet, now, gate| fleet.wake(now, gate));
     }
 
+    fn heed(self: &Rc<Self>, news: Vec<Turn>) {
+        for turn in news {
+            self.on_fleet(|fleet, _, gate| match turn {
+                Turn::Pause(at) => fleet.pause(at),
+                Turn::Resume(at) => fleet.resume(at, gate),
+            });
+        }
+    }
+
     fn stop(&self) {
         self.stage.send_if_modified(|stage| {
             let running = *stage == Stage::Running;
@@ -269,14 +336,19 @@ impl Shard {
         if let Some(sample) = fleet.poll_sample() {
             let mut recorder = locked(&self.recorder);
             let mut watch = self.watch.as_ref().map(|watch| locked(watch));
-            let mut record = |sample| {
-                recorder.record(&sample);
+            let mut record = |fleet: &Fleet, sample| {
+                recorder.record_in(Phase::of(fleet.is_in_warm_up(&sample)), &sample);
                 watch.iter_mut().for_each(|watch| watch.record(&sample));
             };
-            record(sample);
+            record(fleet, sample);
             while let Some(sample) = fleet.poll_sample() {
-                record(sample);
+                record(fleet, sample);
             }
+        }
+        while let Some(group) = fleet.poll_through() {
+            let now = self.clock.now();
+            let through = |relay: &mut Relay| relay.through(group, self.index);
+            self.gate.borrow().relay(now, through);
         }
         while let Some(evidence) = fleet.poll_evidence() {
             locked(&self.recorder).keep(evidence);
@@ -314,16 +386,21 @@ impl Shard {
             Order::Open(open) => {
                 let mailbox = Rc::new(Mailbox::new(Role::Client, self.masks.clone()));
                 self.mailboxes.borrow_mut().insert(conn, mailbox.clone());
-                tokio::task::spawn_local(self.clone().converse(conn, open, mailbox));
+                tokio::task::spawn_local(self.clone().converse(conn, Box::new(open), mailbox));
             }
             Order::Send(message) => {
                 if let Some(mailbox) = self.mailboxes.borrow().get(&conn) {
                     mailbox.send(&message);
                 }
             }
-            Order::Close { code } => {
+            Order::Close { code, reason } => {
                 if let Some(mailbox) = self.mailboxes.borrow().get(&conn) {
-                    mailbox.close(Some(code), "");
+                    mailbox.close(Some(code), &reason);
+                }
+            }
+            Order::Ping(number) => {
+                if let Some(mailbox) = self.mailboxes.borrow().get(&conn) {
+                    mailbox.ping(number);
                 }
             }
             Order::Reset => {
@@ -357,17 +434,21 @@ impl Shard {
     }
 
     /// One connection from the socket call to its end.
-    async fn converse(self: Rc<Self>, conn: ConnId, open: Open, mailbox: Rc<Mailbox>) {
+    async fn converse(self: Rc<Self>, conn: ConnId, open: Box<Open>, mailbox: Rc<Mailbox>) {
         // Boxed: connecting takes far more room than talking, and is over soon.
         let Some((stream, early)) = Box::pin(self.connect(conn, open, &mailbox)).await else {
             self.mailboxes.borrow_mut().remove(&conn);
             return;
         };
         let mut connection = Connection::new(stream, Role::Client);
-        let mut on = |heard: Heard<'_>| {
-            if let Heard::Message(message) = heard {
+        let mut on = |heard: Heard<'_>| match heard {
+            Heard::Message(message) => {
                 self.on_fleet(|fleet, now, gate| fleet.frame(now, conn, message, gate));
             }
+            Heard::Pong(number) => {
+                self.on_fleet(|fleet, now, gate| fleet.pong(now, conn, number, gate));
+            }
+            Heard::Fragment | Heard::Control => {}
         };
         let ended = connection.run(early, &mailbox, &mut on).await;
         self.mailboxes.borrow_mut().remove(&conn);
@@ -377,7 +458,7 @@ impl Shard {
         let ending = connection.ending(ended);
         self.on_fleet(|fleet, now, gate| fleet.ended(now, conn, ending, gate));
         if matches!(ended, Ended::Violation(_)) {
-            linger(connection.into_stream()).await;
+            Box::pin(linger(connection.into_stream())).await;
         }
     }
 
@@ -385,7 +466,7 @@ impl Shard {
     async fn connect(
         self: &Rc<Self>,
         conn: ConnId,
-        open: Open,
+        open: Box<Open>,
         mailbox: &Mailbox,
     ) -> Option<(Stream, Vec<u8>)> {
         let mut times = UpgradeTimes::default();
@@ -406,7 +487,15 @@ impl Shard {
             outcome = attempt => outcome,
         };
         match outcome {
-            Ok(Upgraded::Open { stream, early }) => {
+            Ok(Upgraded::Open {
+                stream,
+                early,
+                terms,
+            }) => {
+                // Before anything is said.
+                if let Some(terms) = terms {
+                    mailbox.compress(terms);
+                }
                 self.on_fleet(|fleet, now, gate| fleet.opened(now, conn, times, gate));
                 Some((stream, early))
             }
@@ -427,6 +516,8 @@ impl Shard {
     fn note(&self, failure: &Failure) {
         let mut report = self.report.borrow_mut();
         report.exhausted |= failure.error == ConnectError::Local;
+        let short_of = report.machine.short_of.or(failure.short_of);
+        report.machine.short_of = short_of;
         report
             .first_error
             .get_or_insert_with(|| failure.detail.clone());

@@ -68,6 +68,30 @@ pub(crate) async fn hung_up(tcp: &TcpStream) {
     }
 }
 
+/// The port is to be chosen by `connect`, which may use one that another connection to elsewhere has; `bind` would take
+/// one for this socket alone. Where a system has no such thing, it is `bind` that chooses.
+#[cfg(target_os = "linux")]
+pub(crate) fn choose_port_late(socket: &tokio::net::TcpSocket) {
+    use std::os::fd::AsRawFd as _;
+
+    let on: libc::c_int = 1;
+    // Neither rustix nor socket2 sets IP_BIND_ADDRESS_NO_PORT.
+    #[expect(unsafe_code, reason = "setsockopt reads an integer through a pointer")]
+    // SAFETY: the pointer is to a live local of the size that is given; the descriptor is borrowed.
+    let _ = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn choose_port_late(_socket: &tokio::net::TcpSocket) {}
+
 /// From here on no segment gets in, so that the peer is not even acknowledged.
 #[cfg(target_os = "linux")]
 pub(crate) fn deafen(tcp: &TcpStream) {

@@ -66,7 +66,7 @@ impl Target {
             Some(connector) => timeout_at(deadline, connector.connect(tcp, open.identity))
                 .await
                 .map_err(slow("the TLS handshake took too long"))?
-                .map_err(|error| Failure::new(io_error(&error), why(&error)))?,
+                .map_err(|error| Failure::of(io_error(&error), why(&error), &error))?,
         };
         times.ready = clock.now();
         let on_head = || times.end = clock.now();

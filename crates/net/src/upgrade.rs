@@ -1,5 +1,6 @@
 //! The client's half of the HTTP upgrade (RFC 6455 section 4.1). An answer other than 101 is kept whole: it says what
-//! the limit is. Redirects are not followed, and no extension is offered.
+//! the limit is. Redirects are not followed, and of extensions only
+//! compression is offered, where the plan asks for it.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -15,11 +16,12 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use plimsoll_core::fleet::Open;
 use plimsoll_core::wire::{Answer, ConnectError};
+use plimsoll_core::ws::deflate::{Offer, Terms};
 use sha1::{Digest as _, Sha1};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::dial::{Failure, is_shortage};
+use crate::dial::{Failure, shortage};
 use crate::stream::Stream;
 
 /// Where the request goes.
@@ -29,11 +31,12 @@ pub(crate) struct Resource {
     host: HeaderValue,
     /// What stands in `User-Agent` when the headers of an attempt do not say.
     agent: HeaderValue,
+    compression: Option<Offer>,
 }
 
 impl Resource {
     /// What is wrong with the URL, as a sentence, when it cannot stand on a request line.
-    pub(crate) fn new(url: &Url, run_id: &str) -> Result<Self, String> {
+    pub(crate) fn new(url: &Url, run_id: &str, compression: Option<Offer>) -> Result<Self, String> {
         let mut path = url.path().to_owned();
         if let Some(query) = url.query() {
             path = format!("{path}?{query}");
@@ -51,6 +54,7 @@ impl Resource {
                 .map_err(|_| format!("`{url}` has no host that a request can name"))?,
             agent: HeaderValue::try_from(agent)
                 .map_err(|_| format!("`{run_id}` cannot stand in a User-Agent"))?,
+            compression,
         })
     }
 
@@ -90,6 +94,11 @@ impl Resource {
         })?;
         headers.insert(header::SEC_WEBSOCKET_KEY, key);
         headers.remove(header::SEC_WEBSOCKET_EXTENSIONS);
+        if let Some(offer) = self.compression
+            && let Ok(offer) = HeaderValue::try_from(offer.header())
+        {
+            headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, offer);
+        }
 
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = self.uri(&open.query)?;
@@ -120,6 +129,8 @@ pub(crate) enum Upgraded {
         stream: Stream,
         /// What the server sent right behind its 101.
         early: Vec<u8>,
+        /// Of compression, where both sides want it.
+        terms: Option<Terms>,
     },
     Refused(Answer),
 }
@@ -171,7 +182,7 @@ pub(crate) async fn upgrade(
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Upgraded::Refused(refusal(response, connection).await));
     }
-    verify(response.headers(), &key, protocols)
+    let terms = verify(response.headers(), &key, protocols, resource.compression)
         .map_err(|why| Failure::new(ConnectError::Handshake, why))?;
     let upgraded = connection
         .alongside(hyper::upgrade::on(response))
@@ -183,6 +194,7 @@ pub(crate) async fn upgrade(
     Ok(Upgraded::Open {
         stream: parts.io.into_inner(),
         early: parts.read_buf.to_vec(),
+        terms,
     })
 }
 
@@ -238,7 +250,12 @@ async fn refusal<C: Future>(response: Response<Incoming>, mut connection: Driver
 }
 
 /// RFC 6455 section 4.1, the client's second list; the broken rule as a sentence.
-fn verify(headers: &HeaderMap, key: &str, asked_for_protocol: bool) -> Result<(), String> {
+fn verify(
+    headers: &HeaderMap,
+    key: &str,
+    asked_for_protocol: bool,
+    offer: Option<Offer>,
+) -> Result<Option<Terms>, String> {
     if !lists(headers, &header::UPGRADE, "websocket") {
         return Err("a 101 answer without `Upgrade: websocket`".into());
     }
@@ -252,13 +269,24 @@ fn verify(headers: &HeaderMap, key: &str, asked_for_protocol: bool) -> Result<()
     if accept.map(<[u8]>::trim_ascii) != Some(expect.as_bytes()) {
         return Err("a 101 answer whose Sec-WebSocket-Accept does not match our key".into());
     }
-    if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-        return Err("a 101 answer with an extension that was not asked for".into());
-    }
+    let extensions = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    let terms = match offer {
+        None if extensions.iter().next().is_some() => {
+            return Err("a 101 answer with an extension that was not asked for".into());
+        }
+        None => None,
+        Some(offer) => {
+            let lines: Vec<_> = extensions
+                .iter()
+                .map(|line| String::from_utf8_lossy(line.as_bytes()))
+                .collect();
+            offer.agree(&lines.join(","))?
+        }
+    };
     if !asked_for_protocol && headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         return Err("a 101 answer with a subprotocol that was not asked for".into());
     }
-    Ok(())
+    Ok(terms)
 }
 
 fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -283,7 +311,7 @@ pub(crate) fn failure(error: &hyper::Error, why: &dyn Fn(&io::Error) -> String) 
     let mut source: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            return Failure::new(io_error(io), why(io));
+            return Failure::of(io_error(io), why(io), io);
         }
         source = inner.source();
     }
@@ -314,7 +342,7 @@ pub(crate) fn io_error(error: &io::Error) -> ConnectError {
             ConnectError::Unreachable
         }
         io::ErrorKind::InvalidData => ConnectError::Tls,
-        _ if is_shortage(error) => ConnectError::Local,
+        _ if shortage(error).is_some() => ConnectError::Local,
         _ => ConnectError::Reset,
     }
 }
@@ -354,7 +382,7 @@ mod tests {
     #[test]
     fn our_own_headers_cannot_break_the_upgrade() {
         let url = Url::parse("ws://bot.test:8080/v1?deploymentId=a").unwrap();
-        let resource = Resource::new(&url, "r1").unwrap();
+        let resource = Resource::new(&url, "r1", None).unwrap();
         let own: Vec<_> = [
             ("user-agent", "theirs"),
             ("authorization", "Bearer a"),

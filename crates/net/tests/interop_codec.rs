@@ -169,6 +169,7 @@ impl Us {
             let on = &mut |event: Event<'_>| {
                 self.heard.push_back(match event {
                     Event::Fragment => return,
+                    Event::Deflated { .. } => unreachable!("nothing was negotiated"),
                     Event::Text(text) => Said::Text(text.into()),
                     Event::Binary(bytes) => Said::Binary(bytes.into()),
                     Event::Ping(bytes) => Said::Ping(bytes.into()),

@@ -77,6 +77,88 @@ conversation: [{{greeting: {{within: 5s}}}}, {{say: one}}, {{say: two}}]
     }
 }
 
+#[test]
+fn a_group_follows_another_on_all_threads() {
+    let platform = platform("");
+    for shards in [1, 3] {
+        let emulator = Emulator::new(&platform, ServerTls::Plain);
+        let plan = plan(
+            &platform,
+            "
+groups:
+  - {name: a, load: {users: 5, ramp_up: 100ms}, conversation: [{say: one}]}
+  - {name: b, follows: a, load: {users: 2, loops: 2}, conversation: [{say: two}]}
+  - {name: c, follows: b, load: {users: 4}, conversation: [{say: three}]}
+",
+        );
+        let options = RunOptions {
+            shards,
+            ..emulator.options()
+        };
+        let summary = finish(&plan, options).unwrap();
+        let due: Vec<_> = summary
+            .groups
+            .values()
+            .map(|group| group.sessions.completed)
+            .collect();
+        assert_eq!(due, [5, 4, 4], "{shards} shards");
+        for group in 1..=2 {
+            let of = |group: u16| {
+                summary
+                    .moments
+                    .iter()
+                    .filter(move |moment| moment.who.group == group)
+            };
+            let begins = of(group).map(|moment| moment.from).min();
+            let ends = of(group - 1).map(|moment| moment.at).max();
+            assert!(begins > ends, "{shards} shards: {begins:?} {ends:?}");
+        }
+    }
+}
+
+#[test]
+fn a_pause_lets_nobody_in_and_keeps_who_is_open() {
+    let platform = platform("");
+    let emulator = Emulator::new(&platform, ServerTls::Plain);
+    let plan = plan(&platform, TALK);
+    let control = Control::new();
+    let (trace, traces) = mpsc::sync_channel(10_000);
+    let options = RunOptions {
+        trace: Some(trace),
+        ..emulator.options()
+    };
+    let seen_from = control.clone();
+    let watching = std::thread::spawn(move || {
+        let (mut open, mut ended, mut paused) = (0, 0, false);
+        for trace in traces {
+            match trace.event {
+                TraceEvent::Released if !paused => {
+                    paused = seen_from.pause();
+                    assert!(paused && !seen_from.pause());
+                    open += 1;
+                }
+                TraceEvent::Released => open += 1,
+                TraceEvent::Ended(_) => ended += 1,
+                _ => {}
+            }
+            // Whoever was let in has talked to the end.
+            if ended > 0 && ended == open && seen_from.is_paused() {
+                assert!(seen_from.resume());
+            }
+        }
+    });
+    let finished = run(plan.clone(), options, &control).unwrap();
+    watching.join().unwrap();
+    let pauses = finished.pauses.clone();
+    let summary = summary(&plan, finished);
+    assert_eq!(summary.sessions.completed, 20);
+    assert_eq!(pauses.len(), 1);
+    // Later by the pause, all of it: nineteen of twenty users were still to come.
+    let least = Duration::from_millis(950) + pauses[0].lasts;
+    assert!(summary.facts.elapsed.since(plimsoll_core::time::At::ZERO) >= least);
+    assert!(!control.pause(), "the run is over");
+}
+
 /// All at once, through a gate that a run on one thread and a run on three must share.
 #[test]
 fn whoever_waits_for_a_place_is_let_in_on_whichever_thread_it_is() {

@@ -17,6 +17,8 @@ async def hear(connection, kind):
 
 async def main():
     async with connect(sys.argv[1]) as connection:
+        agreed = [extension.name for extension in connection.protocol.extensions]
+        assert agreed == ["permessage-deflate"], agreed
         await hear(connection, "greeting")
         await connection.send(json.dumps({"type": "message", "id": "7", "text": "Where is my order?"}))
         await hear(connection, "reply")

@@ -1,4 +1,5 @@
-"""A WebSocket server made with `websockets`: greets, and answers each text. Prints its port; ends with its input."""
+"""A WebSocket server made with `websockets`: greets, and answers each text. Prints its port, and with `extensions` for each
+conversation those that were agreed on; ends with its input."""
 
 import asyncio
 import sys
@@ -7,6 +8,8 @@ from websockets.asyncio.server import serve
 
 
 async def converse(connection):
+    if sys.argv[1:] == ["extensions"]:
+        print(*(f"open {extension.name}" for extension in connection.protocol.extensions), flush=True)
     await connection.send("Welcome")
     async for message in connection:
         await connection.send(f"You said: {message}")

@@ -139,6 +139,14 @@ impl Server {
         line.trim().to_owned()
     }
 
+    /// Ends it in order, and gives what it printed after its first line.
+    pub(crate) fn ends(mut self) -> String {
+        drop(self.child.stdin.take());
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut self.rest, &mut rest).expect("the server prints text");
+        rest
+    }
+
     /// As `kill -9` does it: nothing is said to anybody.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the server is killed");

@@ -25,8 +25,6 @@ pub struct Declared {
     pub locale: Option<String>,
     /// Tells the bot at its end that the conversation is over: true when left out.
     pub goodbye: Option<bool>,
-    /// Goes on over a new connection when one is lost: true when left out.
-    pub reconnect: Option<bool>,
     /// How long the emulator's tokens live: 30m when left out. Clients go by what the service says.
     pub token_life: Option<Span>,
 }
@@ -52,7 +50,6 @@ impl Declared {
                 path: path.to_owned(),
                 sent: self.locale.clone().into_iter().collect(),
                 goodbye: self.goodbye.unwrap_or(true),
-                reconnect: self.reconnect.unwrap_or(true),
                 token_life: life,
             }))),
             false => Err(errors),
@@ -71,7 +68,6 @@ struct Compiled {
     /// The locale, where there is one.
     sent: Vec<String>,
     goodbye: bool,
-    reconnect: bool,
     token_life: Duration,
 }
 
@@ -90,6 +86,14 @@ impl Dialect for DirectLine {
 
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server> {
         Box::new(server::Channel::new(Arc::clone(&self.0), identity, wall))
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
+    fn replays(&self) -> bool {
+        true
     }
 
     fn sent(&self) -> &[String] {

@@ -1,16 +1,37 @@
-//! Genesys Cloud web messaging: the guest protocol. A guest needs no login; it names its deployment and brings a token
-//! of its own. Left out: attachments, authenticated guests, and resuming a conversation on a second connection.
+//! Genesys Cloud web messaging: the guest protocol. A guest names its deployment and brings a token of its own, by which
+//! it comes back to its session on another connection; where the deployment demands it, it signs in with a code. Left
+//! out: attachments, and how a code is got.
 
 mod client;
 mod server;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Client, Dialect, Identity, Server};
+use crate::document::values::Span;
 use crate::wire::Wall;
 
-#[derive(Debug)]
-pub struct WebMessaging;
+/// What can be said about it: only the emulator's side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Declared {
+    pub serve: Serve,
+}
+
+/// How the emulator deals with guests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serve {
+    /// Guests have to sign in: a code that is a JWT counts until its `exp`, any other is taken as it is.
+    pub sign_in: bool,
+    /// A guest has to sign in again after this, with another code; never when left out.
+    pub sign_in_lasts: Option<Span>,
+}
+
+#[derive(Debug, Default)]
+pub struct WebMessaging(pub Serve);
 
 impl Dialect for WebMessaging {
     fn name(&self) -> &'static str {
@@ -22,7 +43,19 @@ impl Dialect for WebMessaging {
     }
 
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server> {
-        Box::new(server::Platform::new(identity, wall))
+        Box::new(server::Platform::new(identity, wall, self.0))
+    }
+
+    fn keeps_alive(&self) -> bool {
+        true
+    }
+
+    fn signs_in(&self) -> bool {
+        true
+    }
+
+    fn resumes(&self) -> bool {
+        true
     }
 }
 
@@ -30,7 +63,7 @@ impl Dialect for WebMessaging {
 const fn code_meaning(code: i64) -> Option<&'static str> {
     Some(match code {
         400 => "bad request",
-        401 => "not authenticated",
+        UNAUTHORIZED => "not authenticated",
         403 => "refused, or the feature is off",
         404 => "not found",
         408 => "timed out",
@@ -69,6 +102,7 @@ fn list<'a>(frame: &'a Value, pointer: &str) -> &'a [Value] {
 
 const OK: i64 = 200;
 const BAD_REQUEST: i64 = 400;
+const UNAUTHORIZED: i64 = 401;
 const TOO_MANY_REQUESTS: i64 = 429;
 const FEATURE_UNAVAILABLE: i64 = 4000;
 const SESSION_EXPIRED: i64 = 4006;

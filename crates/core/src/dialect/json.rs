@@ -3,6 +3,7 @@
 
 mod client;
 mod frame;
+mod resume;
 mod server;
 mod shape;
 pub(super) mod template;
@@ -58,6 +59,20 @@ pub struct Declared {
     pub usage: Option<Rule>,
     /// How the emulator speaks this dialect, where that cannot be derived from the rules above.
     pub serve: Serve,
+    /// How a conversation is taken up again on another connection. Left out: a new one begins there.
+    pub resume: Option<Resume>,
+}
+
+/// The first message on another connection of the same conversation, and its answers.
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// JSON whose strings are texts, or one plain text, with `{{ token }}`.
+    pub send: Value,
+    /// The platform goes on with the conversation.
+    pub resumed: Option<Rule>,
+    /// It does not, and says why.
+    pub refused: Option<Rule>,
 }
 
 /// Which frames have a meaning, and where in them its parts are. Each rule takes those keys that make sense for it.
@@ -157,6 +172,7 @@ impl Declared {
             }),
             usage: None,
             serve: Serve::default(),
+            resume: None,
         }
     }
 
@@ -164,11 +180,13 @@ impl Declared {
     pub fn compile(&self) -> Result<Json, Vec<String>> {
         let client_is_empty = Self {
             serve: Serve::default(),
+            resume: None,
             ..self.clone()
         } == Self::default();
         if client_is_empty {
             let vocabulary = Self {
                 serve: self.serve.clone(),
+                resume: self.resume.clone(),
                 ..Self::default_vocabulary()
             };
             return vocabulary.compile_as_declared();
@@ -202,22 +220,28 @@ impl Declared {
             end: errors.rule("end", self.end.as_ref(), &["turn"]),
             usage: errors.usage(self.usage.as_ref()),
         };
+        let resume = self.resume.as_ref();
+        let resume = resume.and_then(|resume| resume::compile(resume, &mut errors));
         let template = errors.template("send", &send, &SENT);
         let serving = Serving::new(&self.serve, &rules, &mut errors);
         let said = match &self.serve.said {
             Some(said) => errors
                 .rule_or_rest("serve.said", Some(said), &["text", "turn"])
-                .map(Said::Declared),
+                .map(|parts| Said::Declared(Box::new(parts))),
             None => Some(Said::derived(&send)),
         };
         match (template, said) {
             (Some(template), Some(said)) if errors.0.is_empty() => Ok(Json(Arc::new(Compiled {
                 plain: *self == Self::text(),
                 send: template,
-                sent: super::strings_of(&send),
+                sent: super::strings_of(&send)
+                    .into_iter()
+                    .chain(resume.iter().flat_map(resume::Resuming::strings))
+                    .collect(),
                 rules,
                 serving,
                 said,
+                resume,
             }))),
             _ => Err(errors.0),
         }
@@ -237,6 +261,7 @@ struct Compiled {
     rules: Rules,
     said: Said,
     serving: Serving,
+    resume: Option<resume::Resuming>,
 }
 
 #[derive(Debug)]
@@ -277,6 +302,10 @@ impl Dialect for Json {
 
     fn server(&self, _identity: &Identity, _wall: Wall) -> Box<dyn Server> {
         Box::new(server::Host::new(Arc::clone(&self.0)))
+    }
+
+    fn resumes(&self) -> bool {
+        self.0.resume.is_some()
     }
 
     fn sent(&self) -> &[String] {

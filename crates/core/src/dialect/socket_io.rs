@@ -1,6 +1,7 @@
 //! Socket.IO 4 over WebSocket alone: version 5 of its protocol, in frames of Engine.IO's version 4. Events mean what the
 //! declaration says; without one, what they mean to Rasa's `socketio` channel. Left out: HTTP long-polling and the
-//! upgrade from it, binary events, several namespaces on one connection, other parsers, and recovery of a lost connection.
+//! upgrade from it, binary events, several namespaces on one connection, other parsers, and the server's recovery of a
+//! lost connection: a conversation is taken up again by joining with the same token.
 
 mod client;
 mod packet;
@@ -72,6 +73,12 @@ impl Declared {
             (None, true) => Some(rasa_join()),
             (join, _) => join.clone(),
         };
+        if events.resume.is_some() {
+            errors.push(
+                "socket.io.events.resume: means nothing here; 'join' takes a conversation up again, by its {{ token }}"
+                    .to_owned(),
+            );
+        }
         let joined = join.as_ref().map(|join| name_of(&join.send));
         if joined == Some(None) {
             errors.push(not_an_event("join.send"));
@@ -107,6 +114,9 @@ impl Declared {
                 sent,
                 namespace: prefix_of(namespace),
                 auth: auth.flatten(),
+                resumes: join
+                    .as_ref()
+                    .is_some_and(|join| join.send.to_string().contains("token")),
                 join: joined.flatten().zip(joins.flatten()),
                 ready: join.and_then(|join| join.ready),
                 ack: self.ack,
@@ -182,6 +192,8 @@ struct Compiled {
     /// The event that asks to join, by its name and as it is sent.
     join: Option<(String, Template)>,
     ready: Option<String>,
+    /// Who joins again by the same token goes on with the conversation.
+    resumes: bool,
     ack: bool,
     ping_interval: Duration,
     ping_timeout: Duration,
@@ -198,6 +210,10 @@ impl Dialect for SocketIo {
 
     fn server(&self, identity: &Identity, wall: Wall) -> Box<dyn Server> {
         Box::new(server::Host::new(Arc::clone(&self.0), identity, wall))
+    }
+
+    fn resumes(&self) -> bool {
+        self.0.resumes
     }
 
     fn sent(&self) -> &[String] {

@@ -58,7 +58,8 @@ impl Fleet {
         let conn = self.next_conn();
         let session = Session::new(who, conn, dealt, known, &self.shared);
         let armed = At::NEVER;
-        self.sessions.insert(conn, Afloat { session, armed });
+        let afloat = Box::new(Afloat { session, armed });
+        self.sessions.insert(conn, afloat);
         self.on(now, conn, gate, |session, cx| match errand {
             Errand::Before => session.prepare(now, cx),
             Errand::After => session.conclude(now, cx),

@@ -12,6 +12,7 @@ pub enum Path {
     Count(Count),
     Rate(Rate),
     Seconds(Seconds),
+    Score(Score),
     Span(Span, Quantile),
     /// A count of one turn's.
     NamedCount(String, Turn),
@@ -31,6 +32,8 @@ pub enum Kind {
     Seconds,
     /// Milliseconds in the summary.
     Span,
+    /// From 0 to 1.
+    Score,
 }
 
 /// A figure as the summary has it.
@@ -99,9 +102,18 @@ names! {
         InputTokens = "turns.usage.input_tokens",
         OutputTokens = "turns.usage.output_tokens",
         TurnsWithUsage = "turns.usage.turns_with",
+        JudgeAsked = "judge.asked",
+        JudgeScored = "judge.scored",
+        JudgeFailed = "judge.failed",
         ClosuresClean = "closures.clean",
         ClosuresAbnormal = "closures.abnormal",
         RssPeakBytes = "generator.rss_peak_bytes",
+        SessionsResumed = "sessions.resumed",
+        SessionsBegunAnew = "sessions.begun_anew",
+        SessionsNotResumed = "sessions.not_resumed",
+        PingsSent = "pings.sent",
+        PingsAnswered = "pings.answered",
+        PingsTimedOut = "pings.timed_out",
     }
 }
 
@@ -120,6 +132,12 @@ names! {
 }
 
 names! {
+    Score {
+        Mean = "judge.mean",
+    }
+}
+
+names! {
     Span {
         Hold = "upgrades.hold",
         Connect = "upgrades.connect",
@@ -131,6 +149,7 @@ names! {
         TurnHold = "turns.hold",
         TurnService = "turns.service",
         Lateness = "generator.lateness",
+        RoundTrip = "pings.round_trip",
     }
 }
 
@@ -182,7 +201,8 @@ impl Path {
         let single = Count::named(text)
             .map(Self::Count)
             .or_else(|| Rate::named(text).map(Self::Rate))
-            .or_else(|| Seconds::named(text).map(Self::Seconds));
+            .or_else(|| Seconds::named(text).map(Self::Seconds))
+            .or_else(|| Score::named(text).map(Self::Score));
         if let Some(path) = single {
             return Ok(path);
         }
@@ -204,20 +224,33 @@ impl Path {
                 | Count::TurnsPlanned
                 | Count::InputTokens
                 | Count::OutputTokens
-                | Count::RssPeakBytes,
+                | Count::JudgeAsked
+                | Count::RssPeakBytes
+                | Count::PingsSent,
             )
             | Self::NamedCount(_, Turn::Sent) => Kind::Total,
             Self::Count(_) | Self::NamedCount(..) => Kind::Count,
             Self::Rate(_) => Kind::Rate,
             Self::Seconds(_) => Kind::Seconds,
+            Self::Score(_) => Kind::Score,
             Self::Span(..) | Self::NamedSpan(..) => Kind::Span,
             Self::Http(figure) => figure.kind(),
         }
     }
 
+    /// Is it known only where conversations are scored?
+    pub(crate) const fn is_of_the_judge(&self) -> bool {
+        matches!(
+            self,
+            Self::Score(_)
+                | Self::Count(Count::JudgeAsked | Count::JudgeScored | Count::JudgeFailed)
+        )
+    }
+
     /// Does it make sense of a part of a run? Not what only the whole run has.
     pub(crate) fn is_of_a_part(&self) -> bool {
         match self {
+            _ if self.is_of_the_judge() => false,
             Self::Count(count) => !matches!(
                 count,
                 Count::ArrivalsAsked
@@ -230,7 +263,7 @@ impl Path {
                     | Count::TurnsNeverReached
                     | Count::RssPeakBytes
             ),
-            Self::Rate(_) | Self::Seconds(_) => false,
+            Self::Rate(_) | Self::Seconds(_) | Self::Score(_) => false,
             Self::Span(..) | Self::NamedCount(..) | Self::NamedSpan(..) | Self::Http(_) => true,
         }
     }
@@ -246,6 +279,9 @@ impl Path {
             Self::Rate(Rate::Delivered) => exact(summary.arrivals.delivered_per_s),
             Self::Seconds(Seconds::Elapsed) => exact(Some(summary.facts.elapsed.as_secs_f64())),
             Self::Seconds(Seconds::Cpu) => exact(Some(summary.generator.cpu_s)),
+            Self::Score(Score::Mean) => {
+                exact(summary.facts.judge.as_ref().and_then(|judge| judge.mean))
+            }
             Self::Span(span, quantile) => quantile.of(span.of(summary)),
             Self::NamedCount(name, turn) => {
                 let counts = summary.turns.by_name.get(name);
@@ -281,7 +317,9 @@ impl Path {
                     turns.planned
                 }
                 "turns" => turns.counts.sent,
+                "pings" => summary.pings.sent,
                 "closures" => summary.closures.clean + summary.closures.abnormal,
+                "judge" => summary.facts.judge.as_ref()?.asked,
                 _ => return None,
             },
             Self::NamedCount(name, _) => turns.by_name.get(name)?.sent,
@@ -298,6 +336,7 @@ impl fmt::Display for Path {
             Self::Count(count) => f.write_str(count.name()),
             Self::Rate(rate) => f.write_str(rate.name()),
             Self::Seconds(seconds) => f.write_str(seconds.name()),
+            Self::Score(score) => f.write_str(score.name()),
             Self::Span(span, quantile) => write!(f, "{}.{}", span.name(), quantile.name()),
             Self::NamedCount(name, turn) => write!(f, "{BY_NAME}{name}.{}", turn.name()),
             Self::NamedSpan(name, span, quantile) => {
@@ -316,6 +355,7 @@ impl Kind {
             Self::Total => "it is a count: write a number",
             Self::Rate => "it is a rate: write so many a second, like 4.5/s",
             Self::Seconds => "write a time like 90s or 2m",
+            Self::Score => "it is a mean score: write a number from 0 to 1, like 0.8",
             Self::Span => "it is a time: write one with its unit, like 350ms, 2s or 1.5m",
         }
     }
@@ -343,6 +383,12 @@ impl Count {
             Self::SessionsOpenAtEnd => sessions.open_at_end,
             Self::SessionsPeakOpen => sessions.peak_open,
             Self::SessionsHandoffs => sessions.handoffs,
+            Self::SessionsResumed => sessions.resumed,
+            Self::SessionsBegunAnew => sessions.begun_anew,
+            Self::SessionsNotResumed => sessions.not_resumed,
+            Self::PingsSent => summary.pings.sent,
+            Self::PingsAnswered => summary.pings.answered,
+            Self::PingsTimedOut => summary.pings.timed_out,
             Self::UpgradesAttempted => upgrades.attempted,
             Self::UpgradesAccepted => upgrades.accepted,
             Self::UpgradesRefused => upgrades.refused,
@@ -363,6 +409,9 @@ impl Count {
             Self::InputTokens => turns.usage?.input_tokens,
             Self::OutputTokens => turns.usage?.output_tokens,
             Self::TurnsWithUsage => turns.usage.map_or(0, |usage| usage.turns_with),
+            Self::JudgeAsked => summary.facts.judge.as_ref()?.asked,
+            Self::JudgeScored => summary.facts.judge.as_ref()?.scored,
+            Self::JudgeFailed => summary.facts.judge.as_ref()?.failed,
             Self::ClosuresClean => summary.closures.clean,
             Self::ClosuresAbnormal => summary.closures.abnormal,
             Self::RssPeakBytes => summary.generator.rss_peak_bytes,
@@ -383,6 +432,7 @@ impl Span {
             Self::TurnHold => &summary.turns.counts.hold,
             Self::TurnService => &summary.turns.counts.service,
             Self::Lateness => &summary.generator.lateness,
+            Self::RoundTrip => &summary.pings.round_trip,
         }
     }
 }
@@ -452,6 +502,7 @@ fn unknown(text: &str, names: &Names) -> String {
         .map(|(_, name)| *name)
         .chain(Rate::ALL.iter().map(|(_, name)| *name))
         .chain(Seconds::ALL.iter().map(|(_, name)| *name))
+        .chain(Score::ALL.iter().map(|(_, name)| *name))
         .map(str::to_owned)
         .collect();
     let quantiles = |front: &str| -> Vec<String> {

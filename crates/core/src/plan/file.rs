@@ -10,10 +10,15 @@ mod expand;
 mod expectation;
 mod http;
 mod identities;
+mod judge;
+mod link;
 mod load;
 mod names;
 mod permission;
 mod raw;
+mod reach;
+mod schema;
+mod sequence;
 mod target;
 mod vars;
 
@@ -22,10 +27,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{
-    Admission, Arm, Budget, Capture, Captured, Certificate, Check, Closed, Condition, Data, Each,
-    Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace,
-    Permission, Plan, Proxy, ProxyChoice, Route, Say, Share, Source, Stage, Staged, Step, Target,
-    Until,
+    Admission, Arm, Begin, Budget, Capture, Captured, Certificate, Check, Closed, Condition, Data,
+    Each, Exhausted, Expect, Group, Level, Load, Message, OnHandoff, OnMiss, OnRefusal, Open, Pace,
+    Part, Permission, Plan, Proxy, ProxyChoice, Route, Say, Schema, Share, Source, Stage, Staged,
+    Step, Target, Until,
 };
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
@@ -44,6 +49,10 @@ pub trait Sources {
     fn read(&self, path: &str) -> Result<String, String>;
     /// A variable of the environment.
     fn env(&self, name: &str) -> Option<String>;
+    /// What judges values by this JSON Schema, without fetching anything. The error is a sentence.
+    fn schema(&self, _schema: &serde_json::Value) -> Result<Arc<dyn Schema>, String> {
+        Err("nobody here judges by one".to_owned())
+    }
 }
 
 /// What flags change.
@@ -190,6 +199,7 @@ impl Reader<'_> {
             requests: &mut requests,
             without_connection: false,
             ends_on_miss: false,
+            sources: self.sources,
         };
         let parts = (raw.load, raw.conversation, raw.before, raw.after);
         let groups = self.groups(parts, raw.groups, &mut conversations);
@@ -207,9 +217,16 @@ impl Reader<'_> {
             turns: turns.names(),
             requests: requests.into_iter().collect(),
         };
+        let had_judge = raw.judge.is_some();
         let goals = self.conditions(raw.goals, known, |source| {
-            Goal::parse_with(source, &turn_names)
+            let goal = Goal::parse_with(source, &turn_names)?;
+            match goal.path().is_of_the_judge() && !had_judge {
+                true => Err(NO_JUDGE.to_owned()),
+                false => Ok(goal),
+            }
         });
+        let judge = raw.judge.and_then(Field::placed);
+        let judge = judge.and_then(|(raw, here)| judge::judge(raw, here, self.document));
         let abort = self.conditions(raw.abort, known, |source| Rule::parse(source, &turn_names));
         let permission = raw.permission.and_then(Field::placed);
         let permission =
@@ -229,6 +246,19 @@ impl Reader<'_> {
             Some(raw::OnHandoff::Wait) => OnHandoff::Wait,
             Some(raw::OnHandoff::Fail) => OnHandoff::Fail,
         };
+        let link = link::link(
+            raw.keep_alive,
+            raw.on_drop,
+            dialect.as_deref(),
+            self.document,
+        );
+        let guest_code = self.guest(raw.guest, dialect.as_deref(), &names);
+        let mut captured = names.captured;
+        for variable in &mut captured {
+            // What signs somebody in is a secret, whatever the step that took it says.
+            let signs_in = |code: &Text| code.source().contains(&variable.name);
+            variable.secret |= guest_code.as_ref().is_some_and(signs_in);
+        }
         let (target, mut headers, mut route) = aim?;
         if let Some(identities) = identities {
             headers.extend(bearer_of(&identities, bearer, &headers, &route));
@@ -245,7 +275,7 @@ impl Reader<'_> {
             groups: groups?,
             data,
             vars: names.vars,
-            captured: names.captured,
+            captured,
             fallback,
             on_handoff,
             admission,
@@ -255,8 +285,37 @@ impl Reader<'_> {
             permission,
             max_lateness: raw.max_lateness.and_then(Field::ok).map(|span| span.0),
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
+            link,
+            guest_code,
             around: around?,
+            judge,
         })
+    }
+
+    fn guest(
+        &self,
+        field: raw::Maybe<raw::Guest>,
+        dialect: Option<&dyn Dialect>,
+        names: &Names,
+    ) -> Option<Text> {
+        let (key, (guest, here)) = field.and_then(|field| Some((field.key, field.placed()?)))?;
+        if let Some(dialect) = dialect.filter(|dialect| !dialect.signs_in()) {
+            self.document.complain_that(
+                key,
+                format!("guests of the dialect {} do not sign in", dialect.name()),
+                "remove 'guest'; a token that the upgrade bears belongs into 'identities' or 'target.headers'",
+            );
+        }
+        let place = guest.code.place;
+        let code = guest.code.get("code", here, self.document)?;
+        if code.trim().is_empty() {
+            self.document.complain_that(
+                place,
+                "an empty code signs nobody in",
+                "write where it comes from: {code: \"{{ identity_code }}\"}",
+            );
+        }
+        names.text(&code, place, self.document)
     }
 
     fn version(&self, field: Field<u64>) {
@@ -415,7 +474,14 @@ impl Reader<'_> {
             ("after", after.map(|field| field.key)),
         ];
         for (name, key) in beside {
-            if let Some(key) = key {
+            let Some(key) = key else { continue };
+            if key.is_flag() {
+                self.document.complain_that(
+                    key,
+                    "a plan with groups has no load of its own for presets and flags to change",
+                    "change one group's, the first of which is number 0: --set groups.0.load.users=200",
+                );
+            } else {
                 self.document.complain_that(
                     key,
                     format!("'{name}' does not go with 'groups'"),
@@ -433,6 +499,7 @@ impl Reader<'_> {
             return None;
         }
         let mut seen = BTreeSet::new();
+        let mut above = Vec::new();
         let converted: Vec<_> = raw
             .into_iter()
             .map(|field| {
@@ -448,6 +515,8 @@ impl Reader<'_> {
                         "rename one of them",
                     );
                 }
+                let begin = sequence::begin(raw.follows, raw.start, &above, self.document);
+                above.push(name.clone().unwrap_or_default());
                 let load_place = raw.load.place;
                 let load = raw.load.get("load", here, self.document);
                 let steps_place = raw.conversation.place;
@@ -460,7 +529,11 @@ impl Reader<'_> {
                     conversations,
                 );
                 let (group, around) = group.zip(around)?;
-                name.map(|_| Group { around, ..group })
+                name.map(|_| Group {
+                    around,
+                    begin,
+                    ..group
+                })
             })
             .collect();
         converted.into_iter().collect()
@@ -482,9 +555,14 @@ impl Reader<'_> {
         steps: Option<(Vec<Field<raw::Step>>, Place)>,
         conversations: &mut Conversation<'_>,
     ) -> Option<Group> {
-        let load = load
-            .and_then(|(raw, here)| load::load(raw, here, self.document).map(|load| (load, here)));
+        let (mut warm_up, mut hold_open) = (None, None);
+        let load = load.and_then(|(mut raw, here)| {
+            warm_up = raw.warm_up.take();
+            hold_open = link::hold_open(raw.hold_open.take(), self.document);
+            load::load(raw, here, self.document).map(|load| (load, here))
+        });
         let steps = steps.and_then(|(raw, here)| {
+            link::complain_of_unconnected(&raw, self.document);
             conversations.reserve(&raw);
             conversations.steps(raw, here)
         });
@@ -494,7 +572,7 @@ impl Reader<'_> {
             Load::Staged(_) => true,
             Load::Open(_) => false,
         };
-        if without_end && !takes_time(&conversation) {
+        if without_end && hold_open.is_none() && !takes_time(&conversation) {
             self.document.complain_that(
                 here,
                 "conversations that take no time would be begun again without end",
@@ -503,8 +581,11 @@ impl Reader<'_> {
         }
         Some(Group {
             name,
+            warm_up: load::warm_up(warm_up, &load, self.document),
             load,
             conversation,
+            begin: Begin::default(),
+            hold_open,
             around: Around::default(),
         })
     }
@@ -607,6 +688,7 @@ fn at_most(pace: Pace, most: crate::time::Rate) -> Pace {
     }
 }
 
+const NO_JUDGE: &str = "nobody scores conversations in this plan; add judge: {command: ./judge.sh}";
 /// A name stands in headings and file names.
 const LONGEST_NAME: usize = 100;
 

@@ -43,6 +43,7 @@ pub fn every_request(steps: &[Step], see: &mut dyn FnMut(&Http)) {
             }
             Step::Choose(arms) => arms.iter().for_each(|arm| every_request(&arm.steps, see)),
             Step::Greeting { .. } | Step::Say(_) | Step::Send(_) | Step::Think(_) => {}
+            Step::Ping { .. } | Step::Close(_) | Step::Reconnect { .. } => {}
         }
     }
 }

@@ -2,11 +2,14 @@
 //! environment names is the app's to read; what a certificate holds is the TLS layer's to judge.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use url::{Host, Url};
 
+use crate::document::quoted;
 use crate::text::Text;
+use crate::ws::deflate::Offer;
 
 /// What stands between this machine and the target's address.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +22,67 @@ pub struct Route {
     pub identities: Option<Identities>,
     /// Added to the query of every upgrade. Values may be secrets.
     pub query: Vec<(String, Text)>,
+    pub source: SourceAddress,
+    /// What is offered of permessage-deflate; nothing when left out.
+    pub compression: Option<Offer>,
+}
+
+/// Which of this machine's addresses connections come from, in turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SourceAddress {
+    /// As the system chooses.
+    #[default]
+    Any,
+    /// Never empty.
+    Addresses(Vec<IpAddr>),
+    /// All addresses of this one.
+    Interface(String),
+}
+
+impl SourceAddress {
+    /// Reads what a flag says: addresses with commas between them, or an interface.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let looks_like_addresses = text.contains([',', ':']) || text.parse::<IpAddr>().is_ok();
+        if !looks_like_addresses && !text.is_empty() && !text.contains(['/', ' ']) {
+            return Ok(Self::Interface(text.to_owned()));
+        }
+        let addresses = text.split(',').map(|part| source_address(part.trim()));
+        let mut all = Vec::new();
+        for address in addresses {
+            let address = address?;
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+        Ok(Self::Addresses(all))
+    }
+}
+
+/// As [`SourceAddress::parse`] reads it.
+impl fmt::Display for SourceAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => Ok(()),
+            Self::Addresses(all) => {
+                let all: Vec<_> = all.iter().map(IpAddr::to_string).collect();
+                f.write_str(&all.join(","))
+            }
+            Self::Interface(name) => f.write_str(name),
+        }
+    }
+}
+
+/// An address that a connection can come from; what is wrong with another is a sentence.
+pub fn source_address(text: &str) -> Result<IpAddr, String> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let ip: IpAddr = bare
+        .parse()
+        .map_err(|_| format!("{} is no IP address", quoted(text)))?;
+    let is_broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    if ip.is_unspecified() || ip.is_multicast() || is_broadcast {
+        return Err(format!("no connection comes from {}", quoted(text)));
+    }
+    Ok(ip.to_canonical())
 }
 
 /// Who the virtual users are to the platform: user k is identity k modulo their number.
@@ -222,6 +286,33 @@ mod tests {
         check("http://me:sec%2Fret@%25@h:1", "http://h:1", login);
         check("me:sec%2fret%40%25@h:1", "http://h:1", login);
         check("http://me@h:1", "http://h:1", Some(("me", "")));
+    }
+
+    #[test]
+    fn a_source_is_read_as_people_write_it() {
+        let check = |text: &str, expect: Result<&[&str], &str>| match (
+            SourceAddress::parse(text),
+            expect,
+        ) {
+            (Ok(SourceAddress::Addresses(all)), Ok(expect)) => {
+                let all: Vec<_> = all.iter().map(IpAddr::to_string).collect();
+                assert_eq!(all, expect, "{text}");
+            }
+            (Err(error), Err(expect)) => assert!(error.contains(expect), "{text}: {error}"),
+            (other, _) => panic!("{text}: {other:?}"),
+        };
+        check("127.0.0.2", Ok(&["127.0.0.2"]));
+        check("10.0.0.1, 10.0.0.2,10.0.0.1", Ok(&["10.0.0.1", "10.0.0.2"]));
+        check("[::1],fd00::2", Ok(&["::1", "fd00::2"]));
+        check("10.0.0.1,eth0", Err("'eth0' is no IP address"));
+        check("10.0.0.0/24", Err("is no IP address"));
+        check("", Err("is no IP address"));
+        check("0.0.0.0", Err("no connection comes from"));
+        check("ff02::1", Err("no connection comes from"));
+        assert_eq!(
+            SourceAddress::parse("eth0"),
+            Ok(SourceAddress::Interface("eth0".into()))
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::bot::{Bot, Said, Utterance};
 use super::enforce::{self, Charge, Count, Evidence, Guard, Guards, Refused, Rule};
 use super::fault::{self, Chosen};
 use super::gate::{Gate, key_of, limits_on};
+use super::memory::Remembered;
 use super::refusal::{Denial, Shape};
 use super::{By, Order, Reply};
 use crate::dialect::{Asked, Asking, Called, Expression, Identity, Server};
@@ -60,6 +61,10 @@ pub(super) enum Deed {
     Later(At, Due),
     /// Says what the next deed, or a silence from now on, is for.
     Struck(By),
+    /// The client comes back to a conversation, by its name or by that of the upgrade: what is known of it?
+    Recall(Option<String>),
+    /// The client has said goodbye: nothing of the conversation is worth remembering.
+    Leave,
 }
 
 /// What a peer needs to know of the others.
@@ -201,6 +206,39 @@ impl Peer {
 
     pub(super) fn into_server(self) -> Box<dyn Server> {
         self.server
+    }
+
+    /// What is worth knowing of the conversation when its client comes back.
+    pub(super) fn remembered(&self) -> Option<Remembered> {
+        (self.accepted > 0).then(|| Remembered {
+            kept: self.server.keep(),
+            said: self.said,
+            unattended: self.stage == Stage::Unattended,
+        })
+    }
+
+    /// The client has come back to a conversation, of which so much is known.
+    pub(super) fn resume(
+        &mut self,
+        shared: &Shared,
+        now: At,
+        known: Option<Remembered>,
+        deeds: &mut Vec<Deed>,
+    ) {
+        if let Some(known) = known {
+            self.said = known.said;
+            if known.unattended && self.stage == Stage::Open {
+                self.stage = Stage::Unattended;
+            }
+        }
+        let mut answers = Vec::new();
+        let kept = known.map(|known| known.kept);
+        let asked = self.server.resume(now, kept, &mut answers);
+        send(answers, deeds);
+        if asked == Some(Asked::Begin) {
+            self.begin(shared, now, deeds);
+        }
+        self.await_protocol(deeds);
     }
 
     /// What the answer to its upgrade tells of the limits that let it in.
@@ -479,7 +517,11 @@ impl Peer {
                 }
                 self.answer(shared, now, &text, turn.as_deref(), open, deeds);
             }
-            Some(Asked::Leave) => self.stage = Stage::Unattended,
+            Some(Asked::Leave) => {
+                deeds.push(Deed::Leave);
+                self.stage = Stage::Unattended;
+            }
+            Some(Asked::Resume { key }) => deeds.push(Deed::Recall(key)),
             None => {}
         }
         self.await_protocol(deeds);

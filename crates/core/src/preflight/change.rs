@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::whole::Whole;
 use super::work::slow_down;
 use super::{Change, Knob, PLAYS, Work, stands};
-use crate::plan::{Load, Pace, Plan};
+use crate::plan::{Closed, Load, Pace, Plan, Until};
 
 /// The smallest change of each kind that fits.
 pub(super) fn changes(plan: &Arc<Plan>, whole: &Whole, work: &Work) -> Vec<Change> {
@@ -16,7 +16,7 @@ pub(super) fn changes(plan: &Arc<Plan>, whole: &Whole, work: &Work) -> Vec<Chang
     if let [group] = plan.groups.as_slice() {
         match &group.load {
             Load::Closed(closed) => {
-                changes.extend(search.longer_ramp_up(closed.ramp_up));
+                changes.extend(search.longer_ramp_up(closed));
                 changes.extend(search.fewer_users(closed.users));
             }
             Load::Open(_) => changes.extend(search.lower_rate()),
@@ -38,7 +38,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// The shortest ramp-up in whole seconds that fits.
-    fn longer_ramp_up(&self, now: Duration) -> Option<Change> {
+    fn longer_ramp_up(&self, now: &Closed) -> Option<Change> {
         let with = |secs: u64| {
             self.with_load(|load| {
                 if let Load::Closed(closed) = load {
@@ -46,11 +46,19 @@ impl Search<'_> {
                 }
             })
         };
-        let from = now.as_secs().max(1);
-        let shortest = self.smallest(from, from.saturating_mul(MOST_STRETCH), with)?;
+        let from = now.ramp_up.as_secs().max(1);
+        // Everybody starts before the load's end.
+        let room = match now.until {
+            Until::Duration(duration) => duration.saturating_sub(now.start_delay).as_secs(),
+            Until::Loops(_) => u64::MAX,
+        };
+        let most = from.saturating_mul(MOST_STRETCH).min(room);
+        let shortest = self.smallest(from, most, with)?;
         let or_more = [5, 6, 8, 12]
             .iter()
-            .all(|quarters| self.stands(&with(shortest * quarters / 4), SEARCH_PLAYS));
+            .map(|quarters| shortest * quarters / 4)
+            .filter(|longer| *longer <= room)
+            .all(|longer| self.stands(&with(longer), SEARCH_PLAYS));
         let text = format!(
             "ramp-up {shortest} s{}",
             if or_more {

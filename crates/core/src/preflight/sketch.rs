@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Work;
 use crate::admission::Admission;
 use crate::draw::{Draw, Purpose};
-use crate::fleet::{Asker, Gatekeeper};
+use crate::fleet::{Asker, Gatekeeper, Relay};
 use crate::limit::Law;
 use crate::plan::{Load, Plan, Until};
 use crate::platform::enforce::Charge;
@@ -91,7 +91,11 @@ pub(super) fn needs_lengths(plan: &Plan) -> bool {
         Load::Staged(_) => true,
         Load::Open(open) => open.max_open.is_some(),
     });
-    counts_open || comes_again
+    let follows = plan
+        .groups
+        .iter()
+        .any(|group| group.begin.follows.is_some());
+    counts_open || comes_again || follows
 }
 
 struct Sketch<'a> {
@@ -107,6 +111,7 @@ struct Sketch<'a> {
     /// Every upgrade, and whose token it bears, where all are alike.
     alike: Option<(Request, u64)>,
     groups: Vec<Muster>,
+    relay: Relay,
     events: BinaryHeap<Reverse<(At, u64, Event)>>,
     /// Who asks admission, until it lets them go.
     callers: BTreeMap<ConnId, (Asker, Dealt)>,
@@ -120,6 +125,8 @@ struct Sketch<'a> {
 /// The part of a group's schedule that is still to come.
 struct Muster {
     schedule: Schedule,
+    /// `None` while the group that it follows is not through.
+    begins: Option<At>,
     next: Option<(At, u64)>,
     afloat: u32,
     max_open: u32,
@@ -138,17 +145,15 @@ enum Event {
 
 impl<'a> Sketch<'a> {
     fn new(plan: &'a Arc<Plan>, lengths: &'a [Duration], weather: Weather) -> Self {
-        let groups = plan.groups.iter().map(|group| {
-            let schedule = Schedule::new(&group.load);
-            Muster {
-                next: schedule.due(0).map(|at| (at, 0)),
-                schedule,
-                afloat: 0,
-                max_open: match &group.load {
-                    Load::Open(open) => open.max_open.map_or(u32::MAX, |max| max.get()),
-                    Load::Closed(_) | Load::Staged(_) => u32::MAX,
-                },
-            }
+        let groups = plan.groups.iter().map(|group| Muster {
+            schedule: Schedule::new(&group.load),
+            begins: None,
+            next: None,
+            afloat: 0,
+            max_open: match &group.load {
+                Load::Open(open) => open.max_open.map_or(u32::MAX, |max| max.get()),
+                Load::Closed(_) | Load::Staged(_) => u32::MAX,
+            },
         });
         let shared = Shared::new(Arc::clone(plan), "virtual");
         let is_fixed = |text: &str| !text.contains("{{");
@@ -164,7 +169,7 @@ impl<'a> Sketch<'a> {
             row: None,
             planned: At::ZERO,
         };
-        Self {
+        let mut sketch = Self {
             alike: are_fixed.then(|| {
                 let mut headers = shared.headers(first, dealt, 1, &[]);
                 // It names the conversation, which no limit counts on.
@@ -176,7 +181,7 @@ impl<'a> Sketch<'a> {
             groups: groups.collect(),
             shared,
             gate: Gate::new(Arc::clone(&plan.platform), plan.seed, Wall::default()),
-            admission: Admission::new(plan.admission.pace, plan.platform.limits_of(&plan.endpoint)),
+            admission: Admission::of(plan, Wall::default()),
             lengths,
             lasts: needs_lengths(plan),
             weather,
@@ -188,7 +193,31 @@ impl<'a> Sketch<'a> {
             conns: 0,
             open: 0,
             sequence: 0,
+            relay: Relay::new(plan, 1),
             plan,
+        };
+        for (index, group) in plan.groups.iter().enumerate() {
+            if group.begin.follows.is_none() {
+                sketch.begin_group(index, At::ZERO);
+            }
+        }
+        sketch
+    }
+
+    fn begin_group(&mut self, index: usize, at: At) {
+        let group = &mut self.groups[index];
+        group.begins = Some(at + self.plan.groups[index].begin.wait);
+        group.next = group.due(0);
+    }
+
+    /// Nobody of the group may be left, and then others follow.
+    fn relay(&mut self, now: At, index: usize) {
+        let group = &self.groups[index];
+        if group.next.is_some() || group.afloat > 0 {
+            return;
+        }
+        for follower in self.relay.through(index as u16, 0) {
+            self.begin_group(usize::from(follower), now);
         }
     }
 
@@ -205,7 +234,7 @@ impl<'a> Sketch<'a> {
             Some((at, index)) if ahead.is_none_or(|ahead| at <= ahead) => {
                 let group = &mut self.groups[index];
                 let (_, user) = group.next?;
-                group.next = group.schedule.due(user + 1).map(|at| (at, user + 1));
+                group.next = group.due(user + 1);
                 let who = Who {
                     group: index as u16,
                     user: user as u32,
@@ -236,14 +265,19 @@ impl<'a> Sketch<'a> {
     }
 
     fn begin(&mut self, now: At, who: Who) {
-        let group = &mut self.groups[usize::from(who.group)];
-        if group.afloat >= group.max_open {
-            return;
+        let index = usize::from(who.group);
+        let group = &mut self.groups[index];
+        // Who comes again has kept the place.
+        if who.round == 0 {
+            if group.afloat >= group.max_open {
+                return self.relay(now, index);
+            }
+            group.afloat += 1;
         }
         let Ok(dealt) = self.shared.deal(who, now) else {
-            return;
+            group.afloat -= 1;
+            return self.relay(now, index);
         };
-        group.afloat += 1;
         let conn = ConnId(self.conns);
         self.conns += 1;
         let identity = match &self.alike {
@@ -350,20 +384,31 @@ impl<'a> Sketch<'a> {
         self.admission.freed(now, conn);
         self.grant();
         let index = usize::from(who.group);
-        self.groups[index].afloat -= 1;
         let round = who.round + 1;
         let load = &self.plan.groups[index].load;
+        let since = now.since(self.groups[index].begins.unwrap_or_default());
         let again = match load {
             Load::Closed(closed) => match closed.until {
                 Until::Loops(loops) => round < loops.get(),
-                Until::Duration(span) => now < At::ZERO + span,
+                Until::Duration(span) => since < span,
             },
-            Load::Staged(_) => now < Schedule::new(load).leaves(who.user.into()),
+            Load::Staged(_) => At::ZERO + since < Schedule::new(load).leaves(who.user.into()),
             Load::Open(_) => false,
         };
         if again {
             self.push(now, Event::Due(Who { round, ..who }));
+        } else {
+            self.groups[index].afloat -= 1;
+            self.relay(now, index);
         }
+    }
+}
+
+impl Muster {
+    fn due(&self, n: u64) -> Option<(At, u64)> {
+        let begins = self.begins?;
+        let at = self.schedule.due(n)?;
+        Some((begins + at.since(At::ZERO), n))
     }
 }
 

@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FirstRefusal, Latency, LimitUse, Work};
+use super::{FirstRefusal, Latency, LimitUse, Work, group_of};
 use crate::limit::{Key, Limit};
 use crate::plan::Plan;
 use crate::platform::LIMIT_HEADER;
 use crate::platform::usage::Usage;
 use crate::play::{Network, Shown, play_within};
 use crate::sample::{Sample, SessionOutcome, Upgrade, Upgraded, What};
+use crate::summary::TurnCounts;
 use crate::time::At;
 
 /// What a whole play showed.
@@ -50,12 +51,13 @@ impl Whole {
         let network = Network::default();
         let played = play_within(plan, &plan.platform, &network, most, &mut |shown| {
             match shown {
-                Shown::Sample(sample) => whole.take(sample),
+                Shown::Sample(sample) => whole.take(plan, sample),
                 Shown::Denied { at, who, limit } => {
                     let limit = &plan.platform.limits[limit];
                     let first = FirstRefusal {
                         at_s: at.as_secs_f64(),
                         user: u64::from(who.user) + 1,
+                        group: group_of(plan, who),
                         limit: Some(limit.name.clone()),
                         on: limit.on.name(),
                         key: keys(limit),
@@ -89,8 +91,12 @@ impl Whole {
         whole.throttled = whole.throttled.max(denied);
         let summary = played.summary(plan);
         let counts = &summary.turns.counts;
-        whole.turns = counts.sent;
-        whole.missed = counts.mismatched + counts.fallback + counts.timed_out + counts.errored;
+        let in_all =
+            |of: fn(&TurnCounts) -> u64| summary.in_all(of(counts), |more| of(&more.turns.counts));
+        whole.turns = in_all(|counts| counts.sent);
+        whole.missed = in_all(|counts| {
+            counts.mismatched + counts.fallback + counts.timed_out + counts.errored
+        });
         whole.latency = Latency {
             p50: counts.service.p50,
             p95: counts.service.p95,
@@ -108,10 +114,10 @@ impl Whole {
         self.refused == 0 && self.throttled == 0
     }
 
-    fn take(&mut self, sample: &Sample) {
+    fn take(&mut self, plan: &Plan, sample: &Sample) {
         match sample.what {
             What::Due => self.due += 1,
-            What::Upgrade(upgrade) => self.upgrade(sample, &upgrade),
+            What::Upgrade(upgrade) => self.upgrade(plan, sample, &upgrade),
             What::Closure(closure) => {
                 self.open = self.open.saturating_sub(1);
                 self.abnormal += u64::from(!closure.expected);
@@ -129,10 +135,11 @@ impl Whole {
             | What::Handoff
             | What::Usage(_)
             | What::Http(_) => {}
+            What::Ping(_) | What::Renewed(_) => {}
         }
     }
 
-    fn upgrade(&mut self, sample: &Sample, upgrade: &Upgrade) {
+    fn upgrade(&mut self, plan: &Plan, sample: &Sample, upgrade: &Upgrade) {
         self.attempts += 1;
         let status = match upgrade.outcome {
             Upgraded::Accepted => {
@@ -149,6 +156,7 @@ impl Whole {
         let first = FirstRefusal {
             at_s: upgrade.connected.as_secs_f64(),
             user: u64::from(sample.who.user) + 1,
+            group: group_of(plan, sample.who),
             limit: None,
             on: "upgrade",
             key: Vec::new(),

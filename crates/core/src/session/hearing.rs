@@ -11,15 +11,18 @@ use crate::plan::{OnHandoff, OnMiss};
 use crate::sample::{Failure, SessionOutcome, TurnOutcome, Usage, What, WrongAnswer};
 use crate::script::Op;
 use crate::time::{At, span_text};
+use crate::transcript::From;
 use crate::wire::Wall;
 
 impl Session {
     pub(super) fn hear(&mut self, now: At, heard: Heard, raw: &str, cx: &mut Context<'_>) {
         match heard {
-            Heard::Ready if self.phase == Phase::Readying => self.begin(now, cx),
-            Heard::Greeting { .. } => self.on_greeting(now, cx),
-            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
-                self.on_greeting(now, cx)
+            Heard::Ready if self.phase == Phase::Readying => self.ready(now, cx),
+            Heard::NotResumed { .. } => self.not_resumed(now, cx),
+            Heard::SignedOut { .. } => self.sign_in_again(now, cx),
+            Heard::Greeting { text } => self.on_greeting(now, &text, cx),
+            Heard::Reply { text, .. } | Heard::Chunk { text, .. } if self.awaits_greeting() => {
+                self.on_greeting(now, &text, cx);
             }
             Heard::Reply {
                 text,
@@ -54,6 +57,10 @@ impl Session {
                     self.finish_turn(now, TurnOutcome::Throttled, cx);
                 }
             }
+            Heard::Over { .. } if self.phase == Phase::Readying => {
+                self.over = true;
+                self.not_ready(now, Failure::Closed, cx);
+            }
             Heard::Over { .. } => {
                 self.over = true;
                 let ops = &cx.shared.scripts[usize::from(self.who.group)].ops;
@@ -83,8 +90,9 @@ impl Session {
         }
     }
 
-    fn on_greeting(&mut self, now: At, cx: &mut Context<'_>) {
+    fn on_greeting(&mut self, now: At, text: &str, cx: &mut Context<'_>) {
         self.greeted = true;
+        self.minute(now, From::Bot, text, cx);
         if self.phase == Phase::Greeting {
             self.begin(now, cx);
         }
@@ -183,9 +191,10 @@ impl Session {
 
     /// The turn has come to its end: what the script does next follows from how.
     fn finish_turn(&mut self, now: At, outcome: TurnOutcome, cx: &mut Context<'_>) {
-        let Some((turn, on_miss)) = self.close_turn(now, outcome, cx) else {
+        let Some(closed) = self.close_turn(now, outcome, cx) else {
             return;
         };
+        let (turn, on_miss) = (closed.number, closed.on_miss);
         if outcome == TurnOutcome::TimedOut {
             self.replies.timed_out(turn);
         }
@@ -195,9 +204,17 @@ impl Session {
         }
         self.miss_transactions();
         cx.missed(now, self.conn, || {
-            format!("turn {turn}: {}", outcome.name())
+            let why = closed
+                .why
+                .map_or_else(String::new, |why| format!(": {why}"));
+            format!("turn {turn}: {}{why}", outcome.name())
         });
         self.after_miss(now, on_miss, Failure::Missed, cx);
+    }
+
+    /// Before anything was said, what the bot says is its greeting, and while one is awaited.
+    pub(super) fn awaits_greeting(&self) -> bool {
+        self.said == 0 || self.phase == Phase::Greeting
     }
 
     pub(super) fn after_miss(
@@ -225,13 +242,13 @@ impl Session {
         }
     }
 
-    /// Books the turn under way, if there is one; gives its number and what a miss means for it.
+    /// Books the turn under way, if there is one.
     pub(super) fn close_turn(
         &mut self,
         now: At,
         outcome: TurnOutcome,
         cx: &mut Context<'_>,
-    ) -> Option<(u32, OnMiss)> {
+    ) -> Option<Closed> {
         let takes_secret = self.takes_secret(cx.shared);
         let turn = self.turn.take()?;
         self.deadline = At::NEVER;
@@ -239,6 +256,9 @@ impl Session {
         if outcome == TurnOutcome::Answered && !say.captures.is_empty() {
             let captured = turn.captured(&self.rules(turn.op, cx.shared, &self.voice(cx.shared)));
             self.remember(captured, cx.shared);
+            if takes_secret {
+                self.unsay_secrets(cx);
+            }
         }
         let answered = matches!(
             outcome,
@@ -257,6 +277,15 @@ impl Session {
             outcome,
         };
         cx.sample(now, self.who, What::Turn(sample));
+        if self.is_minuted(cx) {
+            let text = match (&turn.failure, takes_secret) {
+                (Some(failure), _) => failure.clone(),
+                (None, true) => AN_ANSWER_WITH_ONE.to_owned(),
+                (None, false) => turn.text(),
+            };
+            self.minute_answer(now, say.label, &text, outcome, cx);
+        }
+        let mut why = None;
         if let Some(usage) = turn.usage {
             cx.sample(now, self.who, What::Usage(usage));
         }
@@ -264,6 +293,10 @@ impl Session {
             outcome,
             TurnOutcome::Mismatched | TurnOutcome::Fallback | TurnOutcome::Errored
         ) {
+            if outcome == TurnOutcome::Mismatched && !takes_secret {
+                why = turn.why_not(&self.rules(turn.op, cx.shared, &self.voice(cx.shared)));
+                why = why.map(|why| self.without_secrets(&why, cx.shared).into_owned());
+            }
             // Before it is cut: the rest of a secret would not be known any more.
             let text = match (&turn.failure, takes_secret) {
                 (Some(failure), _) => self.without_secrets(failure, cx.shared).into_owned(),
@@ -275,9 +308,14 @@ impl Session {
                 who: self.who,
                 label: say.label,
                 text: beginning(text, WrongAnswer::LONGEST),
+                why: why.clone(),
             });
         }
-        Some((turn.number, say.on_miss))
+        Some(Closed {
+            number: turn.number,
+            on_miss: say.on_miss,
+            why,
+        })
     }
 
     pub(super) fn cut_turn(&mut self, now: At, cx: &mut Context<'_>) {
@@ -288,6 +326,7 @@ impl Session {
     pub(super) fn count_handoff(&mut self, now: At, cx: &mut Context<'_>) {
         if !self.handed_off {
             cx.sample(now, self.who, What::Handoff);
+            self.minute(now, From::Platform, "a person took over", cx);
         }
         self.handed_off = true;
     }
@@ -307,6 +346,15 @@ impl Session {
         }
         self.leave(now, outcome, cx);
     }
+}
+
+/// A turn that was booked.
+pub(super) struct Closed {
+    number: u32,
+    /// What a miss means for it.
+    on_miss: OnMiss,
+    /// Why its answer was not the expected one, where there is more to say than that.
+    why: Option<String>,
 }
 
 /// A refusal in a shape that the dialect does not know: a frame that it makes nothing of, or takes for speech as a whole,

@@ -17,7 +17,7 @@ use crate::sample::{self, Failure as Why, HttpOutcome, SessionOutcome, What};
 use crate::script::{Ask, Op};
 use crate::text::Values;
 use crate::time::{At, span_text};
-use crate::wire::{Answer, ConnId, ConnectError, Posted};
+use crate::wire::{Answer, ConnectError, Posted};
 
 /// Which of its user's instructions a session is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,6 @@ struct Pending {
     id: RequestId,
     by: By,
     label: u16,
-    /// As which connection its driver knows it.
-    conn: ConnId,
     due: At,
     released: At,
     /// `At::NEVER` until it is sent.
@@ -213,7 +211,6 @@ impl Session {
             Ok(request) => (cx.out.slot(now).max(due), State::Held(Box::new(request))),
             Err(why) => (now, State::Malformed(why)),
         };
-        let conn = self.conn;
         let requests = &mut self.memory().requests;
         let id = RequestId(requests.count);
         requests.count += 1;
@@ -221,7 +218,6 @@ impl Session {
             id,
             by,
             label,
-            conn,
             due,
             released: if released <= now { due } else { released },
             sent: At::NEVER,
@@ -291,7 +287,7 @@ impl Session {
                 State::Malformed(why) => Came::Failed(Failure::Malformed, why.clone()),
                 _ => {
                     let forget = Order::HttpForget(pending.id);
-                    cx.out.orders.push_back((pending.conn, forget));
+                    cx.out.orders.push_back((self.conn, forget));
                     Came::TimedOut
                 }
             };
@@ -310,7 +306,7 @@ impl Session {
                 && let State::Held(_) = pending.state
                 && let State::Held(request) = std::mem::replace(&mut pending.state, State::Sent)
             {
-                (pending.sent, pending.conn) = (now, self.conn);
+                pending.sent = now;
                 sent.push((pending.id, request));
             }
         }
@@ -417,9 +413,15 @@ impl Session {
                     _ => {}
                 },
                 (Phase::Leaving, _) if heard == Heard::Handoff => self.count_handoff(now, cx),
-                (Phase::Leaving | Phase::Waiting | Phase::Held | Phase::Upgrading, _) => {
-                    self.note_later(now, &heard);
-                }
+                (
+                    Phase::Leaving
+                    | Phase::Waiting
+                    | Phase::Held
+                    | Phase::Upgrading
+                    | Phase::Closing
+                    | Phase::Apart,
+                    _,
+                ) => self.note_later(now, &heard),
                 _ => self.hear(now, heard, raw, cx),
             }
         }
@@ -609,7 +611,7 @@ impl Session {
         cx.sample(now, self.who, What::Http(sample));
     }
 
-    pub(crate) fn has_requests(&self) -> bool {
+    pub(super) fn has_requests(&self) -> bool {
         let memory = self.memory.as_deref();
         memory.is_some_and(|memory| !memory.requests.under_way.is_empty())
     }
@@ -622,7 +624,7 @@ impl Session {
         for pending in std::mem::take(&mut memory.requests.under_way) {
             if matches!(pending.state, State::Sent) {
                 let forget = Order::HttpForget(pending.id);
-                cx.out.orders.push_back((pending.conn, forget));
+                cx.out.orders.push_back((self.conn, forget));
             }
             self.book(now, &pending, &Came::TimedOut, HttpOutcome::Cut, cx);
         }

@@ -1,5 +1,6 @@
 //! Conversations as text: what happens, and what the session does about it.
 
+mod link;
 mod requests;
 mod steps;
 
@@ -16,8 +17,8 @@ use crate::fleet::{Fleet, Order, Stripe};
 use crate::http::{self, RequestId};
 use crate::limit::{self, Law, Limit, On};
 use crate::plan::{
-    Admission, Around, Budget, Check, Closed, Expect, Group, Load, Message, OnHandoff, OnMiss,
-    OnRefusal, Pace, Plan, Route, Say, Step, Target, Until,
+    Admission, Around, Begin, Budget, Check, Closed, Expect, Group, Link, Load, Message, OnHandoff,
+    OnMiss, OnRefusal, Pace, Part, Plan, Route, Say, Step, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{What, Who};
@@ -787,6 +788,38 @@ fn what_the_platform_says_in_place_of_an_answer_is_kept() {
     assert_eq!(wrong.as_deref(), Some("out of tokens"));
 }
 
+/// Fits what is a list.
+#[derive(Debug)]
+struct Lists;
+
+impl crate::plan::Schema for Lists {
+    fn mismatch(&self, value: &serde_json::Value) -> Option<String> {
+        (!value.is_array()).then(|| format!("{value} is no list"))
+    }
+}
+
+#[test]
+fn an_answer_fits_its_schema_as_a_text_or_by_one_of_its_frames() {
+    let of = |part| {
+        let mut plan = plan("say hi");
+        expect(&mut plan).check = Some(Check::Schema(part, Arc::new(Lists)));
+        plan
+    };
+    let check = |part, answer: &str, outcome: &str, why: Option<&str>| {
+        let moves = format!("0 open\n1 < {answer}");
+        let (mut fleet, log) = played(of(part), &moves);
+        assert!(log.contains(&format!("turn {outcome} in 1.0")), "{log}");
+        let found = fleet.poll_wrong_answer().and_then(|wrong| wrong.why);
+        assert_eq!(found.as_deref(), why, "{answer}");
+    };
+    check(Part::Text, "reply [1]", "answered", None);
+    check(Part::Text, "reply 1", "mismatched", Some("1 is no list"));
+    let no_json = "the answer is not JSON: expected value at line 1 column 1";
+    check(Part::Text, "reply hello", "mismatched", Some(no_json));
+    let no_frame = "no frame of the answer is JSON";
+    check(Part::Frame, "reply [1]", "mismatched", Some(no_frame));
+}
+
 #[test]
 fn tokens_are_counted_once_for_each_turn_and_without_one_too() {
     check(
@@ -865,6 +898,7 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
     fleet.trace();
     let mut gate = Gate::new(Pace::Off, std::iter::empty::<&Limit>());
     let mut log = String::new();
+    // The last one that was asked for.
     let mut conn = ConnId(0);
     fleet.wake(At::ZERO, &mut gate);
     match fleet.poll_order() {
@@ -921,6 +955,7 @@ fn played(plan: Arc<Plan>, moves: &str) -> (Fleet, String) {
                 fleet.http_answered(now, conn, id, reply, &mut gate);
             }
             "stop" => fleet.stop(now, &mut gate),
+            "pong" => fleet.pong(now, conn, rest.parse().unwrap(), &mut gate),
             "reset" => fleet.ended(now, conn, Ended::Reset, &mut gate),
             "closed" => {
                 let (first, code) = match rest.strip_prefix("by them ") {
@@ -980,6 +1015,11 @@ fn write_log(fleet: &mut Fleet, now: At, log: &mut String) -> Option<ConnId> {
                 "session {:?}, {} never reached",
                 end.outcome, end.never_reached
             ),
+            What::Ping(ping) => {
+                let took = ping.ended.since(ping.due).as_secs_f64();
+                format!("ping {:?} after {took:.1}", ping.outcome)
+            }
+            What::Renewed(renewed) => format!("renewed: {renewed:?}"),
             What::Http(http) => {
                 let took = http.ended.since(http.due).as_secs_f64();
                 format!("http {:?} after {took:.1}", http.outcome)
@@ -1004,7 +1044,8 @@ fn write_log(fleet: &mut Fleet, now: At, log: &mut String) -> Option<ConnId> {
             }
             Order::Send(Outgoing::Text(text)) => format!("> {text}"),
             Order::Send(Outgoing::Binary(_) | Outgoing::Http(_)) => "> no text".to_owned(),
-            Order::Close { code } => format!("close {code}"),
+            Order::Close { code, reason } => format!("close {code} {reason}").trim_end().to_owned(),
+            Order::Ping(number) => format!("ping {number}"),
             Order::Reset => "reset".to_owned(),
             Order::Http(id, request) => request_text(id.0, &request),
             Order::HttpForget(id) => format!("forget {}", id.0),
@@ -1060,7 +1101,10 @@ fn plan(script: &str) -> Arc<Plan> {
             until: Until::Loops(NonZeroU32::MIN),
         }),
         conversation: steps(script),
+        begin: Begin::default(),
+        warm_up: Duration::ZERO,
         around: Around::default(),
+        hold_open: None,
     };
     Arc::new(Plan {
         name: "test".to_owned(),
@@ -1087,6 +1131,9 @@ fn plan(script: &str) -> Arc<Plan> {
         max_lateness: None,
         seed: 1,
         around: Around::default(),
+        judge: None,
+        link: Link::default(),
+        guest_code: None,
     })
 }
 
@@ -1219,6 +1266,49 @@ impl Client for PoliteWords {
     }
 }
 
+/// The same, of a platform that is asked to go on with a conversation.
+#[derive(Debug)]
+struct ResumingWords;
+
+impl Dialect for ResumingWords {
+    fn name(&self) -> &'static str {
+        "resuming words"
+    }
+
+    fn client(&self, _: &Identity) -> Box<dyn Client> {
+        Box::new(Self)
+    }
+
+    fn server(&self, _: &Identity, _: Wall) -> Box<dyn Server> {
+        unreachable!("these tests play the platform themselves")
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+}
+
+impl Client for ResumingWords {
+    fn open(&mut self, _: &mut Vec<Outgoing>) -> bool {
+        true
+    }
+
+    fn resume(&mut self, out: &mut Vec<Outgoing>) -> bool {
+        out.push("resume".to_owned().into());
+        false
+    }
+
+    fn say(&mut self, turn: u32, text: &str, out: &mut Vec<Outgoing>) {
+        Words.say(turn, text, out);
+    }
+
+    fn hear(&mut self, frame: Incoming<'_>, heard: &mut Vec<Heard>) {
+        Words.hear(frame, heard);
+    }
+
+    fn leave(&mut self, _: &mut Vec<Outgoing>) {}
+}
+
 impl Dialect for Words {
     fn name(&self) -> &'static str {
         "words"
@@ -1274,6 +1364,8 @@ impl Client for Words {
             },
             "ping" => Heard::Answer("pong".to_owned().into()),
             "over" => Heard::Over { why: text },
+            "ready" => Heard::Ready,
+            "gone" => Heard::NotResumed { why: text },
             "failed" => Heard::Failed { turn, text },
             "usage" => {
                 let mut tokens = rest.split(' ').map(|n| n.parse().unwrap());

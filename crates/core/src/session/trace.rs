@@ -25,7 +25,7 @@ impl Session {
         match heard {
             Heard::Ready => ("ready".to_owned(), None),
             Heard::Greeting { .. } => ("greeting".to_owned(), Some(now.since(self.opened))),
-            Heard::Reply { .. } | Heard::Chunk { .. } if self.said == 0 => {
+            Heard::Reply { .. } | Heard::Chunk { .. } if self.awaits_greeting() => {
                 ("greeting".to_owned(), Some(now.since(self.opened)))
             }
             Heard::Reply { turn, .. } => answer(turn, "reply"),
@@ -46,6 +46,8 @@ impl Session {
             Heard::Note { text } => (text.clone(), None),
             Heard::Later { .. } => (String::new(), None),
             Heard::Unknown { why } => (format!("not understood: {why}"), None),
+            Heard::SignedOut { why } => (format!("signed out: {why}"), None),
+            Heard::NotResumed { why } => (format!("not resumed: {why}"), None),
             Heard::Failed { text, .. } => (format!("failed: {text}"), None),
             Heard::Usage { input, output, .. } => {
                 (format!("tokens: {input} in, {output} out"), None)

@@ -231,6 +231,9 @@ impl Turn {
     }
 
     fn outcome(&self, rules: &Rules<'_>) -> TurnOutcome {
+        if rules.take_anything() {
+            return TurnOutcome::Answered;
+        }
         let text = self.text();
         let lower = text.to_lowercase();
         if rules
@@ -253,6 +256,13 @@ impl Turn {
             true => TurnOutcome::Answered,
             false => TurnOutcome::Mismatched,
         }
+    }
+
+    /// Why it is not the expected answer, where there is more to say than that.
+    pub(super) fn why_not(&self, rules: &Rules<'_>) -> Option<String> {
+        let check = rules.expect.check.as_ref()?;
+        let why = check.why_not(&self.text(), &self.frames)?;
+        Some(beginning(why, LONGEST_REASON))
     }
 
     /// What the answer gives to variables, by their numbers.
@@ -286,6 +296,11 @@ pub(super) fn beginning(mut text: String, most: usize) -> String {
 }
 
 impl Rules<'_> {
+    /// Whatever comes is an answer.
+    const fn take_anything(&self) -> bool {
+        self.expect.check.is_none() && self.captures.is_empty() && self.fallback.is_empty()
+    }
+
     fn read_json(&self) -> bool {
         let captures = |capture: &Capture| matches!(capture.from, Source::Json(_));
         self.expect.check.as_ref().is_some_and(Check::reads_json)
@@ -325,6 +340,7 @@ impl Check {
             Self::Json(_) => true,
             Self::Not(inner) => inner.reads_json(),
             Self::All(all) => all.iter().any(Self::reads_json),
+            Self::Schema(part, _) => part.reads_frames(),
             Self::Contains(_) | Self::AnyOf(_) | Self::Equals(_) | Self::Regex(_) => false,
         }
     }
@@ -354,6 +370,16 @@ impl Check {
             Self::All(all) => all
                 .iter()
                 .all(|check| check.holds(text, lower, frames, values)),
+            Self::Schema(part, schema) => part.mismatch(schema.as_ref(), text, frames).is_none(),
+        }
+    }
+
+    /// Why it does not hold, where there is more to say than what was expected.
+    fn why_not(&self, text: &str, frames: &[Value]) -> Option<String> {
+        match self {
+            Self::Schema(part, schema) => part.mismatch(schema.as_ref(), text, frames),
+            Self::All(all) => all.iter().find_map(|check| check.why_not(text, frames)),
+            _ => None,
         }
     }
 }
@@ -365,5 +391,7 @@ const LARGEST_ANSWER: usize = 4 << 20;
 const MOST_PARTS: usize = 1_000;
 /// Some hundred messages of ordinary length, each judged with those before it.
 const MOST_JUDGED: usize = 1 << 20;
+/// A schema may list all that it would allow.
+const LONGEST_REASON: usize = 300;
 /// A conversation keeps what it captured; nobody's order number is longer.
 const LONGEST_CAPTURE: usize = 64 << 10;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Arrivals, Percentiles, Requests, Sessions, Summary, TransactionCounts, Turns, Upgrades,
+    Arrivals, Bottleneck, Closures, Figures, GroupCounts, Judged, Machine, Percentiles, Pings,
+    Requests, Sessions, Summary, TransactionCounts, Turns, Upgrades,
 };
+use crate::fleet::Pause;
 use crate::forensics::Explained;
 use crate::limit::{Anchor, Key, Limit};
 use crate::verdict::attribution::{Seen, SeenLaw};
@@ -36,12 +38,21 @@ pub struct Document<'a> {
     transactions: &'a BTreeMap<String, TransactionCounts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<&'a Requests>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judge: Option<&'a Judged>,
     closures: ClosuresOut<'a>,
-    phases: Phases,
+    phases: Phases<'a>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    groups: &'a BTreeMap<String, GroupCounts>,
+    pauses: Vec<PauseOut>,
+    /// The run's own bounds kept it from doing all that its load wants.
+    cut_short: bool,
     generator: GeneratorOut<'a>,
     limits: Vec<LimitOut<'a>>,
     why: &'a [String],
     next_steps: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pings: Option<&'a Pings>,
 }
 
 #[derive(Serialize)]
@@ -83,11 +94,35 @@ struct CauseOut<'a> {
     confirm: Option<&'static str>,
 }
 
-/// Empty where the plan has no warm-up: then everything is steady, and stands in the sections above.
+/// Both empty where nothing was planned for a warm-up. Else the steady one repeats the sections above, which leave the
+/// warm-up out.
+#[derive(Default, Serialize)]
+struct Phases<'a> {
+    warm_up: PhaseOut<'a>,
+    steady: PhaseOut<'a>,
+}
+
+#[derive(Default, Serialize)]
+struct PhaseOut<'a> {
+    #[serde(flatten)]
+    figures: Option<FiguresOut<'a>>,
+}
+
 #[derive(Serialize)]
-struct Phases {
-    warm_up: BTreeMap<String, f64>,
-    steady: BTreeMap<String, f64>,
+struct FiguresOut<'a> {
+    sessions: &'a Sessions,
+    upgrades: &'a Upgrades,
+    turns: &'a Turns,
+    transactions: &'a BTreeMap<String, TransactionCounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<&'a Requests>,
+    closures: &'a Closures,
+}
+
+#[derive(Serialize)]
+struct PauseOut {
+    at_s: f64,
+    for_s: f64,
 }
 
 #[derive(Serialize)]
@@ -98,6 +133,10 @@ struct GeneratorOut<'a> {
     saturated: bool,
     exhausted: bool,
     moments_left_out: u64,
+    #[serde(flatten)]
+    machine: Machine,
+    /// Of a saturated generator, as far as it is known.
+    bottleneck: Option<&'static str>,
 }
 
 /// What the profile claims; all null where it claims nothing that fits what was seen.
@@ -184,6 +223,7 @@ impl<'a> Document<'a> {
             turns: &summary.turns,
             transactions: &summary.transactions,
             http: summary.http.as_ref(),
+            judge: facts.judge.as_ref(),
             closures: ClosuresOut {
                 clean: summary.closures.clean,
                 abnormal: summary.closures.abnormal,
@@ -192,10 +232,10 @@ impl<'a> Document<'a> {
                 causes: CauseOut::all(&verdict.causes),
                 left_out: summary.autopsy.deaths_left_out,
             },
-            phases: Phases {
-                warm_up: BTreeMap::new(),
-                steady: BTreeMap::new(),
-            },
+            phases: Phases::of(summary),
+            groups: &summary.groups,
+            pauses: facts.pauses.iter().map(PauseOut::new).collect(),
+            cut_short: facts.cut,
             generator: GeneratorOut {
                 lateness: &summary.generator.lateness,
                 cpu_s: summary.generator.cpu_s,
@@ -203,10 +243,67 @@ impl<'a> Document<'a> {
                 saturated: verdict.saturated,
                 exhausted: summary.generator.exhausted,
                 moments_left_out: summary.generator.moments_left_out,
+                machine: summary.generator.machine,
+                bottleneck: verdict.bottleneck.map(Bottleneck::name),
             },
             limits: verdict.limits.iter().map(LimitOut::new).collect(),
             why: &verdict.why,
             next_steps: verdict.next_steps.iter().map(Step::to_string).collect(),
+            pings: (summary.pings.sent > 0).then_some(&summary.pings),
+        }
+    }
+}
+
+impl<'a> Phases<'a> {
+    fn of(summary: &'a Summary) -> Self {
+        let Some(warm_up) = &summary.warm_up else {
+            return Self::default();
+        };
+        Self {
+            warm_up: PhaseOut::of(&warm_up.figures),
+            steady: PhaseOut {
+                figures: Some(FiguresOut {
+                    sessions: &summary.sessions,
+                    upgrades: &summary.upgrades,
+                    turns: &summary.turns,
+                    transactions: &summary.transactions,
+                    http: summary.http.as_ref(),
+                    closures: &summary.closures,
+                }),
+            },
+        }
+    }
+}
+
+impl<'a> PhaseOut<'a> {
+    fn of(figures: &'a Figures) -> Self {
+        let Figures {
+            sessions,
+            upgrades,
+            turns,
+            transactions,
+            http,
+            closures,
+            ..
+        } = figures;
+        Self {
+            figures: Some(FiguresOut {
+                sessions,
+                upgrades,
+                turns,
+                transactions,
+                http: http.as_ref(),
+                closures,
+            }),
+        }
+    }
+}
+
+impl PauseOut {
+    fn new(pause: &Pause) -> Self {
+        Self {
+            at_s: pause.at.as_secs_f64(),
+            for_s: pause.lasts.as_secs_f64(),
         }
     }
 }

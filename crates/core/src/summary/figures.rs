@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Percentiles, Usage};
+use super::{Machine, Percentiles, Usage};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Arrivals {
@@ -28,6 +28,10 @@ pub struct Sessions {
     pub open_at_end: u64,
     pub peak_open: u64,
     pub handoffs: u64,
+    /// How often one went on over another connection, began anew there, or was not let go on.
+    pub resumed: u64,
+    pub begun_anew: u64,
+    pub not_resumed: u64,
     pub by_failure: BTreeMap<&'static str, u64>,
 }
 
@@ -53,11 +57,14 @@ pub struct Upgrades {
     pub refusal: Percentiles,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FirstRefusal {
     pub at_s: f64,
     /// From 1, as people count.
     pub user: u64,
+    /// The user's, where the plan has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     pub status: u16,
 }
 
@@ -90,6 +97,8 @@ pub struct WrongAnswer {
     pub name: String,
     /// What came, its beginning.
     pub text: String,
+    /// What about it is wrong, where a schema was to be fitted.
+    pub why: Option<String>,
 }
 
 /// Every turn that was sent is counted under exactly one of the outcomes.
@@ -127,8 +136,29 @@ pub struct TransactionCounts {
     pub duration: Percentiles,
 }
 
+/// A group's conversations that came due, and its turns.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GroupCounts {
+    pub sessions: GroupSessions,
+    pub turns: TurnCounts,
+}
+
+/// Of those that came due, each is counted under exactly one of the outcomes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GroupSessions {
+    pub due: u64,
+    pub opened: u64,
+    pub completed: u64,
+    pub refused: u64,
+    pub failed: u64,
+    pub aborted: u64,
+    pub not_started: u64,
+    pub open_at_end: u64,
+    pub handoffs: u64,
+}
+
 /// Abnormal are those that nobody wanted, with a Close frame or without.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Closures {
     pub clean: u64,
     pub abnormal: u64,
@@ -143,6 +173,7 @@ pub struct Generator {
     pub cpu_s: f64,
     pub rss_peak_bytes: u64,
     pub exhausted: bool,
+    pub machine: Machine,
     /// So many moments came after the cap: the peak and the attribution are of those before.
     pub moments_left_out: u64,
 }

@@ -61,6 +61,7 @@ fn conversation(user: u32) -> impl Strategy<Value = Vec<Sample>> {
                 What::Session(Session {
                     outcome,
                     never_reached,
+                    warm_up: false,
                 }),
             );
             samples
@@ -77,6 +78,7 @@ fn upgrade(planned: At, hold: u64, took: u64, attempt: u16, result: u8) -> Upgra
         ready: released + Duration::from_millis(took),
         ended: released + Duration::from_millis(2 * took),
         attempt,
+        renews: false,
         outcome: match result {
             0 => Upgraded::Accepted,
             1 => Upgraded::Refused { status: 429 },
@@ -195,6 +197,7 @@ fn accepted(n: u32, planned: At, released: At) -> Sample {
         ready: released + Duration::from_millis(20),
         ended: released + Duration::from_millis(40),
         attempt: 1,
+        renews: false,
         outcome: Upgraded::Accepted,
     };
     Sample {

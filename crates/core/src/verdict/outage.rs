@@ -46,7 +46,7 @@ impl Refusals {
             cuts: false,
         };
         // A limit that says no in words has no need to cut anybody off.
-        if refusals.limited(summary) == 0 && summary.upgrades.errored > 0 {
+        if refusals.limited(summary) == 0 && summary.all_upgrades().errored > 0 {
             refusals.cuts = true;
             let trail = Trail::new(&summary.moments, &refusals, &Tokens::Same);
             refusals.cuts = cut::by_a_limit(&summary.moments, &trail);

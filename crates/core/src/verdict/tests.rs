@@ -8,7 +8,7 @@ use crate::limit::Anchor;
 use crate::sample::{SessionOutcome, Turn, TurnOutcome, Upgrade, Upgraded, What};
 use crate::script::Labels;
 use crate::summary::contract::Document;
-use crate::summary::{Facts, Recorder};
+use crate::summary::{Facts, Machine, Recorder, Resource};
 use crate::time::At;
 use crate::wire::{Ended, Side};
 use world::{
@@ -293,6 +293,7 @@ fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
             ready: connected,
             ended: connected + Duration::from_millis(50),
             attempt: 1,
+            renews: false,
             outcome,
         };
         record(&mut recorder, planned, user, What::Due);
@@ -442,6 +443,43 @@ fn a_late_or_exhausted_generator_is_not_to_be_trusted() {
         ..Facts::default()
     };
     check(&late(0).finish(&facts), Pace::Off, &[], saturated, &[]);
+    let because = |late_ms, machine: Machine| {
+        let facts = Facts {
+            machine,
+            ..Facts::default()
+        };
+        let verdict = judge(
+            &late(late_ms).finish(&facts),
+            &plan(Vec::new(), Pace::Off, &[]),
+        );
+        (verdict.bottleneck, verdict.why.concat())
+    };
+    let busy = Machine {
+        busiest_thread: Some(0.97),
+        loop_lag_p99: Some(30.0),
+        ..Machine::default()
+    };
+    assert_eq!(because(90, busy), (None, String::new()));
+    let (what, why) = because(101, busy);
+    assert_eq!(what, Some(Bottleneck::Processor));
+    assert!(
+        why.contains("busiest thread had 97 % of a processor"),
+        "{why}"
+    );
+    let crowded = Machine {
+        busiest_thread: Some(0.2),
+        ..busy
+    };
+    let (what, why) = because(101, crowded);
+    assert_eq!(what, Some(Bottleneck::Neighbours));
+    assert!(why.contains("something else on this machine"), "{why}");
+    let short = Machine {
+        short_of: Some(Resource::Ports),
+        ..crowded
+    };
+    let (what, why) = because(0, short);
+    assert_eq!(what, Some(Bottleneck::Ports));
+    assert!(why.contains("ip_local_port_range"), "{why}");
     let set = |millis, goals: &[&str]| {
         let mut plan = plan(Vec::new(), Pace::Off, goals);
         plan.max_lateness = Some(Duration::from_millis(millis));
@@ -520,6 +558,7 @@ fn deaths_and_refusals(died: u32, within_ms: u64, status: u16) -> Summary {
             ready: at(user),
             ended: at(user) + answer,
             attempt: 1,
+            renews: false,
             outcome,
         };
         record(

@@ -53,7 +53,7 @@ impl Findings<'_> {
 
     fn measured(&self) -> Vec<String> {
         let facts = &self.summary.facts;
-        let upgrades = &self.summary.upgrades;
+        let upgrades = self.summary.all_upgrades();
         let arrivals = &self.summary.arrivals;
         let over = facts.asked_over;
         let begun = match facts.started_at.as_str() {

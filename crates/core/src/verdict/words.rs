@@ -7,11 +7,33 @@ use super::attribution::{Seen, SeenLaw};
 use super::{Attribution, Findings, Kind, LimitSeen, Step, closing_claims, window};
 use crate::forensics::{Cause, Explained};
 use crate::limit::Limit;
-use crate::plan::{Budget, Each, Exhausted, Load, Pace, Target, Until};
-use crate::summary::Event;
+use crate::plan::{Budget, Each, Exhausted, Load, Pace, SourceAddress, Target, Until};
+use crate::summary::{Event, Judged};
 use crate::text::Text;
 use crate::time::{At, span_text};
 use crate::watch::Aborted;
+
+/// What the judge did not score, and why.
+fn unjudged(judged: &Judged) -> Option<String> {
+    if judged.sampled == 0 {
+        return Some("No conversation said anything that the judge could score.".to_owned());
+    }
+    let mut parts = vec![format!(
+        "The judge scored {} of {} conversations",
+        count(judged.scored),
+        count(judged.sampled)
+    )];
+    if judged.failed > 0 {
+        let why = judged.failures.first().map(|why| format!(" ({why})"));
+        let why = why.unwrap_or_default();
+        parts.push(format!("{} gave no score{why}", count(judged.failed)));
+    }
+    if judged.is_interrupted() {
+        let left = count(judged.sampled - judged.asked);
+        parts.push(format!("{left} were left when judging was interrupted"));
+    }
+    (parts.len() > 1).then(|| format!("{}.", parts.join("; ")))
+}
 
 /// Which rule ended the run, and when.
 fn aborted(aborted: &Aborted) -> String {
@@ -54,13 +76,13 @@ impl Findings<'_> {
                     }),
             );
         }
-        let other = self.summary.upgrades.refused - (self.limited - self.cut);
+        let other = self.summary.all_upgrades().refused - (self.limited - self.cut);
         if let Some(outage) = &self.outage {
             why.push(outage.clone());
         } else if other > 0 {
             let statuses: Vec<_> = self
                 .summary
-                .upgrades
+                .all_upgrades()
                 .by_status
                 .keys()
                 .filter(|status| **status != 101)
@@ -97,6 +119,7 @@ impl Findings<'_> {
         why.extend(self.throttled());
         why.extend(self.never_began());
         why.extend(self.unanswered());
+        why.extend(self.summary.facts.judge.as_ref().and_then(unjudged));
         why
     }
 
@@ -165,7 +188,11 @@ impl Findings<'_> {
             Some(_) => ones.push("several tokens"),
             None => {}
         }
-        ones.push("one address");
+        ones.push(match &self.plan.route.source {
+            SourceAddress::Addresses(all) if all.len() > 1 => "several addresses",
+            SourceAddress::Interface(_) => "the addresses of one interface",
+            _ => "one address",
+        });
         if let Target::Url(url) = &self.plan.target
             && url.query_pairs().any(|(name, _)| name == "deploymentId")
         {
@@ -255,8 +282,12 @@ impl Findings<'_> {
             Some(rate) if !held.is_empty() => format!("; says nothing about {rate:.1}/s"),
             _ => String::new(),
         };
+        let cut = match self.summary.facts.cut {
+            true => ", cut short by its own bounds",
+            false => "",
+        };
         format!(
-            "asked {}{asked}, delivered {}{delivered}{held}{silent}",
+            "asked {}{asked}, delivered {}{delivered}{held}{cut}{silent}",
             count(arrivals.asked),
             count(arrivals.delivered)
         )

@@ -13,6 +13,11 @@ pub enum Event<'a> {
     Binary(&'a [u8]),
     Ping(&'a [u8]),
     Pong(&'a [u8]),
+    /// A whole message as [`super::deflate`] shrinks them; only where that was negotiated.
+    Deflated {
+        text: bool,
+        payload: &'a [u8],
+    },
     /// A frame of a message that has more.
     Fragment,
     /// Always the last event.
@@ -42,6 +47,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Decoder {
     role: Role,
+    deflate: bool,
     limits: Limits,
     state: State,
 }
@@ -59,9 +65,16 @@ impl Decoder {
     pub const fn new(role: Role, limits: Limits) -> Self {
         Self {
             role,
+            deflate: false,
             limits,
             state: State::Idle,
         }
+    }
+
+    /// From here on messages may be compressed, as was negotiated. The limits then hold for what arrives; what it is
+    /// inflated to is for whoever inflates it to judge.
+    pub const fn expect_deflated(&mut self) {
+        self.deflate = true;
     }
 
     /// Takes what was read and calls `on` for every event, in order. Payloads are unmasked in place, so `bytes` is not
@@ -77,14 +90,14 @@ impl Decoder {
         if bytes.is_empty() {
             return Ok(());
         }
-        let (role, limits) = (self.role, self.limits);
+        let rules = (self.role, self.deflate, self.limits);
         let outcome = match &mut self.state {
             State::Failed(violation) => return Err(**violation),
             State::Closed => Err(Violation::DataAfterClose),
-            State::Partial(partial) => partial.feed(role, limits, bytes, on),
+            State::Partial(partial) => partial.feed(rules, bytes, on),
             State::Idle => {
                 let mut partial = Partial::default();
-                let outcome = partial.feed(role, limits, bytes, on);
+                let outcome = partial.feed(rules, bytes, on);
                 if let Ok(Progress::Unfinished) = outcome {
                     self.state = State::Partial(Box::new(partial));
                 }
@@ -159,15 +172,14 @@ enum Progress {
 impl Partial {
     fn feed(
         &mut self,
-        role: Role,
-        limits: Limits,
+        rules: (Role, bool, Limits),
         mut bytes: &mut [u8],
         on: &mut dyn FnMut(Event<'_>),
     ) -> Result<Progress, Violation> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
-                None => match self.header(role, limits, &mut bytes)? {
+                None => match self.header(rules, &mut bytes)? {
                     Some(header) => Arriving { header, done: 0 },
                     None if self.head_len == 0 && self.message.is_none() => {
                         return Ok(Progress::Finished);
@@ -194,7 +206,7 @@ impl Partial {
             if part.header.is_control() {
                 self.control_part(&part, on)?;
             } else {
-                self.data_part(&part, limits, on)?;
+                self.data_part(&part, rules.2, on)?;
             }
             if !last {
                 self.frame = Some(frame);
@@ -212,12 +224,12 @@ impl Partial {
     /// Takes a header off the front of `bytes`; keeps what there is of an incomplete one.
     fn header(
         &mut self,
-        role: Role,
-        limits: Limits,
+        (role, deflate, limits): (Role, bool, Limits),
         bytes: &mut &mut [u8],
     ) -> Result<Option<Header>, Violation> {
         let rules = Rules {
             role,
+            deflate,
             max_frame: limits.max_frame,
             max_message: limits.max_message as u64,
             open_message: self.message.as_ref().map(|m| m.bytes.len() as u64),
@@ -273,16 +285,19 @@ impl Partial {
     ) -> Result<(), Violation> {
         let ends = part.last && part.header.fin;
         if self.message.is_none() && part.first && ends {
-            return emit(part.header.opcode == opcode::TEXT, part.bytes, on);
+            let header = &part.header;
+            let text = header.opcode == opcode::TEXT;
+            return emit(text, header.deflated, part.bytes, on);
         }
         let message = self.message.get_or_insert_with(|| Message {
             text: part.header.opcode == opcode::TEXT,
+            deflated: part.header.deflated,
             bytes: Vec::new(),
             valid: 0,
         });
         message.push(part, limits)?;
         if ends && let Some(message) = self.message.take() {
-            emit(message.text, &message.bytes, on)?;
+            emit(message.text, message.deflated, &message.bytes, on)?;
         } else if part.last {
             on(Event::Fragment);
         }
@@ -309,6 +324,7 @@ struct Part<'a> {
 #[derive(Debug)]
 struct Message {
     text: bool,
+    deflated: bool,
     bytes: Vec<u8>,
     /// So much of a text is known to be UTF-8; at most three bytes of a cut character lie beyond.
     valid: usize,
@@ -318,7 +334,7 @@ impl Message {
     fn push(&mut self, part: &Part<'_>, limits: Limits) -> Result<(), Violation> {
         self.make_room(part, limits);
         self.bytes.extend_from_slice(part.bytes);
-        if !self.text {
+        if !self.text || self.deflated {
             return Ok(());
         }
         match simdutf8::compat::from_utf8(&self.bytes[self.valid..]) {
@@ -340,8 +356,15 @@ impl Message {
     }
 }
 
-fn emit(text: bool, payload: &[u8], on: &mut dyn FnMut(Event<'_>)) -> Result<(), Violation> {
-    if text {
+fn emit(
+    text: bool,
+    deflated: bool,
+    payload: &[u8],
+    on: &mut dyn FnMut(Event<'_>),
+) -> Result<(), Violation> {
+    if deflated {
+        on(Event::Deflated { text, payload });
+    } else if text {
         let text = simdutf8::basic::from_utf8(payload).map_err(|_| Violation::InvalidUtf8)?;
         on(Event::Text(text));
     } else {
@@ -425,6 +448,31 @@ mod tests {
         let bad = decoder.feed(&mut [0xc1], &mut on);
         assert_eq!(bad, Err(Violation::ReservedBits(4)));
         assert_eq!(decoder.feed(&mut [0x81, 0], &mut on), bad);
+    }
+
+    #[test]
+    fn the_bit_of_a_compressed_message_stands_only_where_it_may() {
+        let check = |negotiated: bool, mut wire: Vec<u8>, expect: Result<(), Violation>| {
+            let mut decoder = Decoder::new(Role::Client, Limits::default());
+            if negotiated {
+                decoder.expect_deflated();
+            }
+            let mut heard = 0;
+            let outcome = decoder.feed(&mut wire, &mut |event| {
+                heard += usize::from(matches!(event, Event::Deflated { text: true, .. }));
+            });
+            assert_eq!((outcome, heard), (expect, usize::from(expect.is_ok())));
+        };
+        let bits = |bits| Err(Violation::ReservedBits(bits));
+        // What is not UTF-8 before it is inflated may be so afterwards.
+        check(true, vec![0xc1, 2, 0xf2, 0x48], Ok(()));
+        check(true, vec![0x41, 1, 0xf2, 0x80, 1, 0x48], Ok(()));
+        check(false, vec![0xc1, 2, 0xf2, 0x48], bits(4));
+        check(true, vec![0x41, 1, 0xf2, 0xc0, 1, 0x48], bits(4));
+        check(true, vec![0xc9, 0], bits(4));
+        check(true, vec![0xc8, 0], bits(4));
+        check(true, vec![0xa1, 0], bits(2));
+        check(true, vec![0xd1, 0], bits(5));
     }
 
     #[test]

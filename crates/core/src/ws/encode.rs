@@ -2,7 +2,7 @@
 //! [`encode_frame`].
 
 use super::Role;
-use super::frame::{Frame, MAX_CONTROL, encode_frame, opcode};
+use super::frame::{Frame, MAX_CONTROL, RSV1, encode_frame, opcode};
 
 /// Appends a text message. `mask` should be unpredictable (RFC 6455 section 5.3); a server does not use it.
 pub fn encode_text(out: &mut Vec<u8>, role: Role, mask: [u8; 4], text: &str) {
@@ -12,6 +12,16 @@ pub fn encode_text(out: &mut Vec<u8>, role: Role, mask: [u8; 4], text: &str) {
 /// Appends a binary message; see [`encode_text`] for `mask`.
 pub fn encode_binary(out: &mut Vec<u8>, role: Role, mask: [u8; 4], payload: &[u8]) {
     encode(out, role, mask, opcode::BINARY, payload);
+}
+
+/// Appends a message that [`super::deflate`] has shrunk.
+pub fn encode_deflated(out: &mut Vec<u8>, role: Role, mask: [u8; 4], text: bool, payload: &[u8]) {
+    let opcode = if text { opcode::TEXT } else { opcode::BINARY };
+    let frame = Frame {
+        rsv: RSV1,
+        ..Frame::new(opcode, payload)
+    };
+    put(out, role, mask, &frame);
 }
 
 /// Appends a ping. A control frame carries 125 bytes; what is beyond them is cut off.
@@ -39,10 +49,13 @@ pub fn encode_close(out: &mut Vec<u8>, role: Role, mask: [u8; 4], code: Option<u
 }
 
 fn encode(out: &mut Vec<u8>, role: Role, mask: [u8; 4], opcode: u8, payload: &[u8]) {
-    let frame = Frame::new(opcode, payload);
+    put(out, role, mask, &Frame::new(opcode, payload));
+}
+
+fn put(out: &mut Vec<u8>, role: Role, mask: [u8; 4], frame: &Frame<'_>) {
     match role {
         Role::Client => encode_frame(out, &frame.masked(mask)),
-        Role::Server => encode_frame(out, &frame),
+        Role::Server => encode_frame(out, frame),
     }
 }
 

@@ -113,6 +113,8 @@ fn push_wide64(out: &mut Vec<u8>, mask_bit: u8, length: u64) {
 pub(super) struct Header {
     pub(super) fin: bool,
     pub(super) opcode: u8,
+    /// RSV1 was set, which marks the first frame of a compressed message.
+    pub(super) deflated: bool,
     pub(super) mask: Option<[u8; 4]>,
     pub(super) length: u64,
 }
@@ -121,6 +123,8 @@ pub(super) struct Header {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) role: Role,
+    /// permessage-deflate was negotiated.
+    pub(super) deflate: bool,
     pub(super) max_frame: u64,
     pub(super) max_message: u64,
     /// The bytes of the message whose fragments are arriving, if one is.
@@ -157,6 +161,7 @@ impl Header {
         let header = |mask| Self {
             fin,
             opcode,
+            deflated: first >> 4 & RSV1 != 0,
             mask,
             length,
         };
@@ -174,7 +179,10 @@ impl Header {
 
 fn check_first(first: u8, rules: &Rules) -> Result<(), Violation> {
     let (fin, rsv, opcode) = (first & 0x80 != 0, first >> 4 & 7, first & 0xf);
-    if rsv != 0 {
+    // RFC 7692 section 6: RSV1 stands on the first frame of a data message, and nowhere else.
+    let is_start = matches!(opcode, opcode::TEXT | opcode::BINARY);
+    let allowed = if rules.deflate && is_start { RSV1 } else { 0 };
+    if rsv & !allowed != 0 {
         return Err(Violation::ReservedBits(rsv));
     }
     match (opcode, rules.open_message) {
@@ -236,6 +244,8 @@ const fn is_control(opcode: u8) -> bool {
 pub(super) const MAX_CONTROL: usize = 125;
 /// Two bytes, a 64-bit length and a mask.
 pub(super) const LONGEST_HEAD: usize = 14;
+/// Of the three reserved bits, the one that permessage-deflate uses.
+pub(super) const RSV1: u8 = 4;
 /// In the 7-bit length: the length follows in 16 bits.
 const WIDE16: u8 = 126;
 /// In the 7-bit length: the length follows in 64 bits.

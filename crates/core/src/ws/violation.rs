@@ -6,9 +6,7 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Violation {
     /// Holds the three bits, RSV1 as 4.
-    #[error(
-        "reserved bits {0:03b} are set in a frame; without a negotiated extension they must be 000"
-    )]
+    #[error("reserved bits {0:03b} are set in a frame where no negotiated extension uses them")]
     ReservedBits(u8),
     #[error("opcode {0:#x} is unknown; RFC 6455 defines 0x0, 0x1, 0x2, 0x8, 0x9 and 0xa")]
     UnknownOpcode(u8),
@@ -46,6 +44,8 @@ pub enum Violation {
     MessageTooBig { length: u64, max: u64 },
     #[error("bytes came after a Close frame, which must be the last frame")]
     DataAfterClose,
+    #[error("a compressed message is no DEFLATE stream (RFC 7692)")]
+    NotDeflate,
 }
 
 impl Violation {
@@ -69,13 +69,14 @@ impl Violation {
             Self::FrameTooBig { .. } => "frame too big",
             Self::MessageTooBig { .. } => "message too big",
             Self::DataAfterClose => "data after close",
+            Self::NotDeflate => "compressed message cannot be inflated",
         }
     }
 
     /// The code to fail the connection with: 1002, 1007 or 1009 (RFC 6455 section 7.4.1).
     pub const fn close_code(self) -> u16 {
         match self {
-            Self::InvalidUtf8 | Self::CloseReasonNotUtf8(_) => 1007,
+            Self::InvalidUtf8 | Self::CloseReasonNotUtf8(_) | Self::NotDeflate => 1007,
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => 1009,
             _ => 1002,
         }

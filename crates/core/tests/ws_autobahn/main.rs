@@ -394,6 +394,7 @@ fn decode(role: Role, bytes: &[u8], step: usize) -> (Vec<Seen>, Option<Violation
         let outcome = decoder.feed(part, &mut |event| {
             seen.push(match event {
                 Event::Fragment => return,
+                Event::Deflated { .. } => unreachable!("nothing was negotiated"),
                 Event::Text(text) => Seen::Text(text.into()),
                 Event::Binary(bytes) => Seen::Binary(bytes.into()),
                 Event::Ping(bytes) => Seen::Ping(bytes.into()),

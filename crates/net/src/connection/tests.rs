@@ -59,7 +59,7 @@ fn target(address: SocketAddr, tls: Option<&ClientTls>) -> Target {
     Target {
         dialer: Dialer::new(address.ip().to_string(), address.port(), None, None),
         connector: tls.map(|tls| Connector::new(tls, &address.ip().to_string()).unwrap()),
-        resource: Arc::new(Resource::new(&url, "r1").unwrap()),
+        resource: Arc::new(Resource::new(&url, "r1", None).unwrap()),
         patience: Duration::from_secs(20),
     }
 }
@@ -80,7 +80,7 @@ async fn attempt(target: &Target) -> (Result<Upgraded, Failure>, UpgradeTimes) {
 
 async fn open(address: SocketAddr, tls: Option<&ClientTls>) -> (Connection, Vec<u8>) {
     match attempt(&target(address, tls)).await.0 {
-        Ok(Upgraded::Open { stream, early }) => (Connection::new(stream, Role::Client), early),
+        Ok(Upgraded::Open { stream, early, .. }) => (Connection::new(stream, Role::Client), early),
         Ok(Upgraded::Refused(answer)) => panic!("refused: {answer:?}"),
         Err(failure) => panic!("{failure:?}"),
     }

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use plimsoll_core::wire::{Answer, Call, Request};
+use plimsoll_core::ws::deflate::Terms;
 use tokio::io::AsyncReadExt as _;
 
 use crate::stream::Stream;
@@ -201,11 +202,28 @@ fn judge(request: &Request) -> Result<String, Trouble> {
     Ok(accept_key(key))
 }
 
+/// What the client is granted of the compression that it offers.
+pub(super) fn terms(request: &Request) -> Option<Terms> {
+    let offers = request.headers.iter();
+    let offers: Vec<_> = offers
+        .filter(|(name, _)| name == "sec-websocket-extensions")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    Terms::grant(&offers.join(","))
+}
+
 /// The answer that opens the connection, with what its limits tell.
-pub(super) fn switching(accept: &str, headers: &[(String, String)]) -> String {
+pub(super) fn switching(
+    accept: &str,
+    terms: Option<Terms>,
+    headers: &[(String, String)],
+) -> String {
     let mut text = format!(
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {accept}\r\n"
     );
+    if let Some(terms) = terms {
+        let _ = write!(text, "sec-websocket-extensions: {}\r\n", terms.answer());
+    }
     put(&mut text, headers);
     text.push_str("\r\n");
     text
@@ -230,7 +248,12 @@ fn put(text: &mut String, headers: &[(String, String)]) {
     for (name, value) in headers {
         // Values come from profiles and templates: a line break in one must not make a header of its own.
         let value: String = value.chars().filter(|c| !c.is_control()).collect();
-        let ours = ["content-length", "connection", "transfer-encoding"];
+        let ours = [
+            "content-length",
+            "connection",
+            "transfer-encoding",
+            "sec-websocket-extensions",
+        ];
         if !ours.contains(&name.as_str()) {
             let _ = write!(text, "{name}: {value}\r\n");
         }

@@ -12,8 +12,8 @@ use plimsoll_core::profile::{self, Profile};
 use plimsoll_core::schedule;
 use plimsoll_core::summary::{Facts, Summary};
 use plimsoll_net::{
-    ClientTls, Control, Finished, Ready, RunError, RunOptions, ServeError, ServeOptions, ServerTls,
-    run, serve,
+    ClientTls, Control, Finished, Ready, RunError, RunOptions, ServeError, ServeOptions, Served,
+    ServerTls, run, serve,
 };
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 pub(crate) struct Emulator {
     pub(crate) ready: Ready,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<(), ServeError>>>,
+    thread: Option<JoinHandle<Result<Served, ServeError>>>,
 }
 
 impl Emulator {
@@ -152,6 +152,7 @@ pub(crate) fn summary(plan: &Plan, finished: Finished) -> Summary {
         asked: asked.conversations,
         interrupted: finished.interrupted,
         exhausted: finished.exhausted,
+        machine: finished.machine,
         ..Facts::default()
     });
     let s = &summary.sessions;

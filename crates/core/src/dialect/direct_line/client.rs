@@ -151,10 +151,6 @@ impl Client for Caller {
         })
     }
 
-    fn resumes(&self) -> bool {
-        self.dialect.reconnect && self.conversation.is_some()
-    }
-
     fn wake(&mut self, out: &mut Vec<Outgoing>) {
         out.push(self.ask(Asked::Token, REFRESH, "POST", "/tokens/refresh", None));
     }

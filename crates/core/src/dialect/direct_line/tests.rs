@@ -276,7 +276,6 @@ fn a_new_connection_goes_on_behind_the_watermark_and_repeats_nothing() {
     let empty = r#"{"activities": [], "watermark": null}"#;
     assert_eq!(heard(&mut *client, empty), []);
     assert_eq!(heard(&mut *client, ""), []);
-    assert!(client.resumes());
     let mut out = Vec::new();
     client.knock(&[], &mut out);
     let posted = posted(out);
@@ -292,11 +291,6 @@ fn a_new_connection_goes_on_behind_the_watermark_and_repeats_nothing() {
     );
     assert_eq!(client.door().and_then(|door| door.url).unwrap(), again);
     assert_eq!(heard(&mut *client, set), []);
-    assert!(
-        !dialect("direct-line: {reconnect: false}")
-            .client(&identity())
-            .resumes()
-    );
 }
 
 #[test]

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    OK, REQUEST_RATE_TOO_HIGH, SESSION_EXPIRED, SESSION_NOT_FOUND, TOO_MANY_REQUESTS, code_meaning,
-    list, string,
+    OK, REQUEST_RATE_TOO_HIGH, SESSION_EXPIRED, SESSION_NOT_FOUND, TOO_MANY_REQUESTS, UNAUTHORIZED,
+    code_meaning, list, string,
 };
 use crate::dialect::{Client, Heard, Identity};
 use crate::wire::{Incoming, Outgoing};
@@ -15,7 +15,11 @@ use crate::wire::{Incoming, Outgoing};
 pub(super) struct Guest {
     token: Box<str>,
     deployment: Option<Box<str>>,
+    /// What it signs in with, where it does.
+    code: Option<Box<str>>,
     stage: Stage,
+    /// It had a session before this connection.
+    resumes: bool,
     /// A person has taken over.
     human: bool,
     /// What the bot's last message offers to press.
@@ -40,7 +44,9 @@ impl Guest {
         Self {
             token: identity.token.as_str().into(),
             deployment: identity.deployment.as_deref().map(Into::into),
+            code: None,
             stage: Stage::Configuring,
+            resumes: false,
             human: false,
             buttons: None,
         }
@@ -49,17 +55,33 @@ impl Guest {
 
 impl Client for Guest {
     fn open(&mut self, out: &mut Vec<Outgoing>) -> bool {
-        let mut request = json!({
-            "action": "configureSession",
-            "token": &*self.token,
-            "startNew": false,
-            "tracingId": "configure",
-        });
-        if let Some(deployment) = &self.deployment {
-            request["deploymentId"] = Value::from(&**deployment);
-        }
-        out.push(request.to_string().into());
+        out.push(self.configure());
         false
+    }
+
+    fn resume(&mut self, out: &mut Vec<Outgoing>) -> bool {
+        (self.stage, self.resumes) = (Stage::Configuring, true);
+        self.buttons = None;
+        self.open(out)
+    }
+
+    fn sign_in(&mut self, code: &str, out: &mut Vec<Outgoing>) -> bool {
+        let is_fresh = self.code.as_deref() != Some(code);
+        if is_fresh {
+            self.code = Some(code.into());
+            out.push(self.configure());
+        }
+        is_fresh
+    }
+
+    fn keep_alive(&mut self, out: &mut Vec<Outgoing>) {
+        let request = json!({
+            "action": "echo",
+            "token": &*self.token,
+            "tracingId": HEALTH_CHECK,
+            "message": {"type": "Text", "text": "ping"},
+        });
+        out.push(request.to_string().into());
     }
 
     fn say(&mut self, turn: u32, text: &str, out: &mut Vec<Outgoing>) {
@@ -134,6 +156,23 @@ impl Client for Guest {
 }
 
 impl Guest {
+    fn configure(&self) -> Outgoing {
+        let mut request = json!({
+            "action": "configureSession",
+            "token": &*self.token,
+            "startNew": false,
+            "tracingId": "configure",
+        });
+        if let Some(deployment) = &self.deployment {
+            request["deploymentId"] = Value::from(&**deployment);
+        }
+        if let Some(code) = &self.code {
+            request["action"] = "configureAuthenticatedSession".into();
+            request["data"] = json!({"code": &**code});
+        }
+        request.to_string().into()
+    }
+
     fn on_message(&self, tracing: &str, message: &Value) -> Outgoing {
         json!({
             "action": "onMessage",
@@ -166,6 +205,12 @@ impl Guest {
             return;
         }
         self.stage = Stage::Ready;
+        if body["newSession"] == true && self.resumes {
+            self.human = false;
+            heard.push(Heard::NotResumed {
+                why: "the platform began a new session".to_owned(),
+            });
+        }
         if body["newSession"] == true {
             // Has the platform start its flow, so that a bot that speaks first does.
             let join = json!({"type": "Event", "events": [
@@ -190,6 +235,7 @@ impl Guest {
             });
         match code {
             TOO_MANY_REQUESTS | REQUEST_RATE_TOO_HIGH => heard.push(refused(frame)),
+            UNAUTHORIZED => heard.push(Heard::SignedOut { why: text }),
             SESSION_EXPIRED | SESSION_NOT_FOUND => self.over(heard, &text),
             _ if self.stage == Stage::Configuring => self.over(heard, &text),
             _ => heard.push(Heard::Error { text }),

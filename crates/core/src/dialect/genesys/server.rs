@@ -3,15 +3,16 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     ATTRIBUTES_TOO_LARGE, BAD_REQUEST, FEATURE_UNAVAILABLE, MISSING_PARAMETER, OK,
-    REQUEST_RATE_TOO_HIGH, SESSION_NOT_FOUND, TEXT_TOO_LONG, TOO_MANY_REQUESTS, code_meaning, list,
-    string,
+    REQUEST_RATE_TOO_HIGH, SESSION_NOT_FOUND, Serve, TEXT_TOO_LONG, TOO_MANY_REQUESTS,
+    UNAUTHORIZED, code_meaning, list, string,
 };
-use crate::dialect::{Asked, Expression, Identity, Server};
+use crate::dialect::{Asked, Expression, Identity, Kept, Server};
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing, Wall};
 
@@ -24,12 +25,28 @@ pub(super) struct Platform {
     /// A person has taken over.
     human: bool,
     messages: u32,
+    /// Where guests have to sign in.
+    door: Option<Box<Door>>,
+    /// A request to configure, until it is known whether its session is.
+    configuring: Option<Box<Configuring>>,
     /// Pieces of a message: this protocol has only whole ones.
     pending: String,
 }
 
+struct Door {
+    /// A guest has to sign in again after this.
+    lasts: Option<Duration>,
+    /// The code that the guest signed in with, and until when it counts.
+    signed_in: Option<(Box<str>, At)>,
+}
+
+struct Configuring {
+    start_new: bool,
+    tracing: Option<String>,
+}
+
 impl Platform {
-    pub(super) fn new(identity: &Identity, wall: Wall) -> Self {
+    pub(super) fn new(identity: &Identity, wall: Wall, serve: Serve) -> Self {
         Self {
             wall,
             token: identity.token.as_str().into(),
@@ -37,6 +54,13 @@ impl Platform {
             begun: false,
             human: false,
             messages: 0,
+            door: serve.sign_in.then(|| {
+                Box::new(Door {
+                    lasts: serve.sign_in_lasts.map(|span| span.0),
+                    signed_in: None,
+                })
+            }),
+            configuring: None,
             pending: String::new(),
         }
     }
@@ -113,6 +137,31 @@ impl Server for Platform {
             }
         }
     }
+
+    fn resume(&mut self, _: At, kept: Option<Kept>, out: &mut Vec<Outgoing>) -> Option<Asked> {
+        let Configuring { start_new, tracing } = *self.configuring.take()?;
+        out.push(self.configure(kept, start_new, tracing.as_deref()));
+        None
+    }
+
+    fn keep(&self) -> Kept {
+        Kept {
+            begun: self.begun,
+            human: self.human,
+            messages: self.messages,
+        }
+    }
+}
+
+/// The `exp` of a JWT, in seconds of the epoch; nothing for what is none.
+fn expiry(code: &str) -> Option<i64> {
+    let mut parts = code.split('.');
+    let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(payload.trim_end_matches('='))
+        .ok()?;
+    let claims: Value = serde_json::from_slice(&bytes).ok()?;
+    claims["exp"].as_i64()
 }
 
 /// The code of an error, and what it is about.
@@ -128,13 +177,30 @@ impl Platform {
         let tracing = string(request, "/tracingId");
         let action = required(request, "action")?;
         let token = required(request, "token")?;
-        if action != "configureSession" && !self.configured {
+        if !action.starts_with("configure") && !self.configured {
             return Err((SESSION_NOT_FOUND, "configure it first".to_owned()));
         }
+        if action != "configureAuthenticatedSession" {
+            self.demand_sign_in(now)?;
+        }
         match action {
-            "configureSession" => {
+            "configureSession" | "configureAuthenticatedSession" => {
                 required(request, "deploymentId")?;
-                out.push(self.configure(request, token, tracing));
+                if action != "configureSession" {
+                    self.sign_in(now, request)?;
+                }
+                if self.configured && *self.token == *token {
+                    let known = Some(self.keep());
+                    out.push(self.configure(known, request["startNew"] == true, tracing));
+                    return Ok(None);
+                }
+                self.token = token.into();
+                self.configuring = Some(Box::new(Configuring {
+                    start_new: request["startNew"] == true,
+                    tracing: tracing.map(str::to_owned),
+                }));
+                let key = Some(token.to_owned());
+                return Ok(Some(Asked::Resume { key }));
             }
             "onMessage" => return self.on_message(now, request, tracing, out),
             "echo" => out.push(self.inbound(now, &request["message"], tracing)),
@@ -169,16 +235,57 @@ impl Platform {
         Ok(None)
     }
 
-    fn configure(&mut self, request: &Value, token: &str, tracing: Option<&str>) -> Outgoing {
-        let again = self.configured && *self.token == *token;
-        let start_new = request["startNew"] == true;
-        self.configured = true;
-        self.token = token.into();
-        let is_new = !again || start_new;
-        if is_new {
-            self.begun = false;
-            self.human = false;
+    /// Whoever has to sign in and has not, or not lately enough, is told so.
+    fn demand_sign_in(&self, now: At) -> Result<(), Refusal> {
+        let Some(door) = &self.door else {
+            return Ok(());
+        };
+        match &door.signed_in {
+            None => Err((
+                UNAUTHORIZED,
+                "this deployment wants guests to sign in".to_owned(),
+            )),
+            Some((_, until)) if *until <= now => Err((UNAUTHORIZED, EXPIRED.to_owned())),
+            Some(_) => Ok(()),
         }
+    }
+
+    fn sign_in(&mut self, now: At, request: &Value) -> Result<(), Refusal> {
+        let code = required(&request["data"], "code")?;
+        let Some(door) = &mut self.door else {
+            return Ok(());
+        };
+        let mut until = door.lasts.map_or(At::NEVER, |span| now + span);
+        if let Some(exp) = expiry(code) {
+            let left = exp.saturating_mul(1_000) - self.wall.epoch_millis(now);
+            let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
+            until = until.min(now + left);
+        }
+        // What has run out does not count again.
+        if let Some((before, ended)) = &door.signed_in
+            && **before == *code
+        {
+            until = until.min(*ended);
+        }
+        door.signed_in = Some((code.into(), until));
+        match until > now {
+            true => Ok(()),
+            false => Err((UNAUTHORIZED, EXPIRED.to_owned())),
+        }
+    }
+
+    fn configure(
+        &mut self,
+        known: Option<Kept>,
+        start_new: bool,
+        tracing: Option<&str>,
+    ) -> Outgoing {
+        let again = known.is_some();
+        let is_new = !again || start_new;
+        self.configured = true;
+        let known = known.filter(|_| !is_new).unwrap_or_default();
+        (self.begun, self.human) = (known.begun, known.human);
+        self.messages = self.messages.max(known.messages);
         let body = json!({
             "connected": true,
             "newSession": is_new,
@@ -359,3 +466,4 @@ const SESSION_SECS: u64 = 72 * 3_600;
 const JWT_SECS: i64 = 1_800;
 /// How long a typing indicator is shown.
 const TYPING_MILLIS: u32 = 5_000;
+const EXPIRED: &str = "the code has expired";

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::dialect::{Asked, Expression, Heard};
+use crate::dialect::{Asked, Expression, Heard, Kept};
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing};
 
@@ -36,7 +36,7 @@ fn hear(client: &mut dyn Client, frame: &Value) -> Vec<Heard> {
 }
 
 fn ready() -> Box<dyn Client> {
-    let mut client = WebMessaging.client(&identity());
+    let mut client = WebMessaging::default().client(&identity());
     let heard = hear(
         &mut *client,
         &json!({"class": "SessionResponse", "body": {"connected": true, "newSession": false}}),
@@ -81,7 +81,7 @@ fn unknown(why: &str) -> Heard {
 
 #[test]
 fn a_guest_configures_its_session_joins_and_is_ready() {
-    let mut client = WebMessaging.client(&identity());
+    let mut client = WebMessaging::default().client(&identity());
     let mut out = Vec::new();
     assert!(!client.open(&mut out));
     assert_eq!(
@@ -117,7 +117,7 @@ fn a_session_that_cannot_be_had_is_over() {
             "code 404: not found: no deployment d-1",
         ),
     ] {
-        let mut client = WebMessaging.client(&identity());
+        let mut client = WebMessaging::default().client(&identity());
         assert_eq!(hear(&mut *client, &frame), [over(why)]);
         let mut out = Vec::new();
         client.leave(&mut out);
@@ -330,12 +330,15 @@ fn a_waiting_guest_is_small() {
 /// What the platform answers to one request, after those that configure the session.
 #[track_caller]
 fn check_answer(request: &Value, expect: &Value) {
-    let mut server = WebMessaging.server(&identity(), WALL);
+    let mut server = WebMessaging::default().server(&identity(), WALL);
     let configure = json!({"action": "configureSession", "deploymentId": "d", "token": "t-1"});
     let mut out = Vec::new();
     for request in [&configure, request] {
         out.clear();
-        let _ = server.hear(At::ZERO, Incoming::Text(&request.to_string()), &mut out);
+        let asked = server.hear(At::ZERO, Incoming::Text(&request.to_string()), &mut out);
+        if let Some(Asked::Resume { .. }) = asked {
+            server.resume(At::ZERO, None, &mut out);
+        }
     }
     let [answer] = &out[..] else {
         panic!("{out:?} to {request}");
@@ -414,7 +417,7 @@ fn bad_requests_get_the_documented_code() {
         let expect = json!({"type": "response", "class": "string", "code": code, "body": body, "tracingId": "4"});
         check_answer(&request, &expect);
     }
-    let mut server = WebMessaging.server(&identity(), WALL);
+    let mut server = WebMessaging::default().server(&identity(), WALL);
     let mut out = Vec::new();
     let early = message(json!({"type": "Text", "text": "hi"})).to_string();
     assert_eq!(
@@ -422,6 +425,43 @@ fn bad_requests_get_the_documented_code() {
         None
     );
     assert_eq!(json_of(&out[0])["code"], SESSION_NOT_FOUND);
+}
+
+#[test]
+fn a_guest_comes_back_to_its_session_or_to_a_new_one() {
+    let known = Kept {
+        begun: true,
+        human: false,
+        messages: 4,
+    };
+    let check = |start_new: bool, kept: Option<Kept>, is_new: bool, cleared: bool| {
+        let mut server = WebMessaging::default().server(&identity(), WALL);
+        let configure = json!({"action": "configureSession", "deploymentId": "d", "token": "t-1", "startNew": start_new});
+        let mut out = Vec::new();
+        let asked = server.hear(At::ZERO, Incoming::Text(&configure.to_string()), &mut out);
+        let key = Some("t-1".to_owned());
+        assert_eq!(asked, Some(Asked::Resume { key }));
+        assert!(out.is_empty(), "it is not known yet");
+        server.resume(At::ZERO, kept, &mut out);
+        let body = &json_of(&out[0])["body"];
+        assert_eq!(body["newSession"], is_new);
+        assert_eq!(body["clearedExistingSession"], cleared);
+        assert_eq!(server.keep().begun, !is_new);
+        // What the client makes of it.
+        let mut client = WebMessaging::default().client(&identity());
+        client.open(&mut Vec::new());
+        client.resume(&mut Vec::new());
+        let mut heard = Vec::new();
+        client.hear(Incoming::Text(&json_of(&out[0]).to_string()), &mut heard);
+        let refused = heard
+            .iter()
+            .any(|heard| matches!(heard, Heard::NotResumed { .. }));
+        assert_eq!(refused, is_new);
+        assert_eq!(heard.last(), Some(&Heard::Ready));
+    };
+    check(false, Some(known), false, false);
+    check(false, None, true, false);
+    check(true, Some(known), true, true);
 }
 
 /// Frames that are nearly right: the protocol's own words in the wrong places.
@@ -510,8 +550,8 @@ proptest! {
         bytes: Vec<u8>,
         at: u64,
     ) {
-        let mut client = WebMessaging.client(&identity());
-        let mut server = WebMessaging.server(&identity(), Wall { epoch_millis_at_zero: WALL.epoch_millis_at_zero });
+        let mut client = WebMessaging::default().client(&identity());
+        let mut server = WebMessaging::default().server(&identity(), Wall { epoch_millis_at_zero: WALL.epoch_millis_at_zero });
         let (mut heard, mut out) = (Vec::new(), Vec::new());
         let now = At::from_nanos(at);
         for frame in &frames {

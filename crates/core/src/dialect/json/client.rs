@@ -1,5 +1,6 @@
 //! The client's half: fills the declared message, and judges frames by the declared rules.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub(super) struct Talker {
     handed_off: bool,
     /// The turn of the last piece, for an end that does not name one.
     answering: Option<u32>,
+    /// The platform has not yet said whether it goes on with the conversation.
+    resuming: bool,
 }
 
 impl Talker {
@@ -25,6 +28,7 @@ impl Talker {
             token: identity.token.as_str().into(),
             handed_off: false,
             answering: None,
+            resuming: false,
         }
     }
 }
@@ -34,10 +38,25 @@ impl Client for Talker {
         true
     }
 
+    fn resume(&mut self, out: &mut Vec<Outgoing>) -> bool {
+        self.answering = None;
+        self.resuming = self.dialect.resume.is_some();
+        if let Some(resume) = &self.dialect.resume {
+            out.push(resume.send.render(&Message {
+                say: "",
+                turn: 0,
+                number: OnceCell::from(String::new()),
+                token: &self.token,
+            }));
+        }
+        !self.resuming
+    }
+
     fn say(&mut self, turn: u32, text: &str, out: &mut Vec<Outgoing>) {
         let values = Message {
             say: text,
-            turn: &turn.to_string(),
+            turn,
+            number: OnceCell::new(),
             token: &self.token,
         };
         out.push(self.dialect.send.render(&values));
@@ -56,6 +75,7 @@ impl Client for Talker {
         };
         let dialect = Arc::clone(&self.dialect);
         match Frame::read(text) {
+            Ok(frame) if self.resuming && self.judge_resume(&dialect, &frame, text, heard) => {}
             Ok(frame) => self.judge(&dialect, &frame, text, heard),
             Err(_)
                 if dialect
@@ -74,6 +94,31 @@ impl Client for Talker {
 }
 
 impl Talker {
+    /// Is it the answer to whether the conversation goes on?
+    fn judge_resume(
+        &mut self,
+        dialect: &Compiled,
+        frame: &Frame<'_>,
+        raw: &str,
+        heard: &mut Vec<Heard>,
+    ) -> bool {
+        let Some(resume) = &dialect.resume else {
+            return false;
+        };
+        let holds = |rule: &Parts| rule.when.as_ref().is_some_and(|when| when.holds(frame));
+        let refused = resume.refused.as_ref().filter(|refused| holds(refused));
+        if refused.is_none() && !holds(&resume.resumed) {
+            return false;
+        }
+        if let Some(refused) = refused {
+            let why = refused.text_or_excerpt(frame, raw);
+            heard.push(Heard::NotResumed { why });
+        }
+        self.resuming = false;
+        heard.push(Heard::Ready);
+        true
+    }
+
     fn judge(&mut self, dialect: &Compiled, frame: &Frame<'_>, raw: &str, heard: &mut Vec<Heard>) {
         let rules = &dialect.rules;
         let token = &*self.token;
@@ -251,7 +296,9 @@ fn unknown(why: &str) -> Heard {
 
 struct Message<'a> {
     say: &'a str,
-    turn: &'a str,
+    turn: u32,
+    /// The turn in digits, once it is asked for.
+    number: OnceCell<String>,
     token: &'a str,
 }
 
@@ -259,7 +306,7 @@ impl Values for Message<'_> {
     fn value(&self, slot: Slot) -> &str {
         match slot {
             Slot::Say => self.say,
-            Slot::Turn => self.turn,
+            Slot::Turn => self.number.get_or_init(|| self.turn.to_string()),
             Slot::Token => self.token,
             Slot::Column(_)
             | Slot::Var(_)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::shape::{Path, Step};
 use super::template::{LAST, RETRY_AFTER, Template, Variable};
 use super::{Compiled, Errors, Parts, Rules, Serve};
-use crate::dialect::{Asked, Expression, Server};
+use crate::dialect::{Asked, Expression, Kept, Server};
 use crate::text::{Slot, Values};
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing};
@@ -18,7 +18,7 @@ use crate::wire::{Incoming, Outgoing};
 /// Which frames of the client are messages.
 #[derive(Debug)]
 pub(super) enum Said {
-    Declared(Parts),
+    Declared(Box<Parts>),
     /// Where the message has its text and its id; no text means that it is a plain text.
     Derived {
         text: Option<Path>,
@@ -118,7 +118,7 @@ pub(super) struct Serving {
 }
 
 #[derive(Debug)]
-enum Way {
+pub(super) enum Way {
     /// The dialect has no such thing.
     Silent,
     Say(Template),
@@ -132,10 +132,7 @@ impl Serving {
             (Some(source), _) => errors
                 .template(&format!("serve.{key}"), source, &SERVED)
                 .map_or(Way::Silent, Way::Say),
-            (None, Some(rule)) => derive(rule)
-                .and_then(|source| Template::parse(&source, &SERVED).ok())
-                .map_or(Way::Missing(key), Way::Say),
-            (None, None) => Way::Silent,
+            (None, rule) => Way::of(key, rule.as_ref()),
         };
         let last_in_reply = match &serve.reply {
             Some(source) => find_variable(source, "last", None, &mut Vec::new()),
@@ -205,6 +202,11 @@ impl Server for Host {
     }
 
     fn hear(&mut self, _now: At, frame: Incoming<'_>, out: &mut Vec<Outgoing>) -> Option<Asked> {
+        if let (Some(resume), Incoming::Text(text)) = (&self.dialect.resume, frame)
+            && resume.is_asked_by(text)
+        {
+            return Some(Asked::Resume { key: None });
+        }
         let heard = match frame {
             Incoming::Text(text) => self.dialect.said.hear(text),
             Incoming::Binary(bytes) => std::str::from_utf8(bytes)
@@ -250,6 +252,17 @@ impl Server for Host {
             Expression::Expired => serving.over.say(&Frame::of("the session expired"), out),
             Expression::Closed { why } => serving.over.say(&Frame::of(why), out),
         }
+    }
+
+    fn resume(&mut self, _: At, kept: Option<Kept>, out: &mut Vec<Outgoing>) -> Option<Asked> {
+        let resume = self.dialect.resume.as_ref()?;
+        match kept {
+            Some(_) => resume.says_resumed.say(&Frame::of(""), out),
+            None => resume
+                .says_refused
+                .say(&Frame::of("no such conversation"), out),
+        }
+        None
     }
 }
 
@@ -300,6 +313,16 @@ impl Serving {
 }
 
 impl Way {
+    /// To write a frame for which the rule holds.
+    pub(super) fn of(key: &'static str, rule: Option<&Parts>) -> Self {
+        let Some(rule) = rule else {
+            return Self::Silent;
+        };
+        derive(rule)
+            .and_then(|source| Template::parse(&source, &SERVED).ok())
+            .map_or(Self::Missing(key), Self::Say)
+    }
+
     fn say(&self, frame: &Frame<'_>, out: &mut Vec<Outgoing>) {
         match self {
             Self::Silent => {}

@@ -12,6 +12,8 @@ use crate::wire::Outgoing;
 pub(in crate::dialect) enum Template {
     /// Nothing varies.
     Fixed(Arc<str>),
+    /// One variable and nothing else, sent as it is.
+    Alone(Slot),
     /// Sent as it is written, without any escaping.
     Plain(Text),
     Json(Node),
@@ -43,6 +45,11 @@ impl Template {
         variables: &[Variable],
     ) -> Result<Self, String> {
         if let Value::String(text) = source {
+            if let Some(slot) = alone(text, variables)
+                && text.trim().len() == text.len()
+            {
+                return Ok(Self::Alone(slot));
+            }
             return Ok(match parse_text(text, variables)? {
                 Text::Static(text) => Self::Fixed(text),
                 varies => Self::Plain(varies),
@@ -57,6 +64,7 @@ impl Template {
     pub(in crate::dialect) fn render(&self, values: &dyn Values) -> Outgoing {
         match self {
             Self::Fixed(text) => Outgoing::Text(Arc::clone(text)),
+            Self::Alone(slot) => Outgoing::Text(values.value(*slot).into()),
             Self::Plain(text) => Outgoing::Text(text.render(values)),
             Self::Json(node) => {
                 let mut json = String::with_capacity(USUAL);

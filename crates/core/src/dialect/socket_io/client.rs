@@ -15,6 +15,8 @@ pub(super) struct Talker {
     /// Knows what events mean.
     inner: Box<dyn Client>,
     stage: Stage,
+    /// It had joined before this connection.
+    resumes: bool,
     /// Title and payload of what Rasa's last message offers to press.
     buttons: Box<[(String, String)]>,
 }
@@ -35,6 +37,7 @@ impl Talker {
             inner: dialect.inner.client(identity),
             token: identity.token.as_str().into(),
             stage: Stage::Opening,
+            resumes: false,
             buttons: Box::default(),
             dialect,
         }
@@ -43,6 +46,12 @@ impl Talker {
 
 impl Client for Talker {
     fn open(&mut self, _: &mut Vec<Outgoing>) -> bool {
+        false
+    }
+
+    fn resume(&mut self, _: &mut Vec<Outgoing>) -> bool {
+        (self.stage, self.resumes) = (Stage::Opening, true);
+        self.buttons = Box::default();
         false
     }
 
@@ -181,6 +190,12 @@ impl Talker {
         let name = event[0].as_str();
         if self.stage == Stage::Joining && name == self.dialect.ready.as_deref() {
             self.stage = Stage::Ready;
+            let confirmed = event.get(1).and_then(Value::as_str);
+            if self.resumes && confirmed.is_some_and(|id| *id != *self.token) {
+                heard.push(Heard::NotResumed {
+                    why: "the server confirmed another session".to_owned(),
+                });
+            }
             return heard.push(Heard::Ready);
         }
         if self.dialect.rasa && name == Some(BOT_UTTERED) {

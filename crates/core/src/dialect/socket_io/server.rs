@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::packet::{self, Kind, Packet};
 use super::{BOT_UTTERED, Compiled};
-use crate::dialect::{Asked, Dialect, Expression, Identity, Server};
+use crate::dialect::{Asked, Dialect, Expression, Identity, Kept, Server};
 use crate::time::At;
 use crate::wire::{Incoming, Outgoing, Wall};
 
@@ -16,6 +16,8 @@ pub(super) struct Host {
     /// Knows how events are written.
     inner: Box<dyn Server>,
     id: Box<str>,
+    /// The session that the client named as it joined.
+    joined: Option<Box<str>>,
     connected: bool,
     begun: bool,
     /// When the next ping is due, and when the answer to the last one; one of the two never.
@@ -30,6 +32,7 @@ impl Host {
         Self {
             inner: dialect.inner.server(identity, wall),
             id: identity.token.as_str().into(),
+            joined: None,
             connected: false,
             begun: false,
             ping_at: At::NEVER,
@@ -127,6 +130,18 @@ impl Server for Host {
         }
         Ok(())
     }
+
+    fn resume(&mut self, _: At, kept: Option<Kept>, out: &mut Vec<Outgoing>) -> Option<Asked> {
+        self.begun |= kept.is_some_and(|kept| kept.begun);
+        self.join(out)
+    }
+
+    fn keep(&self) -> Kept {
+        Kept {
+            begun: self.begun,
+            ..Kept::default()
+        }
+    }
 }
 
 impl Host {
@@ -180,6 +195,14 @@ impl Host {
         }
     }
 
+    fn join(&mut self, out: &mut Vec<Outgoing>) -> Option<Asked> {
+        if let Some(ready) = &self.dialect.ready {
+            let confirmed = json!([ready, self.joined.as_ref().unwrap_or(&self.id)]);
+            out.push(self.packet("2", &confirmed.to_string()));
+        }
+        self.begin()
+    }
+
     fn begin(&mut self) -> Option<Asked> {
         (!std::mem::replace(&mut self.begun, true)).then_some(Asked::Begin)
     }
@@ -194,12 +217,14 @@ impl Host {
         if let Some((join, _)) = &dialect.join
             && name == join
         {
-            if let Some(ready) = &dialect.ready {
-                let asked = event.get(1).and_then(|asked| asked["session_id"].as_str());
-                let confirmed = json!([ready, asked.unwrap_or(&self.id)]);
-                out.push(self.packet("2", &confirmed.to_string()));
-            }
-            return self.begin();
+            let asked = event.get(1).and_then(|asked| asked["session_id"].as_str());
+            self.joined = asked.map(Into::into);
+            // Whoever joins by the same arguments is the same.
+            let key = Value::from(event.get(1..).unwrap_or_default()).to_string();
+            return match dialect.resumes {
+                true => Some(Asked::Resume { key: Some(key) }),
+                false => self.join(out),
+            };
         }
         // Events that nobody listens to are no mistake.
         if name != dialect.said {

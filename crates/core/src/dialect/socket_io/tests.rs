@@ -249,7 +249,12 @@ fn a_button_is_pressed_by_its_title() {
 fn served(server: &mut dyn Server, frames: &[&str]) -> (Vec<Asked>, Vec<String>) {
     let (mut asked, mut out) = (Vec::new(), Vec::new());
     for frame in frames {
-        asked.extend(server.hear(At::ZERO, Incoming::Text(frame), &mut out));
+        asked.extend(
+            match server.hear(At::ZERO, Incoming::Text(frame), &mut out) {
+                Some(Asked::Resume { .. }) => server.resume(At::ZERO, None, &mut out),
+                asked => asked,
+            },
+        );
     }
     (
         asked,

@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 
 use super::expectation::WITHIN;
 use super::http::Requests;
+use super::link;
 use super::names::Names;
 use super::raw;
-use super::{Arm, Condition, Expect, Message, OnMiss, Say, Step};
+use super::{Arm, Condition, Expect, Message, OnMiss, Say, Sources, Step};
 use crate::document::values::Pairs;
 use crate::document::{Document, Field, Place, quoted};
 use crate::draw::Spread;
@@ -74,6 +75,7 @@ pub(super) struct Conversation<'a> {
     pub(super) without_connection: bool,
     /// What a miss of an `http` means where the plan does not say.
     pub(super) ends_on_miss: bool,
+    pub(super) sources: &'a dyn Sources,
 }
 
 impl Conversation<'_> {
@@ -205,6 +207,23 @@ impl Conversation<'_> {
                 };
                 self.http(http, place, raw.name, raw.capture, on_miss)
             }
+            "ping" => {
+                let keys = raw.ping.and_then(Field::ok).flatten();
+                let (within, on_miss) =
+                    keys.map_or((None, None), |keys| (keys.within, keys.on_miss));
+                Some(Step::Ping {
+                    within: self.within("within", within)?,
+                    on_miss: miss(on_miss),
+                })
+            }
+            "close" => {
+                let keys = raw.close.and_then(Field::ok).flatten();
+                Some(link::farewell(keys, self.document))
+            }
+            "reconnect" => {
+                let keys = raw.reconnect.and_then(Field::ok).flatten();
+                Some(link::reconnect(keys))
+            }
             _ => {
                 let name = self.name(raw.transaction?, "a transaction");
                 let steps = self.inner(raw.steps, here, kind);
@@ -302,6 +321,9 @@ impl Conversation<'_> {
             raw.transaction.is_some(),
             raw.include.is_some(),
             raw.http.is_some(),
+            raw.ping.is_some(),
+            raw.close.is_some(),
+            raw.reconnect.is_some(),
         ];
         let kinds = raw::KINDS.iter().zip(given);
         let given: Vec<_> = kinds.filter(|kind| kind.1).map(|kind| *kind.0).collect();
@@ -358,6 +380,10 @@ impl Conversation<'_> {
                 let help = match (kind, key) {
                     ("greeting", "on_miss") => {
                         "write it inside: greeting: {within: 5s, on_miss: end}"
+                    }
+                    ("ping", "on_miss") => "write it inside: ping: {within: 5s, on_miss: end}",
+                    ("reconnect", "on_miss") => {
+                        "write it inside: reconnect: {after: 5s, on_miss: end}"
                     }
                     ("http", "expect") => {
                         "write it inside: http: {url: /login, expect: {status: 200}}"
@@ -485,6 +511,8 @@ fn pauses(step: &Step) -> bool {
     let any = |steps: &[Step]| steps.iter().any(pauses);
     match step {
         Step::Greeting { .. } | Step::Send(_) | Step::While { .. } => false,
+        Step::Close(_) => false,
+        Step::Ping { .. } | Step::Reconnect { .. } => true,
         Step::Say(_) | Step::Http(_) => true,
         Step::Think(Spread::Constant(span)) => !span.is_zero(),
         Step::Think(Spread::Uniform(_, high)) => !high.is_zero(),
@@ -500,7 +528,15 @@ fn pauses(step: &Step) -> bool {
 }
 
 /// Steps that are about one.
-const WITH_CONNECTION: &[&str] = &["greeting", "say", "send", "wait"];
+const WITH_CONNECTION: &[&str] = &[
+    "greeting",
+    "say",
+    "send",
+    "wait",
+    "ping",
+    "close",
+    "reconnect",
+];
 /// A made name must fit a column of a report.
 const LONGEST_MADE: usize = 40;
 const LONGEST_GIVEN: usize = 80;

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::conversation::Conversation;
 use super::raw;
-use super::{Check, Expect};
+use super::{Check, Expect, Part};
 use crate::document::{Field, Place, Wrong, quoted};
 use crate::predicate::Predicate;
 use crate::text::Text;
@@ -49,6 +49,8 @@ impl Conversation<'_> {
             equals: raw.equals,
             regex: raw.regex,
             json: raw.json,
+            schema: raw.schema,
+            frame_schema: raw.frame_schema,
         };
         let mut all = self.checks(checks);
         if let Some(field) = raw.not {
@@ -63,7 +65,7 @@ impl Conversation<'_> {
                         self.document.complain_that(
                             place,
                             "'not' says nothing",
-                            "write a text, or one of contains, any_of, equals, regex and json",
+                            "write a text, or one of contains, any_of, equals, regex, json and schema",
                         );
                     }
                     checks.and_then(together)
@@ -114,6 +116,9 @@ impl Conversation<'_> {
                     .ok()
                     .map(Check::Json)
             }),
+            raw.schema.map(|field| self.schema(field, Part::Text)),
+            raw.frame_schema
+                .map(|field| self.schema(field, Part::Frame)),
         ];
         checks.into_iter().flatten().collect()
     }

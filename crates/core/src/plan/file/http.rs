@@ -318,6 +318,8 @@ impl Conversation<'_> {
             within: None,
             done_within: None,
             quiet: None,
+            schema: None,
+            frame_schema: None,
         });
         Some((status?, expect?.check))
     }

@@ -55,7 +55,7 @@ fn closed(raw: raw::Load, here: Place, document: &Document) -> Option<Closed> {
                 span_text(duration),
                 span_text(start_delay + ramp_up)
             ),
-            "it counts from the run's begin: make it longer than start_delay and ramp_up together",
+            "it counts from the load's begin: make it longer than start_delay and ramp_up together",
         );
     }
     Some(Closed {
@@ -64,6 +64,25 @@ fn closed(raw: raw::Load, here: Place, document: &Document) -> Option<Closed> {
         start_delay,
         until: until?.0,
     })
+}
+
+/// Something must be left to measure.
+pub(super) fn warm_up(field: raw::Maybe<Span>, load: &Load, document: &Document) -> Duration {
+    let Some((Span(warm_up), place)) = field.and_then(Field::placed) else {
+        return Duration::ZERO;
+    };
+    if let Some(ends) = load.ends().filter(|ends| *ends <= warm_up) {
+        document.complain_that(
+            place,
+            format!(
+                "the warm-up of {} leaves nothing of a load of {} to be measured",
+                span_text(warm_up),
+                span_text(ends)
+            ),
+            "make it shorter, or the load longer",
+        );
+    }
+    warm_up
 }
 
 pub(super) fn budget(raw: raw::Budget, document: &Document) -> Budget {

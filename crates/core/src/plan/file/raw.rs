@@ -5,9 +5,11 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::environments::Environment;
 use super::http::{RawHttp, RawRun};
+use super::link::{CloseKeys, Drop, KeepAliveKeys, PingKeys, ReconnectKeys};
 use super::vars::Var;
 use crate::dialect;
 use crate::document::values::{Count, Pairs, Rate, Span, Spread, Texts};
@@ -72,6 +74,35 @@ pub(super) struct Plan {
     pub(super) after: Maybe<Vec<Field<Step>>>,
     /// What the whole run does once.
     pub(super) run: Maybe<RawRun>,
+    pub(super) judge: Maybe<Judge>,
+    /// What keeps connections up through long silences; nothing when left out.
+    pub(super) keep_alive: Maybe<KeepAliveKeys>,
+    /// When a connection drops in the middle of a conversation: `end` it as failed, which is what happens when left out,
+    /// or `resume` it on another connection. The drop is counted all the same.
+    pub(super) on_drop: Maybe<Drop>,
+    /// Who the users are to a platform whose guests sign in.
+    pub(super) guest: Maybe<Guest>,
+}
+
+/// Scores conversations once the run is over: the command gets one at a time as JSON on its standard input, and answers on
+/// its first line with a score from 0 to 1, `pass` or `fail`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Judge {
+    /// So many conversations at most, drawn by the seed; 100 when left out, 1000 at most.
+    pub(super) sample: Maybe<Count>,
+    /// A program, or a list of it and its arguments; it is started in the plan's own folder, and no shell reads it.
+    pub(super) command: Field<Texts>,
+    /// By then it has to have answered, for each conversation; 60s when left out.
+    pub(super) within: Maybe<Span>,
+}
+
+/// Web messaging with guests who are signed in.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Guest {
+    /// The code or JWT that the platform checks: a text with variables. It is a secret.
+    pub(super) code: Field<String>,
 }
 
 /// `emulator`, a ws:// or wss:// address, or a mapping.
@@ -100,6 +131,10 @@ pub(super) struct TargetParts {
     /// environment says; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY decide when left out.
     pub(super) proxy: Maybe<String>,
     pub(super) tls: Maybe<Tls>,
+    /// The addresses of this machine that connections come from, in turn; the system chooses when left out.
+    pub(super) source: Maybe<super::reach::Source>,
+    /// Whether permessage-deflate is offered to the server: true, or {context_takeover: false}; false when left out.
+    pub(super) compression: Maybe<super::reach::Compression>,
 }
 
 /// `{csv: users.csv, bearer: token}` or `{tokens: ["${TOKEN}"]}`. In texts, column x is the variable `identity_x`.
@@ -161,7 +196,7 @@ pub(super) struct Load {
     pub(super) ramp_up: Maybe<Span>,
     /// Conversations of each user; 1 when neither `loops` nor `duration` is given.
     pub(super) loops: Maybe<Count>,
-    /// Users converse again and again until this long after the run began.
+    /// Users converse again and again until this long after the load began: with the run, unless its group says when.
     pub(super) duration: Maybe<Span>,
     /// Stages of a number of users that rises and falls. One who is taken away finishes the conversation, then begins no
     /// other; after the last stage open conversations have 30 s more.
@@ -170,8 +205,13 @@ pub(super) struct Load {
     pub(super) arrivals: Maybe<Vec<Field<Stage>>>,
     /// An arrival that would be one more than this many at once is dropped, and counted.
     pub(super) max_open: Maybe<Count>,
-    /// The first start is so long after the run began.
+    /// The first start is so long after the load began.
     pub(super) start_delay: Maybe<Span>,
+    /// What is planned for so long after the load began is not measured: its figures stand apart, and goals are judged
+    /// without them.
+    pub(super) warm_up: Maybe<Span>,
+    /// A conversation stays connected for so long after its last step.
+    pub(super) hold_open: Maybe<Span>,
 }
 
 /// `{users: 50, over: 1m}` goes to a number of users in a straight line, `{users: 50, for: 5m}` holds it.
@@ -207,13 +247,18 @@ pub(super) struct Group {
     pub(super) before: Maybe<Vec<Field<Step>>>,
     /// What each of its users does after its last conversation.
     pub(super) after: Maybe<Vec<Field<Step>>>,
+    /// Its load begins so long after the run did, or after the end of the group that it follows; at once when left out.
+    /// The times of the load count from there.
+    pub(super) start: Maybe<Span>,
+    /// A group above, all of whose conversations must have ended first.
+    pub(super) follows: Maybe<String>,
 }
 
 /// One step: exactly one of [`KINDS`], with the keys that belong to it.
 pub(super) struct Step(pub(super) StepKeys);
 
 /// What a step can be.
-pub(super) const KINDS: [&str; 12] = [
+pub(super) const KINDS: [&str; 15] = [
     "greeting",
     "say",
     "send",
@@ -226,6 +271,9 @@ pub(super) const KINDS: [&str; 12] = [
     "transaction",
     "include",
     "http",
+    "ping",
+    "close",
+    "reconnect",
 ];
 
 #[derive(Deserialize, JsonSchema)]
@@ -233,7 +281,8 @@ pub(super) const KINDS: [&str; 12] = [
 #[schemars(extend("oneOf" = [
     {"required": ["greeting"]}, {"required": ["say"]}, {"required": ["send"]}, {"required": ["wait"]}, {"required": ["think"]}, {"required": ["repeat", "do"]},
     {"required": ["if", "do"]}, {"required": ["while", "do"]}, {"required": ["choose"]},
-    {"required": ["transaction", "do"]}, {"required": ["include"]}, {"required": ["http"]}
+    {"required": ["transaction", "do"]}, {"required": ["include"]}, {"required": ["http"]},
+    {"required": ["ping"]}, {"required": ["close"]}, {"required": ["reconnect"]}
 ]))]
 pub(super) struct StepKeys {
     /// Waits for a bot that speaks first.
@@ -281,6 +330,15 @@ pub(super) struct StepKeys {
     pub(super) at_most: Maybe<Count>,
     /// Asks over HTTP, beside the connection, and waits for the answer.
     pub(super) http: Maybe<RawHttp>,
+    /// Sends a ping of the WebSocket protocol and waits for its pong.
+    #[serde(default, deserialize_with = "even_empty")]
+    pub(super) ping: Maybe<Option<PingKeys>>,
+    /// Closes the connection; the conversation goes on without one.
+    #[serde(default, deserialize_with = "even_empty")]
+    pub(super) close: Maybe<Option<CloseKeys>>,
+    /// Closes the connection where it is open, and takes the conversation up again on another.
+    #[serde(default, deserialize_with = "even_empty")]
+    pub(super) reconnect: Maybe<Option<ReconnectKeys>>,
 }
 
 /// One of the things that a `choose` may do.
@@ -312,9 +370,9 @@ pub(super) struct Capture {
 }
 
 /// A `greeting:` with nothing after it is a greeting all the same.
-fn even_empty<'de, D: Deserializer<'de>>(
+fn even_empty<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Maybe<Option<Greeting>>, D::Error> {
+) -> Result<Maybe<Option<T>>, D::Error> {
     Field::deserialize(deserializer).map(Some)
 }
 
@@ -326,6 +384,10 @@ impl Short for Step {
             "greeting" => Wrong::new(
                 "'greeting' stands alone here",
                 "write 'greeting:' or 'greeting: {within: 5s}'",
+            ),
+            "ping" | "close" | "reconnect" => Wrong::new(
+                format!("'{text}' stands alone here"),
+                format!("write '{text}:'"),
             ),
             "say" | "think" => Wrong::new(
                 format!("'{text}' needs a value"),
@@ -381,6 +443,10 @@ pub(super) struct Expect {
     pub(super) done_within: Maybe<Span>,
     /// The answer is complete once nothing came for this long.
     pub(super) quiet: Maybe<Span>,
+    /// The answer's text is JSON, and fits this JSON Schema: a mapping, or the path of a file.
+    pub(super) schema: Maybe<Value>,
+    /// A frame of the answer, as it came, fits this JSON Schema.
+    pub(super) frame_schema: Maybe<Value>,
 }
 
 pub(super) enum Not {
@@ -396,6 +462,8 @@ pub(super) struct Checks {
     pub(super) equals: Maybe<String>,
     pub(super) regex: Maybe<String>,
     pub(super) json: Maybe<String>,
+    pub(super) schema: Maybe<Value>,
+    pub(super) frame_schema: Maybe<Value>,
 }
 
 impl Short for Not {
@@ -684,4 +752,4 @@ short! {
 }
 
 /// What the design has and this version does not.
-pub(super) const LATER: &[Later] = &[("Load", "warm_up", "leave it out")];
+pub(super) const LATER: &[Later] = &[];

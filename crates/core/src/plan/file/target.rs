@@ -9,6 +9,7 @@ use super::raw;
 use super::{Certificate, Proxy, ProxyChoice, Route, Sources, Target};
 use crate::document::values::Pairs;
 use crate::document::{Document, Field, Place, Wrong, quoted, suggestion};
+use crate::plan::SourceAddress;
 use crate::profile::{Endpoint, Profile};
 use crate::text::Text;
 
@@ -88,6 +89,11 @@ pub(super) fn target(
             .proxy
             .map_or(ProxyChoice::Environment, |field| proxy(field, document)),
         query: query(parts.query, names, document),
+        source: parts
+            .source
+            .and_then(Field::ok)
+            .map_or_else(SourceAddress::default, |source| source.0),
+        compression: (parts.compression.and_then(Field::ok)).and_then(|compression| compression.0),
         ..parts
             .tls
             .and_then(Field::placed)

@@ -2,6 +2,7 @@
 
 mod complaints;
 mod http;
+mod link;
 mod real;
 mod vars;
 
@@ -27,6 +28,23 @@ impl Sources for Fixed {
 
     fn env(&self, name: &str) -> Option<String> {
         self.env.get(name).map(|value| (*value).to_owned())
+    }
+
+    fn schema(&self, schema: &serde_json::Value) -> Result<Arc<dyn Schema>, String> {
+        let validator = jsonschema::options().offline().build(schema);
+        validator
+            .map(|validator| Arc::new(Fit(validator)) as Arc<dyn Schema>)
+            .map_err(|error| error.to_string())
+    }
+}
+
+#[derive(Debug)]
+struct Fit(jsonschema::Validator);
+
+impl Schema for Fit {
+    fn mismatch(&self, value: &serde_json::Value) -> Option<String> {
+        let error = self.0.validate(value).err()?;
+        Some(format!("{error} at {}", error.instance_path()))
     }
 }
 
@@ -59,6 +77,8 @@ fn sources() -> Fixed {
             ("wrong.yaml", "# steps\n- sya: hello\n- think: 5\n"),
             ("circle.yaml", "- include: circle.yaml\n"),
             ("single.yaml", "say: hello\n"),
+            ("order.json", r#"{"type": "object", "required": ["order"]}"#),
+            ("list.json", "[]"),
             ("broken.yaml", "version: 1\nnam: x\n"),
             ("regional.yaml", REGIONAL),
         ]
@@ -182,7 +202,7 @@ plan.yaml: 'none' is not a count (set on the command line: load.users)
   help: write a whole number from 1 up
 
 plan.yaml: unknown key 'user' in 'load' (set on the command line: load.user)
-  help: did you mean 'users'? allowed here: users, ramp_up, loops, duration, stages, arrivals, max_open, start_delay
+  help: did you mean 'users'? allowed here: users, ramp_up, loops, duration, stages, arrivals, max_open, start_delay, warm_up, hold_open
 
 plan.yaml: 'name' wants a text, not a mapping (set on the command line: name.x)
 

@@ -296,6 +296,11 @@ fn turns_beyond_counting_are_no_overflow() {
 
 /// The plan with these steps.
 fn conversation(steps: &str) -> Arc<Plan> {
+    planned("", "", steps)
+}
+
+/// The plan with these steps, more keys in its load, and others beside it.
+pub(super) fn planned(load: &str, keys: &str, steps: &str) -> Arc<Plan> {
     struct Nothing;
 
     impl Sources for Nothing {
@@ -309,8 +314,7 @@ fn conversation(steps: &str) -> Arc<Plan> {
     }
 
     let text = format!(
-        "version: 1\ntarget: emulator\nload: {{users: 1}}\nconversation: {}\n",
-        steps
+        "version: 1\ntarget: emulator\nload: {{users: 1{load}}}\nconversation: {steps}\n{keys}\n"
     );
     let mut plan = file::read("plan.yaml", &text, &Overrides::default(), &Nothing)
         .unwrap_or_else(|complaints| panic!("{text}\n{complaints}"));

@@ -38,6 +38,7 @@ fn cut(mut no: impl FnMut(u32, f64, usize) -> Option<ConnectError>, crash: Optio
                 _ => answered,
             },
             attempt: 1,
+            renews: false,
             outcome: failed.map_or(Upgraded::Accepted, Upgraded::Errored),
         };
         record(&mut recorder, upgrade.ended, user, What::Upgrade(upgrade));

@@ -10,8 +10,8 @@ use crate::draw::Spread;
 use crate::goal::Goal;
 use crate::limit::{Anchor, Key, Label, Law, Limit, On, Refusal, Source};
 use crate::plan::{
-    Admission, Around, Budget, Closed, Group, Load, OnHandoff, OnRefusal, Pace, Plan, Route,
-    Target, Until,
+    Admission, Around, Begin, Budget, Closed, Group, Link, Load, OnHandoff, OnRefusal, Pace, Plan,
+    Route, Target, Until,
 };
 use crate::profile::{Bot, Endpoint, Intent, Profile};
 use crate::sample::{
@@ -95,13 +95,18 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
                 until: Until::Loops(some(1)),
             }),
             conversation: Vec::new(),
+            begin: Begin::default(),
+            warm_up: Duration::ZERO,
             around: Around::default(),
+            hold_open: None,
         }],
         data: None,
         vars: Vec::new(),
         captured: Vec::new(),
         fallback: Vec::new(),
         on_handoff: OnHandoff::Leave,
+        link: Link::default(),
+        guest_code: None,
         admission: Admission {
             pace,
             on_refusal: OnRefusal::GiveUp,
@@ -116,6 +121,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         max_lateness: None,
         seed: 1,
         around: Around::default(),
+        judge: None,
     }
 }
 
@@ -247,6 +253,7 @@ pub(super) fn upgraded(recorder: &mut Recorder, at: At, answered: At, user: u32,
         ready: at,
         ended: answered,
         attempt: 1,
+        renews: false,
         outcome: if accepted {
             Upgraded::Accepted
         } else {
@@ -288,6 +295,7 @@ pub(super) fn ended(recorder: &mut Recorder, at: At, user: u32, outcome: Session
     let session = Session {
         outcome,
         never_reached: 0,
+        warm_up: false,
     };
     record(recorder, at, user, What::Session(session));
 }

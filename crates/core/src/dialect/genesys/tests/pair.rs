@@ -13,8 +13,8 @@ struct Pair {
 impl Pair {
     fn open() -> Self {
         let mut pair = Self {
-            client: WebMessaging.client(&identity()),
-            server: WebMessaging.server(&Identity::default(), WALL),
+            client: WebMessaging::default().client(&identity()),
+            server: WebMessaging::default().server(&Identity::default(), WALL),
             asked: Vec::new(),
             heard: Vec::new(),
         };
@@ -47,10 +47,16 @@ impl Pair {
         for frame in frames {
             let mut served = Vec::new();
             let text = json_of(&frame).to_string();
-            self.asked.extend(
-                self.server
-                    .hear(At::ZERO, Incoming::Text(&text), &mut served),
-            );
+            let asked = self
+                .server
+                .hear(At::ZERO, Incoming::Text(&text), &mut served);
+            match asked {
+                Some(Asked::Resume { .. }) => {
+                    let asked = self.server.resume(At::ZERO, None, &mut served);
+                    self.asked.extend(asked);
+                }
+                asked => self.asked.extend(asked),
+            }
             self.reach_client(served);
         }
     }

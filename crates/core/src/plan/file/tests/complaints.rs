@@ -136,7 +136,7 @@ plan.yaml:1:28: 'loops' and 'duration' exclude each other
 plan.yaml:1:28: the duration of 30s ends before the last user starts, at 1m
   1 | load: {users: 5, duration: 30s, ramp_up: 1m}
     |                            ^^^
-  help: it counts from the run's begin: make it longer than start_delay and ramp_up together
+  help: it counts from the load's begin: make it longer than start_delay and ramp_up together
 ",
     );
     check(
@@ -305,16 +305,16 @@ plan.yaml:1:10: version 2 of the format is not known
 plan.yaml:1:1: unknown key 'vresion'
   1 | vresion: 1
     | ^^^^^^^
-  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run
+  help: did you mean 'version'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge, keep_alive, on_drop, guest
 
 plan.yaml:2:1: unknown key 'plattform'
   2 | plattform: generic
     | ^^^^^^^^^
-  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run
+  help: did you mean 'platform'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge, keep_alive, on_drop, guest
 ",
     );
     check(
-        "budget: {conversations: 0, time: 10s, chats: 1}\nabort: [turns.failed > 20%, turns.failed > 1% for 2d]\nload: {users: 5, warm_up: 30s}",
+        "budget: {conversations: 0, time: 10s, chats: 1}\nabort: [turns.failed > 20%, turns.failed > 1% for 2d]\nload: {users: 5, duration: 30s, warm_up: 30s}",
         r"
 plan.yaml:1:25: '0' is too few
   1 | budget: {conversations: 0, time: 10s, chats: 1}
@@ -339,10 +339,10 @@ plan.yaml:2:29: '2d' is not a span of time; write a number with its unit: 500ms,
   2 | abort: [turns.failed > 20%, turns.failed > 1% for 2d]
     |                             ^^^^^^^^^^^^^^^^^^^^^^^^
 
-plan.yaml:3:18: 'warm_up' in 'load' is not supported yet
-  3 | load: {users: 5, warm_up: 30s}
-    |                  ^^^^^^^
-  help: leave it out
+plan.yaml:3:42: the warm-up of 30s leaves nothing of a load of 30s to be measured
+  3 | load: {users: 5, duration: 30s, warm_up: 30s}
+    |                                          ^^^
+  help: make it shorter, or the load longer
 ",
     );
     check(
@@ -401,7 +401,7 @@ plan.yaml:1:17: this step is say and think at once
 plan.yaml:1:17: this step does nothing
   1 | conversation: [{name: x}]
     |                 ^^^^
-  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, with a value
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, ping, close, reconnect, with a value
 ",
     );
     check(
@@ -439,7 +439,7 @@ plan.yaml:1:26: 'think' needs a value
 plan.yaml:1:33: 'hello' is not a step
   1 | conversation: [greeting, think, hello]
     |                                 ^^^^^
-  help: a step is one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http; to send this text write 'say: …'
+  help: a step is one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, ping, close, reconnect; to send this text write 'say: …'
 ",
     );
     check(
@@ -516,7 +516,7 @@ plan.yaml:1:49: 'any_of' is empty
 plan.yaml:1:61: 'not' says nothing
   1 | conversation: [{say: hi, expect: {contains: '', any_of: [], not: {}}}]
     |                                                             ^^^
-  help: write a text, or one of contains, any_of, equals, regex and json
+  help: write a text, or one of contains, any_of, equals, regex, json and schema
 ",
     );
     check(
@@ -888,7 +888,7 @@ plan.yaml:1:1: json.reply.when: not a condition on JSON: in long-hand segment, e
 plan.yaml:1:18: unknown key 'snd' in 'json'
   1 | dialect: {json: {snd: 5, reply: {when: '$.a ='}}}
     |                  ^^^
-  help: did you mean 'send'? allowed here: send, greeting, reply, chunk, end, typing, handoff, refusal, error, over, ack, usage, serve
+  help: did you mean 'send'? allowed here: send, greeting, reply, chunk, end, typing, handoff, refusal, error, over, ack, usage, serve, resume
 "#,
     );
 }
@@ -959,6 +959,31 @@ plan.yaml:2:1: 'load' does not go with 'groups'
   2 | load: {users: 1}
     | ^^^^
   help: move it into a group: groups: [{name, load, conversation}]
+",
+    );
+}
+
+#[test]
+fn a_group_follows_one_above_it() {
+    check(
+        "groups:
+  - {name: a, follows: a, load: {users: 1}, conversation: [{say: hi}]}
+  - {name: b, follows: c, start: soon, load: {users: 1}, conversation: [{say: hi}]}",
+        r"
+plan.yaml:2:24: no group above this one is called 'a'
+  2 |   - {name: a, follows: a, load: {users: 1}, conversation: [{say: hi}]}
+    |                        ^
+  help: remove it: the first group follows none
+
+plan.yaml:3:24: no group above this one is called 'c'
+  3 |   - {name: b, follows: c, start: soon, load: {users: 1}, conversation: [{say: hi}]}
+    |                        ^
+  help: did you mean 'a'? allowed here: a
+
+plan.yaml:3:34: 'soon' is not a span of time
+  3 |   - {name: b, follows: c, start: soon, load: {users: 1}, conversation: [{say: hi}]}
+    |                                  ^^^^
+  help: write a number with its unit: 500ms, 5s, 1m 30s, 2h
 ",
     );
 }
@@ -1245,12 +1270,12 @@ plan.yaml:8:12: '6' has no unit
 wrong.yaml:2:3: unknown key 'sya' in 'conversation'
   2 | - sya: hello
     |   ^^^
-  help: did you mean 'say'? allowed here: greeting, say, send, wait, name, expect, capture, on_miss, think, repeat, if, while, choose, transaction, include, do, else, at_most, http
+  help: did you mean 'say'? allowed here: greeting, say, send, wait, name, expect, capture, on_miss, think, repeat, if, while, choose, transaction, include, do, else, at_most, http, ping, close, reconnect
 
 wrong.yaml:2:3: this step does nothing
   2 | - sya: hello
     |   ^^^
-  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, with a value
+  help: give it one of greeting, say, send, wait, think, repeat, if, while, choose, transaction, include, http, ping, close, reconnect, with a value
 
 wrong.yaml:3:10: '5' has no unit
   3 | - think: 5
@@ -1267,5 +1292,102 @@ single.yaml:1:1: an included file is a list, and this is a mapping
     | ^^^
   help: begin each of its items with '- '
 "#,
+    );
+}
+
+#[test]
+fn a_schema_is_tried_before_the_run() {
+    check(
+        "conversation: [{say: hi, expect: {schema: {type: strnig}}}, {say: ho, expect: {not: {frame_schema: {$ref: 'http://127.0.0.1:9/x'}}}}]",
+        r#"
+plan.yaml:1:35: this JSON Schema cannot be used: "strnig" is not valid under any of the schemas listed in the 'anyOf' keyword
+  1 | conversation: [{say: hi, expect: {schema: {type: strnig}}}, {say: ho, expect: {not: {frame_schema: {$ref: 'http://127.0.
+    |                                   ^^^^^^
+  help: see json-schema.org for its words; what '$ref' names stands in the schema itself, under '$defs'
+
+plan.yaml:1:86: this JSON Schema cannot be used: Resource 'http://127.0.0.1:9/x' is not present in a registry and retrieving it failed: Retrieval is disabled, cannot fetch http://127.0.0.1:9/x
+  1 | conversation: [{say: hi, expect: {schema: {type: strnig}}}, {say: ho, expect: {not: {frame_schema: {$ref: 'http://127.0.
+    |                                                                                      ^^^^^^^^^^^^
+  help: see json-schema.org for its words; what '$ref' names stands in the schema itself, under '$defs'
+"#,
+    );
+    check(
+        "conversation: [{say: hi, expect: {schema: [1]}}, {say: ho, expect: {schema: no.json, frame_schema: hello.yaml}}]",
+        r"
+plan.yaml:1:35: [1] is no JSON Schema
+  1 | conversation: [{say: hi, expect: {schema: [1]}}, {say: ho, expect: {schema: no.json, frame_schema: hello.yaml}}]
+    |                                   ^^^^^^
+  help: write a mapping, like {type: object, required: [order]}, or the path of a file
+
+plan.yaml:1:77: no.json: no such file
+  1 | conversation: [{say: hi, expect: {schema: [1]}}, {say: ho, expect: {schema: no.json, frame_schema: hello.yaml}}]
+    |                                                                             ^^^^^^^
+  help: the path counts from the plan's own folder
+
+plan.yaml:1:100: 'hello.yaml' is no JSON: invalid number at line 1 column 2
+  1 | conversation: [{say: hi, expect: {schema: [1]}}, {say: ho, expect: {schema: no.json, frame_schema: hello.yaml}}]
+    |                                                                                                    ^^^^^^^^^^
+  help: a schema in a file of its own is written as JSON
+",
+    );
+    check(
+        "conversation: [{say: hi, expect: {schema: order.json, frame_schema: {required: [text]}}}]",
+        "",
+    );
+}
+
+#[test]
+fn a_judge_has_a_command_and_goals_on_it_need_one() {
+    check(
+        "judge: {sample: 5000, command: [], within: 0s}",
+        r"
+plan.yaml:1:17: 5000 conversations are too many to keep and to score
+  1 | judge: {sample: 5000, command: [], within: 0s}
+    |                 ^^^^
+  help: write 1000 or less: the interval tells how much so many are worth
+
+plan.yaml:1:23: [] is no command
+  1 | judge: {sample: 5000, command: [], within: 0s}
+    |                       ^^^^^^^
+  help: write a program, like ./judge.sh, or a list of it and its arguments: [python3, judge.py]
+
+plan.yaml:1:44: no command answers within zero
+  1 | judge: {sample: 5000, command: [], within: 0s}
+    |                                            ^^
+  help: write a span above zero, like 60s
+",
+    );
+    check(
+        "judge: {}\ngoals: [judge.mean > 80]",
+        r"
+plan.yaml:1:1: 'command' is missing
+  1 | judge: {}
+    | ^^^^^
+  help: add 'command: …' here
+
+plan.yaml:2:9: '80' does not fit judge.mean; it is a mean score: write a number from 0 to 1, like 0.8
+  2 | goals: [judge.mean > 80]
+    |         ^^^^^^^^^^^^^^^
+",
+    );
+    check(
+        "goals: [judge.mean >= 0.8, judge.failed == 0]\nabort: ['judge.mean < 0.5 for 1m']",
+        r"
+plan.yaml:1:9: nobody scores conversations in this plan; add judge: {command: ./judge.sh}
+  1 | goals: [judge.mean >= 0.8, judge.failed == 0]
+    |         ^^^^^^^^^^^^^^^^^
+
+plan.yaml:1:28: nobody scores conversations in this plan; add judge: {command: ./judge.sh}
+  1 | goals: [judge.mean >= 0.8, judge.failed == 0]
+    |                            ^^^^^^^^^^^^^^^^^
+
+plan.yaml:2:9: judge.mean is known only of a whole run; write a figure of the turns, the upgrades, the closures or the conversations, like 'turns.failed > 20% for 1m'
+  2 | abort: ['judge.mean < 0.5 for 1m']
+    |         ^^^^^^^^^^^^^^^^^^^^^^^^^
+",
+    );
+    check(
+        "judge: {command: ./judge.sh}\ngoals: [judge.mean >= 0.8, judge.failed < 5%]",
+        "",
     );
 }

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::fleet::{Fleet, Open, Order, Stripe};
+use crate::plan::SourceAddress;
 use crate::plan::route::ProxyChoice;
 use crate::time::At;
+use crate::ws::deflate::Offer;
 
 #[test]
 fn a_proxy_stands_beside_the_url() {
@@ -277,5 +279,84 @@ fn identities_that_are_none_are_complained_about() {
     check(
         "identities: {csv: users.csv}\nconversation: [{say: '{{ identity_nam }}'}]",
         "plan.yaml:2:22: no variable is called 'identity_nam'",
+    );
+}
+
+#[test]
+fn source_addresses_and_compression_are_read() {
+    let route = |text: &str| plan(&format!("target: {{url: 'ws://h/', {text}}}")).route;
+    let of = |all: &[&str]| {
+        SourceAddress::Addresses(all.iter().map(|text| text.parse().unwrap()).collect())
+    };
+    let source = |text: &str| route(text).source;
+    assert_eq!(source("proxy: none"), SourceAddress::Any);
+    assert_eq!(source("source: 10.0.0.2"), of(&["10.0.0.2"]));
+    assert_eq!(
+        source("source: ['::1', 10.0.0.2, '::1']"),
+        of(&["::1", "10.0.0.2"])
+    );
+    let named = SourceAddress::Interface("eth0".to_owned());
+    assert_eq!(source("source: {interface: eth0}"), named);
+
+    let offer = |text: &str| route(text).compression.map(Offer::header);
+    assert_eq!(offer("proxy: none"), None);
+    assert_eq!(offer("compression: false"), None);
+    let whole = "permessage-deflate; client_max_window_bits".to_owned();
+    assert_eq!(offer("compression: true"), Some(whole));
+    let alone = offer("compression: {context_takeover: false, window_bits: 12}").unwrap();
+    assert!(
+        alone.contains("client_no_context_takeover")
+            && alone.ends_with("client_max_window_bits=12")
+    );
+}
+
+#[test]
+fn what_no_connection_can_come_from_is_complained_about() {
+    check(
+        "target: {url: 'ws://h/', source: [10.0.0.2, 10.0.0.0/8, 0.0.0.0], compression: {window_bits: 8, level: 3}}",
+        "
+plan.yaml:1:45: '10.0.0.0/8' is no IP address
+  1 | target: {url: 'ws://h/', source: [10.0.0.2, 10.0.0.0/8, 0.0.0.0], compression: {window_bits: 8, level: 3}}
+    |                                             ^^^^^^^^^^
+  help: write an address of this machine like 127.0.0.2, a list of them, or {interface: eth0}
+
+plan.yaml:1:57: no connection comes from '0.0.0.0'
+  1 | target: {url: 'ws://h/', source: [10.0.0.2, 10.0.0.0/8, 0.0.0.0], compression: {window_bits: 8, level: 3}}
+    |                                                         ^^^^^^^
+  help: write an address of this machine like 127.0.0.2, a list of them, or {interface: eth0}
+
+plan.yaml:1:67: a window of 8 bits is not offered
+  1 | target: {url: 'ws://h/', source: [10.0.0.2, 10.0.0.0/8, 0.0.0.0], compression: {window_bits: 8, level: 3}}
+    |                                                                   ^^^^^^^^^^^
+  help: write 9 to 15
+
+plan.yaml:1:97: unknown key 'level' in 'compression'
+  1 | target: {url: 'ws://h/', source: [10.0.0.2, 10.0.0.0/8, 0.0.0.0], compression: {window_bits: 8, level: 3}}
+    |                                                                                                 ^^^^^
+  help: allowed here: context_takeover, window_bits
+",
+    );
+    check(
+        "target: {url: 'ws://h/', source: [], compression: maybe}",
+        "
+plan.yaml:1:26: there are no addresses
+  1 | target: {url: 'ws://h/', source: [], compression: maybe}
+    |                          ^^^^^^
+  help: list some, or leave 'source' out: then the system chooses
+
+plan.yaml:1:51: 'maybe' does not say whether
+  1 | target: {url: 'ws://h/', source: [], compression: maybe}
+    |                                                   ^^^^^
+  help: write true, false, or {context_takeover: false}
+",
+    );
+    check(
+        "target: {url: 'ws://h/', source: {interface: ''}}",
+        "
+plan.yaml:1:26: an interface has a name
+  1 | target: {url: 'ws://h/', source: {interface: ''}}
+    |                          ^^^^^^
+  help: write {interface: eth0}
+",
     );
 }
