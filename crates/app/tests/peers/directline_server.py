@@ -9,14 +9,15 @@ import sys
 
 from aiohttp import WSMsgType, web
 
-SECRET = "Bearer the-secret"
+SECRET = "the-secret"
 BASE = "/v3/directline"
 
 
 class Conversation:
     def __init__(self):
         self.id = secrets.token_hex(4)
-        self.token = secrets.token_hex(16)
+        # The last is the newest; the others are good until they expire, which here is never.
+        self.tokens = [secrets.token_hex(16)]
         self.ticket = secrets.token_hex(16)
         self.activities = []
         self.socket = None
@@ -27,7 +28,7 @@ class Conversation:
         stream = f"{BASE}/conversations/{self.id}/stream?watermark={watermark}&t={self.ticket}"
         return {
             "conversationId": self.id,
-            "token": self.token,
+            "token": self.tokens[-1],
             "expires_in": 2,
             "streamUrl": f"ws://{request.host}{stream}",
         }
@@ -48,18 +49,22 @@ conversations = {}
 routes = web.RouteTableDef()
 
 
+def bearer(request):
+    return request.headers.get("authorization", "").removeprefix("Bearer ")
+
+
 def of(request):
     conversation = conversations.get(request.match_info["id"])
     if conversation is None:
         raise web.HTTPNotFound()
-    if request.headers.get("authorization") != f"Bearer {conversation.token}":
+    if bearer(request) not in conversation.tokens:
         raise web.HTTPForbidden()
     return conversation
 
 
 @routes.post(BASE + "/conversations")
 async def start(request):
-    if request.headers.get("authorization") != SECRET:
+    if bearer(request) != SECRET:
         return web.json_response({"error": {"code": "BadArgument", "message": "no such secret"}}, status=401)
     conversation = Conversation()
     conversations[conversation.id] = conversation
@@ -73,10 +78,9 @@ async def reconnect(request):
 
 @routes.post(BASE + "/tokens/refresh")
 async def refresh(request):
-    bearer = request.headers["authorization"]
-    [conversation] = [one for one in conversations.values() if bearer == f"Bearer {one.token}"]
-    conversation.token = secrets.token_hex(16)
-    return web.json_response({"conversationId": conversation.id, "token": conversation.token, "expires_in": 2})
+    [conversation] = [one for one in conversations.values() if bearer(request) in one.tokens]
+    conversation.tokens.append(secrets.token_hex(16))
+    return web.json_response({"conversationId": conversation.id, "token": conversation.tokens[-1], "expires_in": 2})
 
 
 @routes.post(BASE + "/conversations/{id}/activities")
