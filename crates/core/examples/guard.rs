@@ -182,7 +182,7 @@ fn admission(times: u64) -> u64 {
             attempt: 1,
             identity: 0,
         };
-        while !admission.ask(now, &asker).is_some_and(|at| at <= now) {
+        while admission.ask(now, &asker).is_none_or(|at| at > now) {
             let Some((_, at)) = admission.poll_grant() else {
                 break;
             };
