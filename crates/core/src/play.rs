@@ -550,8 +550,9 @@ impl Game {
                 };
                 self.cables.insert(conn, cable);
                 let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                let path = open.url.map(requests::path_of);
                 let request = Request {
-                    path: extended(&self.path, &open.query),
+                    path: extended(path.as_deref().unwrap_or(&self.path), &open.query),
                     headers: open.headers,
                     address,
                 };

@@ -1,4 +1,4 @@
-//! What a conversation took from answers as secret, kept out of all that is shown of it. Secrets of the plan itself are left
+//! What a conversation, or its dialect's client, took from answers as secret, kept out of all that is shown of it. Secrets of the plan itself are left
 //! out: whoever prints knows them.
 
 use std::borrow::Cow;
@@ -17,8 +17,9 @@ impl Session {
             let value = value.as_deref().filter(|_| variable.secret)?;
             (!value.is_empty()).then_some(value)
         });
+        let given = self.client.secrets().iter().map(String::as_str);
         let mut known = Vec::new();
-        for value in secrets {
+        for value in secrets.chain(given) {
             let written = serde_json::Value::from(value).to_string();
             let escaped = written[1..written.len() - 1].to_owned();
             let encoded = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
