@@ -15,6 +15,7 @@ mod pulse;
 mod replies;
 mod secrets;
 mod shared;
+mod token;
 mod trace;
 mod turn;
 mod voice;

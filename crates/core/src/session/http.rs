@@ -10,9 +10,10 @@ use super::secrets::AN_ANSWER_WITH_ONE;
 use super::shared::identity_of;
 use super::{Context, Phase, READY_WITHIN, Session, Shared};
 use crate::dialect::Heard;
+use crate::fleet::tokens::path_of;
 use crate::fleet::{Order, TraceEvent};
-use crate::http::{Failure, Reply, Request, RequestId};
-use crate::plan::{Http, OnMiss, Source};
+use crate::http::{Failure, Reply, Request, RequestId, basic};
+use crate::plan::{Http, OnMiss, Source, Target};
 use crate::sample::{self, Failure as Why, HttpOutcome, SessionOutcome, What};
 use crate::script::{Ask, Op};
 use crate::text::Values;
@@ -70,7 +71,7 @@ enum State {
 }
 
 /// What came of a request, as far as this side can tell.
-enum Came {
+pub(super) enum Came {
     Answer(Answer),
     Assumed,
     Failed(Failure, String),
@@ -230,7 +231,11 @@ impl Session {
     /// The request that a step is about, or why there is none.
     fn request(&self, http: &Http, shared: &Shared) -> Result<Request, String> {
         let values = self.voice(shared);
-        let url = http.url.try_render(&values)?.to_string();
+        let mut url = http.url.try_render(&values)?.to_string();
+        // An emulated platform stands in for the host that gives tokens, too.
+        if shared.token_for.is_some() && shared.plan.target == Target::Emulator {
+            url = path_of(&url);
+        }
         let is_whole = url.starts_with("http://") || url.starts_with("https://");
         if !is_whole && !url.starts_with('/') {
             return Err(format!(
@@ -246,6 +251,11 @@ impl Session {
                 ));
             }
             headers.push((name.clone(), value.to_string()));
+        }
+        if let Some((id, secret)) = &http.login {
+            let [id, secret] = [id, secret].map(|text| text.try_render(&values));
+            let value = format!("Basic {}", basic(&id?, &secret?));
+            headers.push(("authorization".to_owned(), value));
         }
         let body = http.body.render(&values)?;
         if let Some(media_type) = http.body.media_type()
@@ -444,7 +454,8 @@ impl Session {
             let variable = shared.plan.captured.get(capture.variable);
             variable.is_some_and(|variable| variable.secret)
         });
-        let is_hidden = takes_secret && why.is_some();
+        // Other tokens may stand beside the one that is taken.
+        let is_hidden = takes_secret && (why.is_some() || shared.token_for.is_some());
         if !captured.is_empty() {
             self.remember(captured, shared);
         }
@@ -467,7 +478,10 @@ impl Session {
         cx.missed(now, self.conn, || format!("{}: {why}", http.name));
         cx.out
             .trouble
-            .get_or_insert_with(|| format!("{}: {why}", http.name));
+            .get_or_insert_with(|| match shared.token_for {
+                Some(_) => self.no_token(http, came, &why, shared),
+                None => format!("{}: {why}", http.name),
+            });
         cx.out.abort |= http.on_miss == OnMiss::Abort;
         match (self.part, http.on_miss) {
             (Part::Conversation, on_miss) => self.after_miss(now, on_miss, Why::Missed, cx),

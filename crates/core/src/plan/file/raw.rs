@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::auth::RawAuth;
 use super::environments::Environment;
 use super::http::{RawHttp, RawRun};
 use super::link::{CloseKeys, Drop, KeepAliveKeys, PingKeys, ReconnectKeys};
@@ -82,6 +83,7 @@ pub(super) struct Plan {
     pub(super) on_drop: Maybe<Drop>,
     /// Who the users are to a platform whose guests sign in.
     pub(super) guest: Maybe<Guest>,
+    pub(super) auth: Maybe<RawAuth>,
 }
 
 /// Scores conversations once the run is over: the command gets one at a time as JSON on its standard input, and answers on
