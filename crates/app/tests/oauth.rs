@@ -40,20 +40,16 @@ fn authlib_gives_a_token_for_the_run_and_one_for_each_identity() {
     assert_eq!(server.next_line(), "token basic 200");
     assert_eq!(server.next_line(), "upgrade load");
 
-    let each = [
-        "--set",
-        "identities={csv: clients.csv}",
-        "--set",
-        "auth.oauth.client_id='{{ identity_id }}'",
-        "--set",
-        "auth.oauth.client_secret='{{ identity_word }}'",
-        "--set",
-        "auth.oauth.send=body",
-    ];
-    let plain = run(["run", &plan, "--quiet"]
-        .into_iter()
-        .chain(common)
-        .chain(each));
+    let each = PLAN
+        .replace(
+            "client_id: load",
+            "client_id: '{{ identity_id }}', send: body",
+        )
+        .replace("${file:secret}", "{{ identity_word }}")
+        + "identities: {csv: clients.csv}\n";
+    std::fs::write(folder.path().join("each.yaml"), each).expect("a file");
+    let plan = path(&folder, "each.yaml");
+    let plain = run(["run", &plan, "--quiet"].into_iter().chain(common));
     let plain = plain.ends_with(0).says("4 completed");
     assert!(!(plain.out + &plain.err).contains("s3cret"));
     let mut told: Vec<_> = (0..4).map(|_| server.next_line()).collect();
@@ -67,7 +63,7 @@ fn authlib_gives_a_token_for_the_run_and_one_for_each_identity() {
     assert_eq!(told, expect);
 
     // The bot says its token back, and so does the request's answer.
-    let tried = run(["try", &plan].into_iter().chain(common).chain(each))
+    let tried = run(["try", &plan].into_iter().chain(common))
         .ends_with(0)
         .says("=> POST http")
         .says("client_secret=[redacted]")

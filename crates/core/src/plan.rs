@@ -384,6 +384,8 @@ pub enum Source {
     Between(Text, Text),
     /// Of an HTTP answer: the value of this header, its name in lower case.
     Header(String),
+    /// What this finds in the first of the headers of that name in which it finds anything.
+    InHeader(String, Box<Self>),
 }
 
 /// A variable that conversations fill as they go.

@@ -447,6 +447,9 @@ impl Errands<'_> {
         if is_empty {
             return Ok((Ok(given), recorder));
         }
+        if errand != Errand::After && self.is_stopped() {
+            return Ok((Err("it was stopped".to_owned()), recorder));
+        }
         let run_id = &self.options.run_id;
         let fleet = Fleet::errand(self.plan.clone(), errand, given, run_id).with_wall(clock.wall());
         let fleet = bearing(fleet, tokens);

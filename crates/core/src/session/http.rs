@@ -146,6 +146,33 @@ impl Session {
         (self.phase, self.released, self.deadline) = (Phase::Held, self.due, self.due);
     }
 
+    /// The run is stopped. A login that is under way is waited for: what it opens on the other side is closed by what comes
+    /// after, and cut off it would stay.
+    pub(super) fn stop_before(&mut self, now: At, cx: &mut Context<'_>) {
+        if self.phase == Phase::Asking && self.has_sent() {
+            self.memory().stops = true;
+            return;
+        }
+        self.end_before(now, cx);
+    }
+
+    /// Whatever was captured so far is what comes after knows.
+    fn end_before(&mut self, now: At, cx: &mut Context<'_>) {
+        let memory = self.memory();
+        if !memory.captured.is_empty() {
+            memory.known = Some(memory.captured.clone().into());
+        }
+        self.finish(now, SessionOutcome::NotStarted, cx);
+    }
+
+    fn has_sent(&self) -> bool {
+        let memory = self.memory.as_deref();
+        memory.is_some_and(|memory| {
+            let mut requests = memory.requests.under_way.iter();
+            requests.any(|pending| matches!(pending.state, State::Sent))
+        })
+    }
+
     /// What goes before the upgrade came to nothing.
     pub(super) fn fail_before(&mut self, now: At, cx: &mut Context<'_>) {
         self.finish(now, SessionOutcome::Failed(Why::Before), cx);
@@ -161,7 +188,7 @@ impl Session {
             true => self.was_open(),
             false => self.known().is_some(),
         };
-        self.part == Part::Conversation && was_there && !script.after.is_empty()
+        self.part != Part::After && was_there && !script.after.is_empty()
     }
 
     /// Does what its user does after the last conversation.
@@ -470,8 +497,12 @@ impl Session {
         );
         self.book(now, &pending, came, outcome, cx);
         self.due = now;
+        let stops = self.memory.as_deref().is_some_and(|memory| memory.stops);
         let Some(why) = why else {
-            return self.advance(now, cx);
+            return match stops {
+                true => self.end_before(now, cx),
+                false => self.advance(now, cx),
+            };
         };
         self.miss_transactions();
         let why = self.without_secrets(&why, shared).into_owned();
@@ -483,6 +514,9 @@ impl Session {
                 None => format!("{}: {why}", http.name),
             });
         cx.out.abort |= http.on_miss == OnMiss::Abort;
+        if stops {
+            return self.end_before(now, cx);
+        }
         match (self.part, http.on_miss) {
             (Part::Conversation, on_miss) => self.after_miss(now, on_miss, Why::Missed, cx),
             (_, OnMiss::Continue) => self.advance(now, cx),
@@ -642,6 +676,9 @@ impl Session {
 fn found(from: &Source, answer: &Answer, frames: &[Value], values: &dyn Values) -> Option<String> {
     match from {
         Source::Header(name) => answer.header(name).map(str::to_owned),
+        Source::InHeader(name, part) => (answer.headers.iter())
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .find_map(|(_, value)| part.find(value, &[], values)),
         other => other.find(&answer.body, frames, values),
     }
 }

@@ -353,7 +353,7 @@ pub(super) struct Arm {
     pub(super) steps: Field<Vec<Field<Step>>>,
 }
 
-/// Where in an answer a variable's value stands: exactly one of `json`, `regex`, `between` and `header`.
+/// Where in an answer a variable's value stands: exactly one of `json`, `regex`, `between` and `header`, or a part of a header.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Capture {
@@ -367,7 +367,8 @@ pub(super) struct Capture {
     pub(super) default: Maybe<String>,
     /// The value is shown nowhere; false when left out.
     pub(super) secret: Maybe<bool>,
-    /// Of an `http`: the value of this header of the answer.
+    /// Of an `http`: the value of this header of the answer; with `regex` or `between` beside it a part of that, like
+    /// `{header: Set-Cookie, regex: "sid=[^;]+"}`.
     pub(super) header: Maybe<String>,
 }
 
