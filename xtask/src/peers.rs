@@ -174,7 +174,16 @@ const PROGRAMS: &[(&str, &[&str], &str)] = &[
 /// Asked by Debian's packages before they start a service: 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// By the names of their folders.
-const MODULES: &[(&str, &str)] = &[("ws", "ws@8"), ("socket.io", "socket.io@4")];
+const MODULES: &[(&str, &str)] = &[
+    ("ws", "ws@8"),
+    ("socket.io", "socket.io@4"),
+    (
+        "botframework-directlinejs",
+        "botframework-directlinejs@0.15",
+    ),
+    // It asks as browsers do.
+    ("xhr2", "xhr2@0.2"),
+];
 /// By the names under which they are imported.
 const PACKAGES: &[(&str, &str)] = &[
     ("websockets", "websockets>=13,<17"),

@@ -63,7 +63,7 @@ fn authlib_gives_a_token_for_the_run_and_one_for_each_identity() {
     assert_eq!(told, expect);
 
     // The bot says its token back, and so does the request's answer.
-    let tried = run(["try", &plan].into_iter().chain(common))
+    let tried = run(["try", &plan, "--full"].into_iter().chain(common))
         .ends_with(0)
         .says("=> POST http")
         .says("client_secret=[redacted]")

@@ -1,6 +1,6 @@
 //! Conversations with implementations that are not ours: of WebSockets `ws` on Node.js and Python's `websockets`, of
-//! Socket.IO its own server and Python's client, of the Realtime API the client of Python's `openai`. All are put into
-//! target/peers by `cargo xtask test`. A test without its peer prints `skipped:` and why.
+//! Socket.IO its own server and Python's client, of the Realtime API the client of Python's `openai`, of Direct Line
+//! Microsoft's own client, and a bot on Python's `aiohttp`. All are put into target/peers by `cargo xtask test`. A test without its peer prints `skipped:` and why.
 
 mod support;
 
@@ -287,6 +287,73 @@ fn python_openai_converses_with_the_emulator() {
     );
 }
 
+/// The bot drops each conversation's first socket and answers on the next; its tokens live for 2 s. No secret is shown.
+#[test]
+fn a_run_against_a_direct_line_on_aiohttp() {
+    let Some(python) = python("aiohttp") else {
+        return skipped("Python's aiohttp is not in target/peers; run: cargo xtask test");
+    };
+    let mut server = Server::start(Command::new(python).arg(script("directline_server.py")));
+    let folder = folder(&[("shop.yaml", SHOP)]);
+    let plan = path(&folder, "shop.yaml");
+    let target = format!("ws://127.0.0.1:{}", server.port());
+    let secret = ["-e", "SECRET=the-secret", "--target", &target];
+    run([&["run", &plan, "--quiet"][..], &secret].concat())
+        .ends_with(0)
+        .says("10 completed")
+        .says("30 answered")
+        .says("20 accepted");
+    let tried = run([&["try", &plan, "--full"][..], &secret].concat())
+        .ends_with(0)
+        .says("=> POST /v3/directline/conversations {")
+        .says("=> GET /v3/directline/conversations/")
+        .says("=> POST /v3/directline/tokens/refresh")
+        .says("echo")
+        .says("\"token\": \"[redacted]\"")
+        .says("&t=[redacted]");
+    for _ in 0..11 {
+        assert_eq!(server.next_line(), "1 goodbye");
+    }
+    assert!(!tried.out.contains("the-secret"), "{}", tried.out);
+    run(["try", &plan, "-e", "SECRET=wrong", "--target", &target])
+        .ends_with(3)
+        .says("refused with 401");
+}
+
+/// The connection is cut in place of the second answer; what was said meanwhile is answered on the next one.
+#[test]
+fn microsofts_directline_converses_with_the_emulator() {
+    let modules = peers();
+    let has = |name: &str| modules.join("node_modules").join(name).is_dir();
+    if !has("botframework-directlinejs") || !has("xhr2") {
+        return skipped("botframework-directlinejs is not in target/peers; run: cargo xtask test");
+    }
+    let folder = folder(&[("azure.yaml", AZURE_EMULATED)]);
+    let emulator = Server::emulate([path(&folder, "azure.yaml")]);
+    let ran = finish(
+        Command::new("node")
+            .arg(script("directline_client.mjs"))
+            .arg(&modules)
+            .arg(format!("http://127.0.0.1:{}", emulator.port())),
+    )
+    .ends_with(0);
+    assert_eq!(
+        ran.out.lines().collect::<Vec<_>>(),
+        [
+            r#"["message","bot","Hello",null]"#,
+            r#"["message","me","one",null]"#,
+            r#"["typing","bot",null,null]"#,
+            r#"["message","bot","You said: one","one"]"#,
+            r#"["message","me","two",null]"#,
+            r#"["message","me","three",null]"#,
+            r#"["typing","bot",null,null]"#,
+            r#"["message","bot","You said: three","three"]"#,
+            // What it makes of 429: something to try again.
+            r#"["refused","retry"]"#,
+        ]
+    );
+}
+
 /// A load of a few users, and then one conversation frame by frame.
 fn converse_with(server: &Server) {
     let url = format!("ws://127.0.0.1:{}/chat", server.line);
@@ -380,4 +447,37 @@ limits:
     refusal: in-band
     source: {label: fiction, from: this test}
 bot: {otherwise: {reply: "You said: {{ text }}", chunks: 3}}
+"#;
+
+const SHOP: &str = r#"
+version: 1
+endpoint: direct-line
+target: {url: emulator, headers: {Authorization: "Bearer ${SECRET}"}}
+on_drop: {resume: 1, after: 100ms}
+max_lateness: 60s
+load: {users: 10, ramp_up: 200ms}
+conversation:
+  - say: one
+    expect: {equals: "You said: one", within: 60s}
+  - say: two
+    expect: {equals: "You said: two", within: 60s}
+  - think: 1500ms
+  - say: three
+    expect: {equals: "You said: three", within: 60s}
+goals: [turns.answered == 30, sessions.failed == 0]
+"#;
+
+const AZURE_EMULATED: &str = r#"
+version: 1
+name: azure
+endpoints: [{name: bot, path: /v3/directline/*, dialect: direct-line}]
+limits:
+  - name: messages
+    on: message
+    key: [global]
+    law: {fixed-window: {quota: 2, window: 10m, anchor: first-request}}
+    refusal: in-band
+    source: {label: fiction, from: this test}
+faults: [{at_message: 2, what: {cut: reset}}]
+bot: {greeting: {text: Hello}, otherwise: {reply: "You said: {{ text }}", typing: true}}
 "#;

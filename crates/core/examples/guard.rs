@@ -4,6 +4,10 @@
     clippy::print_stdout,
     reason = "what is printed cannot be optimised away"
 )]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program for itself, which is told what to do"
+)]
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -182,7 +186,7 @@ fn admission(times: u64) -> u64 {
             attempt: 1,
             identity: 0,
         };
-        while !admission.ask(now, &asker).is_some_and(|at| at <= now) {
+        while admission.ask(now, &asker).is_none_or(|at| at > now) {
             let Some((_, at)) = admission.poll_grant() else {
                 break;
             };

@@ -5,6 +5,7 @@
 //! A dialect judges single frames. What counts as a turn, which reply belongs to it and when it is late are the
 //! session's rules.
 
+pub mod direct_line;
 pub mod genesys;
 pub mod json;
 pub mod realtime;
@@ -21,7 +22,7 @@ use serde::{Deserialize, Deserializer};
 use crate::document::{Short, Wrong, either, quoted, suggestion};
 use crate::http;
 use crate::time::At;
-use crate::wire::{Incoming, Outgoing, Wall};
+use crate::wire::{Answer, Call, Incoming, Outgoing, Request, Wall};
 
 /// One platform's way of speaking; shared by every session, so it holds no conversation's state.
 pub trait Dialect: fmt::Debug + Send + Sync {
@@ -54,10 +55,36 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Does another connection repeat what the last one missed? Then the turn under way goes on, too.
+    fn replays(&self) -> bool {
+        false
+    }
+
     /// The texts of its declaration that the client sends: a secret may stand in one.
     fn sent(&self) -> &[String] {
         &[]
     }
+
+    /// What a request beside the connections is about, where its conversations are asked for over HTTP.
+    fn wanted(&self, _call: &Call) -> Option<Wanted> {
+        None
+    }
+
+    /// Which conversation an upgrade is for, where one is there before its connection; an empty name is none's.
+    fn stream_of(&self, _request: &Request) -> Option<String> {
+        None
+    }
+}
+
+/// What a client asks the platform over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A new conversation.
+    Start,
+    /// Something about this conversation.
+    Of(String),
+    /// Its user says something in this conversation.
+    Message(String),
 }
 
 /// Who converses.
@@ -112,6 +139,19 @@ pub trait Client: Send {
     fn door(&self) -> Option<Door> {
         None
     }
+
+    /// An attempt to upgrade is let go: writes the requests that it needs the answers of, as `prepare` does. They are part of
+    /// the attempt: [`Heard::Ready`] lets the upgrade go, and an answer that means [`Heard::Refused`] or [`Heard::Over`] is
+    /// the upgrade's.
+    fn knock(&mut self, _headers: &[(String, String)], _out: &mut Vec<Outgoing>) {}
+
+    /// The moment that a [`Heard::Later`] named has come.
+    fn wake(&mut self, _out: &mut Vec<Outgoing>) {}
+
+    /// What it was given and nothing may show.
+    fn secrets(&self) -> &[String] {
+        &[]
+    }
 }
 
 /// What a client learnt about its upgrade by asking for it.
@@ -119,8 +159,8 @@ pub trait Client: Send {
 pub struct Door {
     /// `ws://…`, `wss://…`, or a path that begins with '/', of the target's own origin; `None` for the plan's.
     pub url: Option<String>,
-    /// In place of the plan's of the same names, which are in lower case.
-    pub headers: Vec<(String, String)>,
+    /// In place of the plan's of the same names, which are in lower case. Without a value it is left out.
+    pub headers: Vec<(String, Option<String>)>,
 }
 
 /// What a frame from the platform means.
@@ -202,6 +242,10 @@ pub enum Heard {
         input: u64,
         output: u64,
     },
+    /// Its client wants to be woken so long from now; a later one takes an earlier one's place.
+    Later {
+        after: Duration,
+    },
 }
 
 /// The platform's half of one conversation: it understands the client's frames and writes the bot's.
@@ -227,6 +271,23 @@ pub trait Server: Send {
         Ok(())
     }
 
+    /// A request of the client beside the connection, which there may be none of yet: its answer, and what it asks.
+    fn call(&mut self, _now: At, _call: &Asking<'_>, _out: &mut Vec<Outgoing>) -> Called {
+        Called {
+            answer: Answer {
+                status: 404,
+                headers: Vec::new(),
+                body: String::new(),
+            },
+            asked: None,
+        }
+    }
+
+    /// The client asks for a connection to this conversation: its first, or one in place of the last.
+    fn join(&mut self, _now: At, _request: &Request) -> Result<(), Answer> {
+        Ok(())
+    }
+
     /// Answers an [`Asked::Resume`], with what the platform still knows of the conversation.
     fn resume(&mut self, _now: At, _kept: Option<Kept>, _out: &mut Vec<Outgoing>) -> Option<Asked> {
         None
@@ -236,6 +297,20 @@ pub trait Server: Send {
     fn keep(&self) -> Kept {
         Kept::default()
     }
+}
+
+/// A request, and how it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    pub call: &'a Call,
+    pub tls: bool,
+}
+
+/// What a platform's half makes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    pub answer: Answer,
+    pub asked: Option<Asked>,
 }
 
 /// What a platform knows of a conversation whose connection is gone.
@@ -312,6 +387,7 @@ pub enum Spec {
     GenesysWebMessaging(genesys::Declared),
     SocketIo(Box<socket_io::Declared>),
     Realtime(Box<realtime::Declared>),
+    DirectLine(Box<direct_line::Declared>),
 }
 
 /// The long forms of a dialect.
@@ -324,6 +400,8 @@ pub enum Declaration {
     Realtime(Box<realtime::Declared>),
     #[serde(rename = "genesys-web-messaging")]
     GenesysWebMessaging(genesys::Declared),
+    #[serde(rename = "direct-line")]
+    DirectLine(Box<direct_line::Declared>),
 }
 
 impl Spec {
@@ -335,6 +413,7 @@ impl Spec {
             Self::GenesysWebMessaging(declared) => Arc::new(genesys::WebMessaging(declared.serve)),
             Self::SocketIo(declared) => Arc::new(declared.compile()?),
             Self::Realtime(declared) => Arc::new(declared.compile()?),
+            Self::DirectLine(declared) => Arc::new(declared.compile()?),
         })
     }
 }
@@ -349,6 +428,7 @@ impl Short for Spec {
             "genesys-web-messaging" => Self::GenesysWebMessaging(genesys::Declared::default()),
             "socket.io" => Self::SocketIo(Box::default()),
             "realtime" => Self::Realtime(Box::default()),
+            "direct-line" => Self::DirectLine(Box::default()),
             other => {
                 let message = format!("no dialect is called {}", quoted(other));
                 return Err(Wrong::new(message, suggestion(other, NAMES)));
@@ -361,6 +441,7 @@ impl Short for Spec {
             Declaration::Json(declared) => Self::Json(declared),
             Declaration::SocketIo(declared) => Self::SocketIo(declared),
             Declaration::Realtime(declared) => Self::Realtime(declared),
+            Declaration::DirectLine(declared) => Self::DirectLine(declared),
             Declaration::GenesysWebMessaging(declared) => Self::GenesysWebMessaging(declared),
         })
     }
@@ -401,10 +482,11 @@ fn seconds(value: &serde_json::Value) -> Option<Duration> {
     Duration::try_from_secs_f64(value.as_f64()?).ok()
 }
 
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "json",
     "text",
     "genesys-web-messaging",
     "socket.io",
     "realtime",
+    "direct-line",
 ];

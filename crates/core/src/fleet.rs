@@ -22,7 +22,7 @@ use crate::http::{self, RequestId};
 use crate::plan::Plan;
 use crate::rows::NoRow;
 use crate::sample::{Evidence, Sample, Session as End, SessionOutcome, What, Who, WrongAnswer};
-use crate::session::{Context, Dealt, Known, Output, Session, Shared};
+use crate::session::{Context, Dealt, Known, Output, Session, Shared, TurnedAway};
 use crate::time::At;
 use crate::transcript::Transcripts;
 use crate::wire::{
@@ -290,15 +290,19 @@ impl Fleet {
             let due = afloat.session.deadline();
             if due > now {
                 self.arm(conn);
-            } else if self.paused.is_some() && afloat.session.asks() && !afloat.session.was_open() {
+            } else if self.paused.is_some()
+                && afloat.session.asks(now)
+                && !afloat.session.was_open()
+            {
                 self.parked.push(conn);
-            } else if afloat.session.asks() {
+            } else if afloat.session.asks(now) {
                 self.seek(now, due, conn, gate);
             } else if afloat.session.is_apart() {
                 let conn = self.another(conn, |session, conn| session.renew(conn));
                 self.seek(now, due, conn, gate);
             } else {
                 self.on(now, conn, gate, |session, cx| session.timeout(now, cx));
+                self.heed_turned_away(now, conn, gate);
             }
         }
     }
@@ -377,6 +381,22 @@ impl Fleet {
         self.on(now, conn, gate, |session, cx| {
             session.http_answered(now, id, reply, cx);
         });
+        self.heed_turned_away(now, conn, gate);
+    }
+
+    /// An attempt that was refused before its upgrade is a refused upgrade.
+    fn heed_turned_away(&mut self, now: At, conn: ConnId, gate: &mut dyn Gatekeeper) {
+        let session = self
+            .sessions
+            .get_mut(&conn)
+            .map(|afloat| &mut afloat.session);
+        let Some((times, came)) = session.and_then(|session| session.turned_away(now)) else {
+            return;
+        };
+        match came {
+            TurnedAway::Refused(answer) => self.refused(now, conn, times, answer, gate),
+            TurnedAway::Failed(error) => self.failed(now, conn, times, error, gate),
+        }
     }
 
     pub fn frame(&mut self, now: At, conn: ConnId, frame: Incoming<'_>, gate: &mut dyn Gatekeeper) {

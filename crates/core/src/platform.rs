@@ -3,6 +3,7 @@
 
 mod api;
 mod bot;
+mod desk;
 pub(crate) mod enforce;
 mod fault;
 pub(crate) mod gate;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use self::api::Api;
 pub use self::api::Reply;
+use self::desk::{Desk, Place};
 use self::enforce::Refused;
 use self::fault::Chosen;
 use self::gate::{Entry, Gate};
@@ -26,6 +28,7 @@ use self::peer::{Crowd, Deed, Due, Peer, Shared, request_id};
 pub use self::refusal::LIMIT_HEADER;
 use self::refusal::{FAULT_HEADER, Shape, plain_answer};
 use self::web::Web;
+use crate::dialect::{Asking, Wanted};
 use crate::draw::Draw;
 use crate::profile::{Cut, FaultKind, Profile, Victim};
 use crate::time::At;
@@ -35,6 +38,7 @@ pub struct Platform {
     shared: Shared,
     gate: Gate,
     api: Api,
+    desk: Desk,
     web: Web,
     peers: BTreeMap<ConnId, Peer>,
     /// The open connections, in the order in which they were accepted.
@@ -101,6 +105,7 @@ impl Platform {
         Self {
             gate: Gate::new(Arc::clone(&profile), seed, wall),
             api: Api::new(Arc::clone(&profile), seed, wall),
+            desk: Desk::new(Arc::clone(&profile), seed, wall),
             web: Web::new(Arc::clone(&profile), seed, wall),
             shared: Shared::new(profile, wall),
             peers: BTreeMap::new(),
@@ -117,6 +122,13 @@ impl Platform {
         }
     }
 
+    /// Its addresses are reached over TLS.
+    #[must_use]
+    pub const fn over_tls(mut self, tls: bool) -> Self {
+        self.desk.tls = tls;
+        self
+    }
+
     /// What each of the profile's limits did so far, in the profile's order.
     pub fn usage(&self) -> &[usage::Usage] {
         self.gate.usage()
@@ -127,6 +139,10 @@ impl Platform {
         let now = self.advance(now);
         self.first_upgrade.get_or_insert(now);
         self.requests += 1;
+        let stream = match self.stream_of(now, request) {
+            Ok(stream) => stream,
+            Err(answer) => return self.orders.push_back((conn, Order::Refuse(answer))),
+        };
         if let Some(answer) = self.web.refusal(now, request) {
             return self.orders.push_back((conn, Order::Refuse(answer)));
         }
@@ -150,6 +166,9 @@ impl Platform {
                 fault,
             } => {
                 let mut peer = Peer::new(&self.shared, endpoint, chosen, held, request);
+                if let Some((server, owed)) = stream.and_then(|id| self.desk.seat(&id, conn)) {
+                    peer.take_over(server, owed);
+                }
                 peer.announce(&self.shared, at, &stands);
                 self.peers.insert(conn, peer);
                 if self.shared.profile.endpoints[endpoint].dialect.resumes()
@@ -170,6 +189,9 @@ impl Platform {
     /// in a queue. Nothing where there is no API, or nothing at that path.
     pub fn call(&mut self, now: At, call: &Call) -> Option<(At, Reply)> {
         let now = self.advance(now);
+        if let Some((endpoint, wanted)) = self.desk.find(call) {
+            return Some(self.converse(now, endpoint, &wanted, call));
+        }
         if let Some(rule) = self.web.find(call) {
             return Some(match self.request(now, &call.request) {
                 Ok(at) => {
@@ -192,6 +214,56 @@ impl Platform {
             Ok(at) => (at, Reply::Answer(self.api.answer(at, call, place))),
             Err(order) => (now, order.into()),
         })
+    }
+
+    /// Which conversation an upgrade is for, where it is one that was asked for before: what refuses it otherwise. A new
+    /// connection takes the place of the last, whose end nobody may have noticed.
+    fn stream_of(&mut self, now: At, request: &Request) -> Result<Option<String>, Answer> {
+        let Some(id) = self.desk.stream_of(now, request)? else {
+            return Ok(None);
+        };
+        if let Some(old) = self.desk.conn_of(&id) {
+            let (code, reason) = (1000, "collision".to_owned());
+            self.carry_out(old, vec![Deed::Now(Order::Close { code, reason })]);
+        }
+        self.desk.join(now, &id, request)?;
+        Ok(Some(id))
+    }
+
+    /// A request about a conversation, wherever that is.
+    fn converse(&mut self, now: At, endpoint: usize, wanted: &Wanted, call: &Call) -> (At, Reply) {
+        self.requests += 1;
+        let judged = (self.gate).judge_request(now, endpoint, &call.request, self.requests);
+        let at = match judged {
+            Ok(at) => at,
+            Err((refused, draw)) => {
+                let order = self.refusal(now, &refused, draw);
+                return (now, order.unwrap_or(Order::Cut(Cut::Fin)).into());
+            }
+        };
+        let conn = match self.desk.ask(at, endpoint, wanted, call) {
+            Place::Nowhere(answer) => return (at, Reply::Answer(answer)),
+            Place::Here(called) => return (at, Reply::Answer(called.answer)),
+            Place::On(conn) => conn,
+        };
+        let (open, tls) = (self.open.len(), self.desk.tls);
+        let mut deeds = Vec::new();
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return (at, Reply::Cut(Cut::Fin));
+        };
+        let judged = match wanted {
+            Wanted::Message(_) => {
+                peer.judge_post(&self.shared, &mut self.gate, now, call.body.len())
+            }
+            Wanted::Start | Wanted::Of(_) => Ok(Box::default()),
+        };
+        let asking = Asking { call, tls };
+        let (reply, is_goodbye) = peer.called(&self.shared, now, &asking, judged, open, &mut deeds);
+        if is_goodbye {
+            self.desk.end(conn);
+        }
+        self.carry_out(conn, deeds);
+        (at, reply)
     }
 
     /// Does its profile say how it answers requests?
@@ -266,11 +338,21 @@ impl Platform {
                 open: self.open.len(),
                 first_upgrade: self.first_upgrade.unwrap_or(now),
             };
+            let mut conn = timer.conn;
+            if let Due::Say(utterance) = &timer.due
+                && !self.peers.contains_key(&conn)
+            {
+                // A conversation may have moved to another connection meanwhile.
+                match self.desk.say(now, conn, utterance) {
+                    Some(there) => conn = there,
+                    None => continue,
+                }
+            }
             let mut deeds = Vec::new();
-            if let Some(peer) = self.peers.get_mut(&timer.conn) {
+            if let Some(peer) = self.peers.get_mut(&conn) {
                 peer.wake(&self.shared, now, timer.due, crowd, &mut deeds);
             }
-            self.carry_out(timer.conn, deeds);
+            self.carry_out(conn, deeds);
         }
     }
 
@@ -450,6 +532,7 @@ impl Platform {
             self.memory.lost(conn, peer.remembered());
             self.open.remove(&peer.accepted);
             self.gate.release(&peer.held);
+            self.desk.park(self.now, conn, peer.into_server());
         }
     }
 

@@ -599,8 +599,9 @@ impl Game {
                 };
                 self.cables.insert(conn, cable);
                 let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                let path = open.url.map(requests::path_of);
                 let request = Request {
-                    path: extended(&self.path, &open.query),
+                    path: extended(path.as_deref().unwrap_or(&self.path), &open.query),
                     headers: open.headers,
                     address,
                 };
@@ -844,11 +845,12 @@ impl Game {
 
     /// A request has arrived.
     fn answer(&mut self, conn: ConnId, id: RequestId, call: &Call) {
+        let is_stand_in = self.is_stand_in && !self.platform.answers_http();
         let (at, reply) = requests::reply(
             &mut self.platform,
             self.now,
             call,
-            self.is_stand_in,
+            is_stand_in,
             self.network.tls,
         );
         let Some(reply) = reply else {

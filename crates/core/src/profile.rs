@@ -4,6 +4,7 @@
 pub mod file;
 pub mod http;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +46,18 @@ impl Profile {
             None => self.endpoints.first(),
             Some(name) => self.endpoints.iter().find(|endpoint| endpoint.name == name),
         }
+    }
+
+    /// The place of the endpoint that a request's path means: that of exactly this path, or else the one that says most of
+    /// it, the first of several.
+    pub fn place_of(&self, path: &str) -> Option<usize> {
+        let serving = self.endpoints.iter().enumerate();
+        let serving = serving.filter(|(_, endpoint)| endpoint.serves(path));
+        let most = serving.max_by_key(|(place, endpoint)| {
+            let is_exact = endpoint.path == path;
+            (is_exact, endpoint.path.len(), Reverse(*place))
+        });
+        most.map(|(place, _)| place)
     }
 
     /// The limits that guard an endpoint, in the order they are judged.

@@ -1,13 +1,14 @@
 //! One conversation as a state machine: a program counter over the compiled script, and the turn under way. It is told
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
-//! `hearing` follows from what came in, `http` asks beside the connection, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
+//! `hearing` follows from what came in, `http` asks beside the connection, `knock` before one, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
 //! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
 //! variables, `link` what becomes of its connection, `trace` what `try` shows of it, `secrets` what nothing shows, `minutes` what a judge reads, `shared` what all conversations have in common.
 
 mod allowance;
 mod hearing;
 mod http;
+mod knock;
 mod link;
 mod minutes;
 mod outbox;
@@ -31,6 +32,7 @@ use self::allowance::{Allowance, Waiting};
 use self::hearing::refusal_in;
 pub(crate) use self::http::Known;
 use self::http::{Part, Requests};
+pub(crate) use self::knock::TurnedAway;
 use self::link::Line;
 use self::pulse::Pulse;
 use self::replies::Replies;
@@ -163,6 +165,11 @@ struct Memory {
     known: Option<Known>,
     /// Nothing is begun any more once the request under way is through.
     stops: bool,
+    /// When its client wants to be woken.
+    alarm: Option<At>,
+    /// When the requests of the attempt under way began.
+    knocked: At,
+    turned_away: Option<TurnedAway>,
 }
 
 /// A transaction under way.
@@ -179,6 +186,8 @@ enum Phase {
     /// It may go at `released`.
     Held,
     Upgrading,
+    /// The requests that belong to its upgrade are under way.
+    Knocking,
     /// The platform wants something before anybody may speak.
     Readying,
     Greeting,
@@ -277,7 +286,8 @@ impl Session {
     pub(crate) fn deadline(&self) -> At {
         let next = self.allowance.as_ref().map_or(At::NEVER, |it| it.next());
         let requests = (self.memory.as_ref()).map_or(At::NEVER, |memory| memory.requests.next());
-        self.deadline.min(next).min(requests).min(self.next_beat())
+        let own = self.deadline.min(self.next_beat()).min(self.alarm());
+        own.min(next).min(requests)
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -309,9 +319,9 @@ impl Session {
         }
     }
 
-    /// Will it ask for admission when its deadline comes?
-    pub(crate) fn asks(&self) -> bool {
-        self.phase == Phase::Held
+    /// Does it ask for admission now that a deadline of its own has come?
+    pub(crate) fn asks(&self, now: At) -> bool {
+        self.phase == Phase::Held && self.deadline <= now
     }
 
     /// Admission will say when it may go.
@@ -463,7 +473,9 @@ impl Session {
             cx.sample(now, self.who, What::Throttled(Throttle::default()));
             let _ = self.close_turn(now, TurnOutcome::Throttled, cx);
         }
-        self.cut_turn(now, cx);
+        if !self.keeps_turn(&end, cx.shared) {
+            self.cut_turn(now, cx);
+        }
         let closure = self.pulse.closure(now, self.opened, &end, expected);
         cx.sample(now, self.who, What::Closure(closure));
         self.part(now, cx);
@@ -484,6 +496,7 @@ impl Session {
         self.beat(now, cx);
         let is_leaving = self.phase == Phase::Leaving;
         self.send_allowed(now, cx);
+        self.wake_client(now, cx);
         self.heed_requests(now, cx);
         if self.phase == Phase::Closing {
             return self.close_once_silent(now, cx);
@@ -521,6 +534,7 @@ impl Session {
             Phase::Pinging => self.ping_missed(now, cx),
             Phase::Waiting
             | Phase::Upgrading
+            | Phase::Knocking
             | Phase::Pacing
             | Phase::Asking
             | Phase::Leaving
@@ -536,9 +550,10 @@ impl Session {
             _ if self.part == Part::After => {}
             Phase::Over => {}
             _ if self.part == Part::Before => self.stop_before(now, cx),
-            Phase::Waiting | Phase::Held | Phase::Apart if self.was_open() => {
+            Phase::Waiting | Phase::Held | Phase::Apart | Phase::Knocking if self.was_open() => {
                 self.finish(now, SessionOutcome::Aborted, cx);
             }
+            Phase::Knocking => self.finish(now, SessionOutcome::Aborted, cx),
             Phase::Waiting | Phase::Held if self.attempt > 1 => {
                 self.finish(now, SessionOutcome::Refused, cx);
             }
@@ -587,7 +602,7 @@ impl Session {
         self.finish(now, SessionOutcome::OpenAtEnd, cx);
     }
 
-    fn release(&mut self, now: At, cx: &mut Context<'_>) {
+    fn dial(&mut self, now: At, cx: &mut Context<'_>) {
         self.phase = Phase::Upgrading;
         let captured = self.captured(cx.shared);
         let dealt = self.dealt();
@@ -602,7 +617,9 @@ impl Session {
             let replaced =
                 |(name, _): &(String, String)| door.headers.iter().any(|(n, _)| n == name);
             open.headers.retain(|header| !replaced(header));
-            open.headers.extend(door.headers);
+            let given = |(name, value): (String, Option<String>)| Some((name, value?));
+            open.headers
+                .extend(door.headers.into_iter().filter_map(given));
         }
         cx.trace(now, self.conn, || TraceEvent::Released);
         cx.out.orders.push_back((self.conn, Order::Open(open)));
@@ -802,6 +819,7 @@ impl Session {
 
     fn finish(&mut self, now: At, outcome: SessionOutcome, cx: &mut Context<'_>) {
         self.cut_ping(now, cx);
+        self.cut_turn(now, cx);
         self.phase = Phase::Over;
         self.open = false;
         self.deadline = At::NEVER;

@@ -136,6 +136,145 @@ conversation:
     );
 }
 
+const BOT: &str = "
+endpoints: [{name: bot, path: /v3/directline/*, dialect: direct-line}]
+bot: {greeting: {text: Hello}, otherwise: {reply: 'You said: {{ text }}', delay: 2s}}
+";
+
+#[test]
+fn a_long_conversation_over_direct_line_keeps_its_token_fresh() {
+    let profile = BOT.replace(
+        "dialect: direct-line",
+        "dialect: {direct-line: {token_life: 10m}}",
+    );
+    let (summary, outcomes) = played(
+        &profile,
+        "
+identities: {tokens: [secret]}
+load: {users: 2, ramp_up: 1s}
+conversation:
+  - greeting: {within: 5s}
+  - repeat: 4
+    do:
+      - think: 20m
+      - say: hello
+        expect: {equals: 'You said: hello', within: 5s}
+",
+    );
+    assert_eq!(summary.sessions.completed, 2);
+    assert_eq!(outcomes, [TurnOutcome::Answered; 8]);
+    let http = summary.http.expect("it asks over HTTP");
+    assert_eq!(http.counts.failed, 0);
+    // Every five minutes for 80.
+    let refreshed = http.by_name["refresh"].answered;
+    assert!((30..=34).contains(&refreshed), "{refreshed}");
+}
+
+#[test]
+fn a_lost_connection_is_taken_up_again_and_no_answer_is_missed() {
+    let profile = format!(
+        "{BOT}faults: [{{at_message: 2, what: {{cut: reset}}}}]
+"
+    );
+    let plan = "
+on_drop: resume
+identities: {tokens: [secret]}
+load: {users: 1, ramp_up: 0}
+conversation:
+  - greeting: {within: 5s}
+  - say: one
+    expect: {equals: 'You said: one', within: 5s}
+  - think: 1s
+  - say: two
+    expect: {within: 10s}
+  - say: three
+    expect: {equals: 'You said: three', within: 10s}
+";
+    let (summary, outcomes) = played(&profile, plan);
+    // The bot was struck together with the connection and owes the second answer for good.
+    let expect = [
+        TurnOutcome::Answered,
+        TurnOutcome::TimedOut,
+        TurnOutcome::Answered,
+    ];
+    assert_eq!(outcomes, expect);
+    assert_eq!(summary.sessions.completed, 1);
+    assert_eq!(
+        (summary.upgrades.accepted, summary.closures.abnormal),
+        (2, 1)
+    );
+    let (summary, _) = played(&profile, &plan.replace("on_drop: resume\n", ""));
+    assert_eq!((summary.sessions.failed, summary.upgrades.accepted), (1, 1));
+}
+
+#[test]
+fn what_a_limit_refuses_of_what_is_posted_is_heard_as_a_refusal() {
+    let limit = |on: &str, quota: u32, refusal: &str| {
+        format!(
+            "{BOT}limits:
+  - name: few
+    on: {on}
+    law: {{fixed-window: {{quota: {quota}, window: 60s, anchor: first-request}}}}
+    refusal: {refusal}
+    source: {{label: fiction, from: this test}}
+"
+        )
+    };
+    let plan = "
+identities: {tokens: [secret]}
+load: {users: 1, ramp_up: 0}
+admission: {pace: off}
+conversation:
+  - repeat: 3
+    do: [{say: hello, expect: {within: 5s}}]
+";
+    let (summary, outcomes) = played(&limit("message", 2, "in-band"), plan);
+    let expect = [
+        TurnOutcome::Answered,
+        TurnOutcome::Answered,
+        TurnOutcome::Throttled,
+    ];
+    assert_eq!(outcomes, expect);
+    let http = summary.http.expect("it asks over HTTP");
+    assert_eq!(http.by_name["activity"].by_status[&429], 1);
+    // The request for the conversation, its upgrade, and one message.
+    let refusal = "{http: {status: 429, headers: {Retry-After: '{{ retry_after }}'}}}";
+    let (_, outcomes) = played(&limit("request", 3, refusal), plan);
+    assert_eq!(
+        outcomes[..2],
+        [TurnOutcome::Answered, TurnOutcome::Throttled]
+    );
+}
+
+#[test]
+fn whom_a_limit_refuses_a_conversation_asks_again_when_told() {
+    let profile = format!(
+        "{BOT}limits:
+  - name: conversations
+    on: request
+    law: {{fixed-window: {{quota: 4, window: 60s, anchor: first-request}}}}
+    refusal: {{http: {{status: 429, headers: {{Retry-After: '{{{{ retry_after }}}}'}}}}}}
+    source: {{label: fiction, from: this test}}
+"
+    );
+    let (summary, outcomes) = played(
+        &profile,
+        "
+identities: {tokens: [secret]}
+load: {users: 3, ramp_up: 20s}
+dialect: {direct-line: {goodbye: false}}
+admission: {pace: off, on_refusal: retry}
+conversation:
+  - greeting: {within: 5s}
+",
+    );
+    assert_eq!(outcomes, []);
+    let upgrades = &summary.upgrades;
+    assert_eq!((summary.sessions.completed, upgrades.refused), (3, 1));
+    let http = summary.http.expect("it asks over HTTP");
+    assert_eq!(http.by_name["start"].by_status[&429], 1);
+}
+
 const PAGE: &str = include_str!("../../../docs/dialects.md");
 
 /// The page's blocks of code in a language.
@@ -165,7 +304,16 @@ fn every_declaration_of_the_page_is_one() {
         .collect();
     assert_eq!(
         names,
-        ["json", "json", "json", "json", "socket.io", "realtime"]
+        [
+            "json",
+            "json",
+            "json",
+            "json",
+            "json",
+            "socket.io",
+            "realtime",
+            "direct-line"
+        ]
     );
 }
 

@@ -112,6 +112,17 @@ fn rasa_talks_with_everybody() {
 }
 
 #[test]
+fn direct_line_posts_and_hears_over_the_socket() {
+    let text = include_str!("../../../examples/direct-line.yaml");
+    let summary = check("direct-line.yaml", text);
+    assert_eq!(summary.sessions.completed, 30);
+    assert_eq!(summary.turns.counts.answered, 60);
+    let http = summary.http.as_ref().expect("it asks over HTTP");
+    let answered = |name: &str| http.by_name[name].answered;
+    assert_eq!(["start", "activity", "end"].map(answered), [30, 60, 30]);
+}
+
+#[test]
 fn realtime_gets_every_response() {
     let text = include_str!("../../../examples/realtime.yaml");
     let summary = check("realtime.yaml", text);

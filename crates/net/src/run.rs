@@ -377,11 +377,12 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     let (_, after) = errands.run(Errand::After, given, mint.tokens().as_ref())?;
     // Whoever listens to the frames sees their end when the last shard is gone.
     drop(options);
+    // Before the recorders are emptied.
+    let _ = control.0.last.set(control.progress());
     let mut recorder = together(recorders, labels, clock.wall());
     recorder.merge(mint.recorder);
     recorder.merge(before);
     recorder.merge(after);
-    let _ = control.0.last.set(control.progress());
     let spent = spent(&plan, report.spent);
     let out_of_handoffs = watch
         .as_ref()

@@ -90,7 +90,9 @@ pub fn serve(
         let clock = Clock::start();
         let server = Rc::new(Server {
             clock,
-            platform: RefCell::new(Platform::new(profile, options.seed, clock.wall())),
+            platform: RefCell::new(
+                Platform::new(profile, options.seed, clock.wall()).over_tls(acceptor.is_some()),
+            ),
             acceptor,
             alarm: Alarm::new(clock)?,
             seats: RefCell::default(),
@@ -267,7 +269,8 @@ impl Server {
             Ok(Ok(Heading::Call(unread))) => {
                 match timeout_at(deadline, unread.read(&mut stream)).await {
                     Ok(Ok(call)) => {
-                        let reply = self.platform.borrow_mut().call(self.clock.now(), &call);
+                        let mut reply = None;
+                        self.on_platform(|platform, now| reply = platform.call(now, &call));
                         match reply {
                             Some((at, reply)) => {
                                 let queued = at.since(self.clock.now());

@@ -143,6 +143,35 @@ impl Gate {
         judged.map_err(|refused| (refused, draw_for(self.draw, request, ordinal)))
     }
 
+    /// Judges a request that is about a conversation at an endpoint, by the limits on all requests there.
+    pub(super) fn judge_request(
+        &mut self,
+        now: At,
+        endpoint: usize,
+        request: &Request,
+        ordinal: u64,
+    ) -> Result<At, (Refused, Draw)> {
+        let guards = &self.guards[endpoint];
+        let all = |place: &&usize| self.profile.limits[**place].on == On::Request;
+        let guards: Vec<_> = guards.iter().filter(all).copied().collect();
+        let charges = charges(&self.profile, &guards, request);
+        match self.enforcer.judge(now, &charges) {
+            Ok(at) => {
+                for Charge { limit, key } in &charges {
+                    let used = self.enforcer.guard(at, *limit, key, 1).used(at);
+                    self.usage[*limit].admitted(at, used);
+                }
+                // It is over as soon as it is answered.
+                self.enforcer.release(&charges);
+                Ok(at)
+            }
+            Err(refused) => {
+                self.usage[refused.limit].refused();
+                Err((refused, draw_for(self.draw, request, ordinal)))
+            }
+        }
+    }
+
     /// A limit's count under a key, for what a connection sends now.
     pub(super) fn guard(&mut self, now: At, limit: usize, key: &Arc<str>, cost: u32) -> Guard<'_> {
         self.enforcer.guard(now, limit, key, cost)
@@ -174,15 +203,11 @@ impl Gate {
         Some(shedding)
     }
 
-    /// The endpoint that a request means: the one of exactly its path, else the first that serves it.
+    /// The endpoint that a request means.
     fn endpoint(&self, now: At, request: &Request) -> Result<usize, Answer> {
         let path = request.path_only();
         let endpoints = &self.profile.endpoints;
-        let place = endpoints
-            .iter()
-            .position(|endpoint| endpoint.path == path)
-            .or_else(|| endpoints.iter().position(|endpoint| endpoint.serves(path)));
-        let Some(place) = place else {
+        let Some(place) = self.profile.place_of(path) else {
             let known: Vec<_> = endpoints
                 .iter()
                 .map(|endpoint| endpoint.path.as_str())

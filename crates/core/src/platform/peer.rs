@@ -9,8 +9,8 @@ use super::fault::{self, Chosen};
 use super::gate::{Gate, key_of, limits_on};
 use super::memory::Remembered;
 use super::refusal::{Denial, Shape};
-use super::{By, Order};
-use crate::dialect::{Asked, Expression, Identity, Server};
+use super::{By, Order, Reply};
+use crate::dialect::{Asked, Asking, Called, Expression, Identity, Server};
 use crate::draw::{Draw, Purpose};
 use crate::limit::On;
 use crate::profile::{FaultKind, Profile};
@@ -117,8 +117,17 @@ pub(super) struct Peer {
     protocol: At,
     /// Frames of the message that is not whole yet.
     fragments: u32,
+    /// For the moment in which it is let in; nothing where there is nothing to do.
+    welcome: Option<Box<Welcome>>,
+}
+
+/// What is told and done at once to who is let in.
+#[derive(Default)]
+struct Welcome {
     /// What its limits say on the answer to its upgrade.
-    announced: Box<[(String, String)]>,
+    announced: Vec<(String, String)>,
+    /// What was said before it, and is not answered yet.
+    owed: Vec<Asked>,
 }
 
 /// Where a limit counts what a connection sends.
@@ -183,8 +192,20 @@ impl Peer {
                 .collect(),
             protocol: At::NEVER,
             fragments: 0,
-            announced: Box::default(),
+            welcome: None,
         }
+    }
+
+    /// Its conversation was there before it, and the bot owes these an answer.
+    pub(super) fn take_over(&mut self, server: Box<dyn Server>, owed: Vec<Asked>) {
+        self.server = server;
+        if !owed.is_empty() {
+            self.welcome.get_or_insert_default().owed = owed;
+        }
+    }
+
+    pub(super) fn into_server(self) -> Box<dyn Server> {
+        self.server
     }
 
     /// What is worth knowing of the conversation when its client comes back.
@@ -228,7 +249,9 @@ impl Peer {
             let words = shared.denials[limit].words(evidence, now, shared.wall, id);
             announced.extend(words.announced());
         }
-        self.announced = announced.into();
+        if !announced.is_empty() {
+            self.welcome.get_or_insert_default().announced = announced;
+        }
     }
 
     /// The upgrade is answered with 101, and the conversation may begin.
@@ -241,14 +264,20 @@ impl Peer {
     ) {
         self.stage = Stage::Open;
         (self.last_in, self.last_out) = (now, now);
-        let headers = std::mem::take(&mut self.announced).into_vec();
-        deeds.push(Deed::Now(Order::Accept(headers)));
+        let Welcome { announced, owed } = *self.welcome.take().unwrap_or_default();
+        deeds.push(Deed::Now(Order::Accept(announced)));
         let faults = &shared.profile.faults;
         for (fault, at) in fault::by_moment(faults, self.chosen, now, first_upgrade) {
             deeds.push(Deed::Later(at, Due::Fault(fault)));
         }
         if self.open(now, deeds) {
             self.begin(shared, now, deeds);
+        }
+        for asked in owed {
+            if let Asked::Say { text, turn } = asked {
+                self.said = self.said.saturating_add(1);
+                self.answer(shared, now, &text, turn.as_deref(), 0, deeds);
+            }
         }
     }
 
@@ -310,6 +339,88 @@ impl Peer {
             bytes: bytes_of(frame),
         };
         self.judge(shared, gate, now, cost)
+    }
+
+    /// Do the limits on messages let one in that came beside the connection?
+    pub(super) fn judge_post(
+        &mut self,
+        shared: &Shared,
+        gate: &mut Gate,
+        now: At,
+        bytes: usize,
+    ) -> Result<Box<[Left]>, Refused> {
+        let cost = Cost {
+            messages: 1,
+            frames: 1,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        };
+        self.judge(shared, gate, now, cost)
+    }
+
+    /// A request about its conversation, as the limits judged it: the answer, and whether the client said goodbye.
+    pub(super) fn called(
+        &mut self,
+        shared: &Shared,
+        now: At,
+        asking: &Asking<'_>,
+        judged: Result<Box<[Left]>, Refused>,
+        open: usize,
+        deeds: &mut Vec<Deed>,
+    ) -> (Reply, bool) {
+        if let Err(refused) = judged {
+            return (self.refuse_post(shared, now, &refused, deeds), false);
+        }
+        let mut frames = Vec::new();
+        let Called { answer, asked } = self.server.call(now, asking, &mut frames);
+        // What a connection missed is told once it is there.
+        if matches!(self.stage, Stage::Open | Stage::Unattended) {
+            send(frames, deeds);
+        }
+        let is_goodbye = asked == Some(Asked::Leave);
+        if let Some(Asked::Say { text, turn }) = asked {
+            self.said = self.said.saturating_add(1);
+            let faults = &shared.profile.faults;
+            let bytes = asking.call.body.len();
+            match fault::of_message(faults, self.chosen, self.said, bytes, open) {
+                Some(fault) => self.strike(shared, fault, deeds),
+                None => self.answer(shared, now, &text, turn.as_deref(), open, deeds),
+            }
+        } else if is_goodbye {
+            self.stage = Stage::Unattended;
+        }
+        self.await_protocol(deeds);
+        (Reply::Answer(answer), is_goodbye)
+    }
+
+    /// Says no to a message that came beside the connection, in the limit's own way.
+    fn refuse_post(
+        &self,
+        shared: &Shared,
+        now: At,
+        refused: &Refused,
+        deeds: &mut Vec<Deed>,
+    ) -> Reply {
+        let denial = &shared.denials[refused.limit];
+        deeds.push(Deed::Struck(By::Limit(refused.limit)));
+        let id = request_id(self.chosen.draw, self.said);
+        let words = denial.words(refused.evidence, now, shared.wall, id);
+        match &denial.shape {
+            Shape::Http {
+                status,
+                headers,
+                body,
+            } => Reply::Answer(words.answer(*status, headers, body)),
+            Shape::InBand => Reply::Answer(words.too_many()),
+            Shape::Close { code, reason } => {
+                deeds.push(Deed::Now(Order::Close {
+                    code: *code,
+                    reason: words.reason(reason),
+                }));
+                Reply::Answer(words.too_many())
+            }
+            Shape::Cut(how) => Reply::Cut(*how),
+            Shape::Silence => Reply::Stall,
+        }
     }
 
     fn judge(

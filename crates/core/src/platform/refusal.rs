@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
+use serde_json::json;
 
 use super::enforce::Evidence;
 use crate::limit::{Law, Limit, Refusal};
@@ -112,6 +113,23 @@ impl Words<'_> {
         answer
             .headers
             .push((LIMIT_HEADER.to_owned(), self.denial.limit.to_string()));
+        answer
+    }
+
+    /// What refuses a message that came by HTTP, where its limit says nothing of that.
+    pub(super) fn too_many(&self) -> Answer {
+        let error = json!({"code": "TooManyRequests", "message": format!("the limit {} is used up", self.denial.limit)});
+        let body = json!({"error": error}).to_string();
+        let mut answer = plain_answer(self.now, self.wall, 429, &body);
+        let json = ("content-type".to_owned(), "application/json".to_owned());
+        answer.headers.push(json);
+        if let Some(wait) = self.evidence.retry_after {
+            // Rounded up, so that a client that waits so long is not early.
+            let seconds = wait.as_millis().div_ceil(1_000).to_string();
+            answer.headers.push(("retry-after".to_owned(), seconds));
+        }
+        let limit = self.denial.limit.to_string();
+        answer.headers.push((LIMIT_HEADER.to_owned(), limit));
         answer
     }
 

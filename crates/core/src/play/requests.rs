@@ -15,10 +15,7 @@ use crate::wire::{Answer, Call, ConnectError, Request};
 
 /// As the platform sees it.
 pub(super) fn call(request: http::Request, address: IpAddr) -> Call {
-    let path = match Url::parse(&request.url) {
-        Ok(url) => url[Position::BeforePath..Position::AfterQuery].to_owned(),
-        Err(_) => request.url,
-    };
+    let path = path_of(request.url);
     Call {
         method: request.method,
         request: Request {
@@ -27,6 +24,14 @@ pub(super) fn call(request: http::Request, address: IpAddr) -> Call {
             address,
         },
         body: request.body,
+    }
+}
+
+/// Path and query of an address.
+pub(super) fn path_of(url: String) -> String {
+    match Url::parse(&url) {
+        Ok(url) => url[Position::BeforePath..Position::AfterQuery].to_owned(),
+        Err(_) => url,
     }
 }
 

@@ -80,6 +80,7 @@ impl Session {
                 input,
                 output,
             } => self.on_usage(now, turn, [input, output], cx),
+            later @ Heard::Later { .. } => self.note_later(now, &later),
             Heard::Ready
             | Heard::Ack { .. }
             | Heard::Typing

@@ -402,6 +402,10 @@ impl Session {
                     Came::Failed(failure, _) => HttpOutcome::Failed(*failure),
                     Came::TimedOut => HttpOutcome::TimedOut,
                 };
+                // Before it is shown: what the client took from it as secret is known by then.
+                let reply = reply_of(&came);
+                let mut heard = Vec::new();
+                self.client.replied(id, &reply, &mut heard);
                 let name = cx.shared.plan.dialect.requests();
                 let name = name.get(usize::from(pending.label)).copied();
                 self.show(
@@ -414,30 +418,25 @@ impl Session {
                     cx,
                 );
                 self.book(now, &pending, &came, outcome, cx);
-                self.client_is_told(now, id, came, cx);
+                self.client_heard(now, heard, &reply, cx);
             }
         }
     }
 
-    fn client_is_told(&mut self, now: At, id: u32, came: Came, cx: &mut Context<'_>) {
-        let reply = match came {
-            Came::Answer(answer) => Reply::Answer(answer),
-            Came::Assumed => Reply::Assumed,
-            Came::Failed(failure, detail) => Reply::Failed { failure, detail },
-            Came::TimedOut => Reply::Failed {
-                failure: Failure::Connect(ConnectError::TimedOut),
-                detail: "no answer in time".to_owned(),
-            },
-        };
-        let mut heard = Vec::new();
-        self.client.replied(id, &reply, &mut heard);
-        let raw = match &reply {
+    fn client_heard(&mut self, now: At, heard: Vec<Heard>, reply: &Reply, cx: &mut Context<'_>) {
+        let raw = match reply {
             Reply::Answer(answer) => answer.body.as_str(),
             Reply::Failed { .. } | Reply::Assumed => "",
         };
         for heard in heard {
             match (self.phase, self.part) {
                 (Phase::Over, _) => {}
+                (Phase::Knocking, _) => match heard {
+                    Heard::Ready => self.knocked(now, cx),
+                    Heard::Answer(further) => self.send(now, vec![further], cx),
+                    Heard::Refused { .. } | Heard::Over { .. } => self.turn_away(reply),
+                    heard => self.note_later(now, &heard),
+                },
                 (_, Part::Before) => match heard {
                     Heard::Ready => {
                         self.due = now;
@@ -451,8 +450,15 @@ impl Session {
                     _ => {}
                 },
                 (Phase::Leaving, _) if heard == Heard::Handoff => self.count_handoff(now, cx),
-                (Phase::Leaving | Phase::Waiting | Phase::Held | Phase::Upgrading, _) => {}
-                (Phase::Closing | Phase::Apart, _) => {}
+                (
+                    Phase::Leaving
+                    | Phase::Waiting
+                    | Phase::Held
+                    | Phase::Upgrading
+                    | Phase::Closing
+                    | Phase::Apart,
+                    _,
+                ) => self.note_later(now, &heard),
                 _ => self.hear(now, heard, raw, cx),
             }
         }
@@ -670,6 +676,21 @@ impl Session {
             }
             self.book(now, &pending, &Came::TimedOut, HttpOutcome::Cut, cx);
         }
+    }
+}
+
+fn reply_of(came: &Came) -> Reply {
+    match came {
+        Came::Answer(answer) => Reply::Answer(answer.clone()),
+        Came::Assumed => Reply::Assumed,
+        Came::Failed(failure, detail) => Reply::Failed {
+            failure: *failure,
+            detail: detail.clone(),
+        },
+        Came::TimedOut => Reply::Failed {
+            failure: Failure::Connect(ConnectError::TimedOut),
+            detail: "no answer in time".to_owned(),
+        },
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Line {
     after_drop: bool,
     /// The platform would not go on with the conversation.
     not_resumed: bool,
+    /// The turn under way goes on over the next connection, until then.
+    kept: Option<At>,
     /// When the next keep-alive is due.
     beat: Option<At>,
     /// Pings of steps so far.
@@ -218,7 +220,9 @@ impl Session {
         self.open = false;
         self.allowance = None;
         // What was owed on it may never come: an answer on the next is that to what is said there.
-        self.replies = Replies::default();
+        if !cx.shared.plan.dialect.replays() {
+            self.replies = Replies::default();
+        }
         if let Some(memory) = &mut self.memory {
             memory.line.beat = None;
         }
@@ -240,8 +244,16 @@ impl Session {
             && self.line().map_or(0, |line| line.drops) < most.get()
     }
 
-    /// The connection dropped: the turn under way is lost, and what was still to be said will be.
+    /// Will the next connection tell what the turn under way waits for?
+    pub(super) fn keeps_turn(&self, end: &Ending, shared: &Shared) -> bool {
+        self.turn.is_some() && shared.plan.dialect.replays() && self.goes_on_after(end, shared)
+    }
+
+    /// The connection dropped: the turn under way is lost, unless the dialect makes up for it, and what was still to be said
+    /// will be.
     pub(super) fn go_apart_after_drop(&mut self, now: At, cx: &mut Context<'_>) {
+        let kept = self.turn.is_some().then_some(self.deadline);
+        self.line_mut().kept = kept;
         self.cut_requests(now, cx);
         let shared = cx.shared;
         match self.phase {
@@ -312,6 +324,12 @@ impl Session {
         }
         self.line_mut().not_resumed = false;
         self.deadline = At::NEVER;
+        if let Some(until) = self.line_mut().kept.take()
+            && self.turn.is_some()
+        {
+            (self.phase, self.deadline) = (Phase::Talking, until);
+            return;
+        }
         if after_drop && self.due > now {
             self.phase = Phase::Thinking;
             self.deadline = self.due;

@@ -1,4 +1,4 @@
-//! What a conversation took from answers as secret, kept out of all that is shown of it. Secrets of the plan itself are left
+//! What a conversation, or its dialect's client, took from answers as secret, kept out of all that is shown of it. Secrets of the plan itself are left
 //! out: whoever prints knows them.
 
 use std::borrow::Cow;
@@ -18,8 +18,9 @@ impl Session {
             (!value.is_empty()).then_some(value)
         });
         let tokens = shared.tokens_of(self.who).iter().map(|token| &**token);
+        let given = self.client.secrets().iter().map(String::as_str);
         let mut known = Vec::new();
-        for value in secrets.chain(tokens) {
+        for value in secrets.chain(given).chain(tokens) {
             let written = serde_json::Value::from(value).to_string();
             let escaped = written[1..written.len() - 1].to_owned();
             let encoded = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();

@@ -44,6 +44,7 @@ impl Session {
             Heard::Answer(_) => ("keep-alive".to_owned(), None),
             Heard::Error { text } => (format!("error: {text}"), None),
             Heard::Note { text } => (text.clone(), None),
+            Heard::Later { .. } => (String::new(), None),
             Heard::Unknown { why } => (format!("not understood: {why}"), None),
             Heard::SignedOut { why } => (format!("signed out: {why}"), None),
             Heard::NotResumed { why } => (format!("not resumed: {why}"), None),

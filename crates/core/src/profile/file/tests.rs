@@ -215,7 +215,7 @@ endpoints:
 7:21: 'chat' is not a path | write one that begins with a slash and has no query, like /chat, or /* for every path
 8:12: a second endpoint 'a' | each must differ from the others
 8:21: '/c?x=1' is not a path | write one that begins with a slash and has no query, like /chat, or /* for every path
-8:41: 'jason' is not one of the words allowed here | did you mean 'json'? allowed here: json, socket.io, realtime, genesys-web-messaging
+8:41: 'jason' is not one of the words allowed here | did you mean 'json'? allowed here: json, socket.io, realtime, genesys-web-messaging, direct-line
 9:21: a second path 'chat' | each must differ from the others
 9:21: 'chat' is not a path | write one that begins with a slash and has no query, like /chat, or /* for every path
 9:27: json.reply.when: not a condition on JSON: in long-hand segment, must start with lowercase alpha or '_'; write one like '$.type == \"reply\"' | 

@@ -875,7 +875,7 @@ plan.yaml:2:11: the platform 'rehearsal-singapore' has no endpoint 'guests'
 plan.yaml:1:10: no dialect is called 'jason'
   1 | dialect: jason
     |          ^^^^^
-  help: did you mean 'json'? allowed here: json, text, genesys-web-messaging, socket.io, realtime
+  help: did you mean 'json'? allowed here: json, text, genesys-web-messaging, socket.io, realtime, direct-line
 ",
     );
     check(
