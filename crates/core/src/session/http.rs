@@ -149,7 +149,8 @@ impl Session {
     /// The run is stopped. A login that is under way is waited for: what it opens on the other side is closed by what comes
     /// after, and cut off it would stay.
     pub(super) fn stop_before(&mut self, now: At, cx: &mut Context<'_>) {
-        if self.phase == Phase::Asking && self.has_sent() {
+        let is_closed_after = !self.script(cx.shared).after.is_empty();
+        if is_closed_after && self.phase == Phase::Asking && self.has_sent() {
             self.memory().stops = true;
             return;
         }
