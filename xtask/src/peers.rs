@@ -190,4 +190,6 @@ const PACKAGES: &[(&str, &str)] = &[
     ("socketio", "python-socketio>=5,<6"),
     ("aiohttp", "aiohttp>=3,<4"),
     ("openai", "openai[realtime]>=2,<4"),
+    ("authlib", "authlib>=1.3,<2"),
+    ("flask", "flask>=3,<4"),
 ];

@@ -16,14 +16,23 @@ pub(crate) struct Books {
 
 impl Books {
     /// `first_error` is what the first failed attempt to connect said, `remark` what admission did otherwise than it was
-    /// told, each in a sentence.
+    /// told, `token_lost` why it had none any more, each in a sentence.
     pub(crate) fn close(
         summary: Summary,
         plan: &Plan,
         first_error: Option<String>,
         remark: Option<String>,
+        token_lost: Option<String>,
     ) -> Self {
         let mut verdict = judge(&summary, plan);
+        if let Some(why) = token_lost {
+            if verdict.kind != Kind::Interrupted {
+                verdict.kind = Kind::Unreachable;
+            }
+            verdict
+                .why
+                .insert(0, format!("The run was stopped: {why}."));
+        }
         if let Some(error) = first_error {
             let times = summary.upgrades.errored;
             let first = if times > 1 { "The first of them: " } else { "" };

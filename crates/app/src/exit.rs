@@ -83,7 +83,10 @@ impl Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let ending = match &error {
-            RunError::Resolve(_) | RunError::Proxy(_) | RunError::Before(_) => Ending::Unreachable,
+            RunError::Resolve(_)
+            | RunError::Proxy(_)
+            | RunError::Before(_)
+            | RunError::Token(_) => Ending::Unreachable,
             RunError::NotPermitted { .. }
             | RunError::NotNow(_)
             | RunError::Url(_)

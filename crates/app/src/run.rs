@@ -247,6 +247,7 @@ impl Started {
             &self.plan,
             finished.first_error,
             finished.remark,
+            finished.token_lost,
         ))
     }
 }

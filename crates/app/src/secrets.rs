@@ -57,6 +57,9 @@ pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
         Some(code) => add_variables(&mut secrets, plan, code.source()),
         None => {}
     }
+    if let Some(oauth) = &plan.oauth {
+        add_request(&mut secrets, plan, &oauth.request, outside);
+    }
     if let Some(identities) = &plan.route.identities {
         add_identities(&mut secrets, plan, identities);
     }
@@ -74,31 +77,41 @@ pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
 /// What requests bear under the names of credentials, in their headers and bodies, and what comes from outside in them.
 fn add_requests(secrets: &mut Secrets, plan: &Plan, steps: &[Step], outside: &[Outside]) {
     every_request(steps, &mut |http: &Http| {
-        let mut add = |name: &str, text: &Text| {
-            let source = text.source();
-            for Outside { value, .. } in outside {
-                if is_credential(name) && source.contains(value.as_str()) {
-                    secrets.add(value);
-                }
-            }
-            match text {
-                Text::Static(value) if is_credential(name) => {
-                    secrets.add(value);
-                    value.split_whitespace().for_each(|part| secrets.add(part));
-                }
-                Text::Template(_) if is_credential(name) => add_variables(secrets, plan, source),
-                _ => {}
-            }
-        };
-        for (name, text) in &http.headers {
-            add(name, text);
-        }
-        match &http.body {
-            Body::Form(pairs) => pairs.iter().for_each(|(name, text)| add(name, text)),
-            Body::Json(node) => node.every_text("", &mut add),
-            Body::None | Body::Text(_) => {}
-        }
+        add_request(secrets, plan, http, outside)
     });
+}
+
+fn add_request(secrets: &mut Secrets, plan: &Plan, http: &Http, outside: &[Outside]) {
+    let mut add = |name: &str, text: &Text| {
+        let source = text.source();
+        for Outside { value, .. } in outside {
+            if is_credential(name) && source.contains(value.as_str()) {
+                secrets.add(value);
+            }
+        }
+        match text {
+            Text::Static(value) if is_credential(name) => {
+                secrets.add(value);
+                value.split_whitespace().for_each(|part| secrets.add(part));
+            }
+            Text::Template(_) if is_credential(name) => add_variables(secrets, plan, source),
+            _ => {}
+        }
+    };
+    for (name, text) in &http.headers {
+        add(name, text);
+    }
+    match &http.body {
+        Body::Form(pairs) => pairs.iter().for_each(|(name, text)| add(name, text)),
+        Body::Json(node) => node.every_text("", &mut add),
+        Body::None | Body::Text(_) => {}
+    }
+    if let Some((_, secret)) = &http.login {
+        add("client_secret", secret);
+    }
+    if let Some((Text::Static(id), Text::Static(secret))) = &http.login {
+        secrets.add(&plimsoll_core::http::basic(id, secret));
+    }
 }
 
 /// Files whose content went into a frame: of a `send` step or a request, or of the dialect's declaration. What users say is no secret.
@@ -153,7 +166,10 @@ fn add_frames<'a>(frames: &mut Vec<&'a str>, steps: &'a [Step]) {
 fn add_identities(secrets: &mut Secrets, plan: &Plan, identities: &Identities) {
     let sent = plan.headers.iter().chain(&plan.route.query);
     let sent = sent.map(|(_, text)| text).chain(&plan.guest_code);
-    let sent: Vec<_> = sent.map(Text::source).collect();
+    let mut sent: Vec<_> = sent.map(Text::source).collect();
+    if let Some(oauth) = &plan.oauth {
+        oauth.request.sources(&mut sent);
+    }
     for (n, column) in identities.columns.iter().enumerate() {
         let variable = format!("identity_{column}");
         if is_credential(column) || sent.iter().any(|text| text.contains(&variable)) {

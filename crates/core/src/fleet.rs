@@ -5,6 +5,7 @@ mod errand;
 mod muster;
 mod pause;
 mod relay;
+pub(crate) mod tokens;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -16,6 +17,7 @@ pub use self::errand::{Errand, Given};
 use self::muster::{Final, Muster, share};
 pub use self::pause::Pause;
 pub use self::relay::Relay;
+pub use self::tokens::{Renewals, Tokens};
 use crate::http::{self, RequestId};
 use crate::plan::Plan;
 use crate::rows::NoRow;

@@ -1,6 +1,8 @@
 //! HTTP requests of conversations, and what comes of them: values that cross the line to the driver. When a request is sent
 //! and what its answer means is the session's business, how it gets there the driver's.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::text::{Text, Values};
@@ -21,6 +23,13 @@ pub struct Request {
     pub body: String,
     /// The place of its user's identity among the plan's.
     pub identity: u32,
+}
+
+/// An OAuth client's id and secret as HTTP's basic authentication bears them (RFC 6749 section 2.3.1).
+pub fn basic(id: &str, secret: &str) -> String {
+    let encoded =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret)))
 }
 
 /// What came of a request.

@@ -1,6 +1,7 @@
 //! What to run: groups of load and conversation, data, admission, goals, permission. A `Plan` cannot be wrong once it
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
+pub mod auth;
 pub mod file;
 pub mod http;
 pub mod judge;
@@ -15,6 +16,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use auth::OAuth;
 pub use http::{Around, Http};
 pub use judge::Judge;
 pub use link::{Beat, Farewell, KeepAlive, Link, OnDrop};
@@ -74,6 +76,8 @@ pub struct Plan {
     pub around: Around,
     /// Scores conversations after the run.
     pub judge: Option<Judge>,
+    /// Where the token of upgrades comes from, where that is an OAuth server.
+    pub oauth: Option<Box<OAuth>>,
 }
 
 impl Plan {
@@ -380,6 +384,8 @@ pub enum Source {
     Between(Text, Text),
     /// Of an HTTP answer: the value of this header, its name in lower case.
     Header(String),
+    /// What this finds in the first of the headers of that name in which it finds anything.
+    InHeader(String, Box<Self>),
 }
 
 /// A variable that conversations fill as they go.

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use crate::admission::Admission;
 use crate::draw::{Draw, Purpose, Spread};
-use crate::fleet::{Errand, Fleet, Given, Order as ClientOrder, Pause, Relay, Stripe};
+use crate::fleet::tokens::is_answered;
+use crate::fleet::{Errand, Fleet, Given, Order as ClientOrder, Pause, Relay, Renewals, Stripe};
 use crate::http::{self, RequestId};
 use crate::plan::{GRACE, Plan, Target};
 use crate::platform::usage::Usage;
@@ -257,6 +258,7 @@ struct Game {
     plan: Arc<Plan>,
     given: Given,
     before_failed: Option<String>,
+    renewals: Option<Renewals>,
     fleet: Fleet,
     relay: Relay,
     admission: Admission,
@@ -337,12 +339,16 @@ enum Toward {
 impl Game {
     fn new(plan: &Arc<Plan>, platform: &Arc<Profile>, network: Network) -> Self {
         let mut game = Self::set_up(plan, platform, network);
-        if !plan.around.before.is_empty() {
+        while let Some(key) = game.renewal_due() {
+            game.renew(key);
+        }
+        if !plan.around.before.is_empty() && game.before_failed.is_none() {
             match game.errand(Errand::Before, Arc::new([])) {
                 Ok(given) => {
                     game.given = Arc::clone(&given);
                     let fleet = Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID);
                     game.fleet = fleet.with_wall(network.wall).with_given(given);
+                    game.bear();
                 }
                 Err(why) => {
                     game.before_failed = Some(why);
@@ -353,12 +359,47 @@ impl Game {
         game
     }
 
+    /// The token that is to be fetched now.
+    fn renewal_due(&self) -> Option<u32> {
+        let (at, key) = self.renewals.as_ref()?.next()?;
+        (at <= self.now).then_some(key)
+    }
+
+    /// Without a token nobody begins.
+    fn renew(&mut self, key: u32) {
+        let given = self.errand(Errand::Token(key), Arc::new([]));
+        let Some(renewals) = &mut self.renewals else {
+            return;
+        };
+        match renewals.fetched(self.now, self.now, key, given) {
+            Ok(()) => self.bear(),
+            Err(why) => {
+                self.before_failed.get_or_insert(why);
+                self.renewals = None;
+                self.fleet.stop(self.now, &mut self.admission);
+            }
+        }
+    }
+
+    fn bear(&mut self) {
+        if let Some(renewals) = &self.renewals {
+            self.fleet.bear(renewals.tokens());
+        }
+    }
+
     /// Plays what the whole run does once.
     fn errand(&mut self, errand: Errand, given: Given) -> Result<Given, String> {
         let plan = Arc::clone(&self.plan);
         let mut fleet = Fleet::errand(plan, errand, given, RUN_ID).with_wall(self.network.wall);
+        if let Some(renewals) = &self.renewals {
+            fleet.bear(renewals.tokens());
+        }
+        let is_stand_in = match errand {
+            Errand::Token(_) => self.is_stand_in && !is_answered(&self.plan),
+            Errand::Before | Errand::After => self.is_stand_in && !self.platform.answers_http(),
+        };
         let (platform, admission) = (&mut self.platform, &mut self.admission);
-        requests::run_errand(&mut fleet, platform, admission, self.now, self.is_stand_in);
+        requests::run_errand(&mut fleet, platform, admission, self.now, is_stand_in);
         while let Some(sample) = fleet.poll_sample() {
             self.recorder.record(&sample);
         }
@@ -375,6 +416,7 @@ impl Game {
             plan: Arc::clone(plan),
             given: Arc::new([]),
             before_failed: None,
+            renewals: Renewals::of(plan),
             fleet: Fleet::new(Arc::clone(plan), Stripe { index: 0, of: 1 }, RUN_ID)
                 .with_wall(network.wall),
             relay: Relay::new(plan, 1),
@@ -434,6 +476,10 @@ impl Game {
             self.fleet.next_wake(),
             self.platform.next_wake(),
             look,
+            self.renewals
+                .as_ref()
+                .and_then(Renewals::next)
+                .map(|(at, _)| at),
             self.ends.last().copied(),
         ]
         .into_iter()
@@ -480,6 +526,9 @@ impl Game {
         }
         if self.platform.next_wake().is_some_and(|at| at <= self.now) {
             self.platform.wake(self.now);
+        }
+        if let Some(key) = self.renewal_due() {
+            self.renew(key);
         }
         if self.fleet.next_wake().is_some_and(|at| at <= self.now) {
             self.fleet.wake(self.now, &mut self.admission);
@@ -796,11 +845,12 @@ impl Game {
 
     /// A request has arrived.
     fn answer(&mut self, conn: ConnId, id: RequestId, call: &Call) {
+        let is_stand_in = self.is_stand_in && !self.platform.answers_http();
         let (at, reply) = requests::reply(
             &mut self.platform,
             self.now,
             call,
-            self.is_stand_in,
+            is_stand_in,
             self.network.tls,
         );
         let Some(reply) = reply else {

@@ -71,7 +71,7 @@ impl Crowds {
         Ok(row as u32)
     }
 
-    fn users(&self) -> u64 {
+    pub(crate) fn users(&self) -> u64 {
         let users = self.0.iter().map(|crowd| crowd.users);
         users.sum::<u64>().max(1)
     }

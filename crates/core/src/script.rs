@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::draw::Spread;
-use crate::plan::{Arm, Capture, Expect, Farewell, Http, Message, OnMiss, Plan, Step};
+use crate::plan::{Arm, Around, Capture, Expect, Farewell, Http, Message, OnMiss, Plan, Step};
 use crate::sample::Who;
 use crate::text::{Condition, Text};
 
@@ -126,7 +126,7 @@ impl Labels {
     }
 }
 
-/// Compiles the conversations of all groups, and behind them what the whole run does before and after; names become
+/// Compiles the conversations of all groups, behind them what the whole run does before and after, and how it gets a token; names become
 /// indices into tables for the whole plan.
 pub fn compile(plan: &Plan) -> (Vec<Script>, Labels) {
     let (mut turns, mut transactions) = (Names::default(), Names::default());
@@ -136,8 +136,14 @@ pub fn compile(plan: &Plan) -> (Vec<Script>, Labels) {
     }
     let groups = plan.groups.iter();
     let parts = groups.map(|group| (&group.conversation[..], group.hold_open, &group.around));
+    let token = Around {
+        before: (plan.oauth.iter())
+            .map(|oauth| Step::Http(Box::new(oauth.request.clone())))
+            .collect(),
+        after: Vec::new(),
+    };
     let scripts = parts
-        .chain([(&[][..], None, &plan.around)])
+        .chain([(&[][..], None, &plan.around), (&[][..], None, &token)])
         .map(|(conversation, hold_open, around)| {
             let mut compiler = Compiler {
                 script: Script {

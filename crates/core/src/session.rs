@@ -16,6 +16,7 @@ mod pulse;
 mod replies;
 mod secrets;
 mod shared;
+mod token;
 mod trace;
 mod turn;
 mod voice;
@@ -162,6 +163,8 @@ struct Memory {
     requests: Requests,
     /// What its user has from before its first upgrade; nothing where nothing goes before it.
     known: Option<Known>,
+    /// Nothing is begun any more once the request under way is through.
+    stops: bool,
     /// When its client wants to be woken.
     alarm: Option<At>,
     /// When the requests of the attempt under way began.
@@ -546,7 +549,7 @@ impl Session {
         match self.phase {
             _ if self.part == Part::After => {}
             Phase::Over => {}
-            _ if self.part == Part::Before => self.finish(now, SessionOutcome::NotStarted, cx),
+            _ if self.part == Part::Before => self.stop_before(now, cx),
             Phase::Waiting | Phase::Held | Phase::Apart | Phase::Knocking if self.was_open() => {
                 self.finish(now, SessionOutcome::Aborted, cx);
             }
@@ -588,7 +591,10 @@ impl Session {
         if self.part == Part::After {
             return self.after_is_through(now, cx);
         }
-        if !self.open || self.part == Part::Before {
+        if self.part == Part::Before && self.phase != Phase::Over {
+            return self.finish(now, SessionOutcome::NotStarted, cx);
+        }
+        if !self.open {
             return self.stop(now, cx);
         }
         cx.out.orders.push_back((self.conn, Order::Reset));

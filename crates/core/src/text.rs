@@ -39,6 +39,8 @@ pub enum Slot {
     Say,
     /// `token`: the conversation's own UUID.
     Token,
+    /// `access_token`: what the plan's OAuth client was given.
+    Access,
 }
 
 /// Gives the values of slots.
@@ -84,6 +86,15 @@ impl Text {
             // What else it makes of a value depends on the value.
             _ => Ok(Self::Template(Arc::new(template))),
         }
+    }
+
+    /// Where its variables come from.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> {
+        let slots = match self {
+            Self::Static(_) => &[][..],
+            Self::Template(template) => &template.slots,
+        };
+        slots.iter().map(|(_, slot)| *slot)
     }
 
     pub fn source(&self) -> &str {

@@ -5,6 +5,7 @@ pub mod attribution;
 mod claims;
 mod cut;
 mod key;
+mod login;
 mod outage;
 mod saturation;
 mod ticket;

@@ -10,6 +10,7 @@ mod dial;
 mod gauge;
 mod http;
 mod machine;
+mod mint;
 mod pauses;
 mod proxy;
 mod run;

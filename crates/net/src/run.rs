@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plimsoll_core::admission::Admission;
 use plimsoll_core::draw::Draw;
-use plimsoll_core::fleet::{Errand, Fleet, Given, Pause, Relay, Stripe, Trace};
+use plimsoll_core::fleet::{Errand, Fleet, Given, Pause, Relay, Stripe, Tokens, Trace};
 use plimsoll_core::plan::{Permission, Plan, Proxy};
 use plimsoll_core::profile::file::owner_of;
 use plimsoll_core::profile::{Demand, Profile};
@@ -31,6 +31,7 @@ use crate::connection::Masks;
 use crate::courier::Beyond;
 use crate::dial::{Dialer, Failure};
 use crate::gauge::Gauge;
+use crate::mint::Mint;
 use crate::pauses::Pauses;
 use crate::shard::{self, Gate, News, Parts, Report, Stage, locked};
 use crate::source::Sources;
@@ -222,6 +223,8 @@ pub struct Finished {
     pub pauses: Vec<Pause>,
     /// The run's own bounds (budget, permission, the date by which it had to end) kept it from doing more.
     pub cut: bool,
+    /// The run was stopped because its token expired and no other was to be had: a sentence.
+    pub token_lost: Option<String>,
     /// What was done otherwise than the plan or the other side asked for, as a sentence.
     pub remark: Option<String>,
 }
@@ -249,6 +252,8 @@ pub enum RunError {
     Stopped,
     #[error("what the run does before its conversations came to nothing: {0}. None was begun")]
     Before(String),
+    #[error("{0}. No upgrade was attempted")]
+    Token(String),
     #[error("this machine cannot start the run: {0}")]
     Local(#[from] io::Error),
 }
@@ -272,15 +277,23 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     });
     let errands = Errands {
         plan: &plan,
-        target: &target,
+        target: target.clone(),
         beyond: &beyond,
         options: &options,
         control,
     };
-    let (given, before) = errands.run(Errand::Before, Arc::new([]))?;
+    let mut mint = Mint::new(&errands);
+    let is_interrupted = || control.0.interrupted.get().is_some();
+    match mint.fetch_all(&errands)? {
+        Ok(()) => {}
+        Err(_) if is_interrupted() => return Err(RunError::Stopped),
+        Err(why) => return Err(RunError::Token(why)),
+    }
+    let tokens = mint.tokens();
+    let (given, before) = errands.run(Errand::Before, Arc::new([]), tokens.as_ref())?;
     let given = match given {
         Ok(given) => given,
-        Err(_) if control.0.interrupted.get().is_some() => return Err(RunError::Stopped),
+        Err(_) if is_interrupted() => return Err(RunError::Stopped),
         Err(why) => return Err(RunError::Before(why)),
     };
     let clock = *control.0.clock.get_or_init(|| Clock::start_at(begins));
@@ -312,9 +325,12 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         let parts = Parts {
             index,
             clock,
-            fleet: Fleet::new(plan.clone(), stripe, &options.run_id)
-                .with_wall(clock.wall())
-                .with_given(Arc::clone(&given)),
+            fleet: bearing(
+                Fleet::new(plan.clone(), stripe, &options.run_id)
+                    .with_wall(clock.wall())
+                    .with_given(Arc::clone(&given)),
+                tokens.as_ref(),
+            ),
             gate: gate.clone(),
             recorder: recorders[index].clone(),
             stage: control.0.stage.clone(),
@@ -329,7 +345,25 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         };
         threads.push(spawn(parts, inbox, gauge.clone()));
     }
-    let report = join(threads)?;
+    let (report, minted) = std::thread::scope(|scope| {
+        let (over, is_over) = tokio::sync::oneshot::channel();
+        let inboxes = Arc::clone(&gate.inboxes);
+        let own = errands.clone();
+        let minting = scope.spawn(move || {
+            let kept = mint.keep(&own, &inboxes, is_over);
+            (mint, kept)
+        });
+        let report = join(threads);
+        // Nobody listens where there is nothing to renew.
+        let _ = over.send(());
+        let minted = minting.join();
+        (
+            report,
+            minted.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        )
+    });
+    let (mint, token_lost) = minted;
+    let (report, token_lost) = (report?, token_lost?);
     let over = last_call.filter(|_| report.called).map(|call| {
         format!(
             "{}: opening stopped {} before, for the open conversations to end in",
@@ -340,12 +374,13 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     let elapsed = clock.now();
     let transcripts = report.transcripts;
     // What it came to is in its samples.
-    let (_, after) = errands.run(Errand::After, given)?;
+    let (_, after) = errands.run(Errand::After, given, mint.tokens().as_ref())?;
     // Whoever listens to the frames sees their end when the last shard is gone.
     drop(options);
     // Before the recorders are emptied.
     let _ = control.0.last.set(control.progress());
     let mut recorder = together(recorders, labels, clock.wall());
+    recorder.merge(mint.recorder);
     recorder.merge(before);
     recorder.merge(after);
     let spent = spent(&plan, report.spent);
@@ -360,6 +395,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         exhausted: report.exhausted,
         pauses: control.0.pauses.until(elapsed),
         cut: over.is_some() || spent.is_some() || out_of_handoffs,
+        token_lost,
         transcripts: transcripts.map_or_else(Vec::new, Transcripts::into_all),
         machine: report.machine.and(gauge.finish()),
         first_error: report.first_error,
@@ -373,20 +409,33 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
 }
 
 /// What the whole run does once.
-struct Errands<'a> {
-    plan: &'a Arc<Plan>,
-    target: &'a Target,
+#[derive(Clone)]
+pub(crate) struct Errands<'a> {
+    pub(crate) plan: &'a Arc<Plan>,
+    /// Each thread has its own.
+    target: Target,
     beyond: &'a Arc<Beyond>,
     options: &'a RunOptions,
     control: &'a Control,
 }
 
 impl Errands<'_> {
-    fn run(
+    /// Ends the run politely, which was nobody's wish.
+    pub(crate) fn stop(&self) {
+        let stage = &self.control.0.stage;
+        stage.send_modify(|now| *now = Stage::Stopping.max(*now));
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.control.0.stage.borrow() > Stage::Running
+    }
+
+    pub(crate) fn run(
         &self,
         errand: Errand,
         given: Given,
-    ) -> Result<(Result<Given, String>, Recorder), RunError> {
+        tokens: Option<&Tokens>,
+    ) -> io::Result<(Result<Given, String>, Recorder)> {
         let (_, labels) = script::compile(self.plan);
         let clock = Clock::start_at(self.options.begins);
         let recorder = Recorder::new(labels).with_wall(clock.wall());
@@ -394,12 +443,17 @@ impl Errands<'_> {
         let is_empty = match errand {
             Errand::Before => around.before.is_empty(),
             Errand::After => around.after.is_empty(),
+            Errand::Token(_) => false,
         };
         if is_empty {
             return Ok((Ok(given), recorder));
         }
+        if errand != Errand::After && self.is_stopped() {
+            return Ok((Err("it was stopped".to_owned()), recorder));
+        }
         let run_id = &self.options.run_id;
         let fleet = Fleet::errand(self.plan.clone(), errand, given, run_id).with_wall(clock.wall());
+        let fleet = bearing(fleet, tokens);
         let recorder = Arc::new(Mutex::new(recorder));
         let (inbox, receiver) = tokio::sync::mpsc::unbounded_channel();
         let admission = Arc::new(Mutex::new(Admission::of(self.plan, clock.wall())));
@@ -428,6 +482,13 @@ impl Errands<'_> {
         let empty = Recorder::new(script::compile(self.plan).1);
         let recorder = std::mem::replace(&mut *locked(&recorder), empty);
         Ok((fleet.into_given(), recorder))
+    }
+}
+
+fn bearing(fleet: Fleet, tokens: Option<&Tokens>) -> Fleet {
+    match tokens {
+        Some(tokens) => fleet.bearing(tokens.clone()),
+        None => fleet,
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use plimsoll_core::admission::Admission;
 use plimsoll_core::fleet::{
-    Asker, Fleet, Gatekeeper, Next, Open, Order, Relay, Stripe, Trace, TraceEvent,
+    Asker, Fleet, Gatekeeper, Next, Open, Order, Relay, Stripe, Tokens, Trace, TraceEvent,
 };
 use plimsoll_core::http::{self, RequestId};
 use plimsoll_core::profile::Cut;
@@ -66,12 +66,14 @@ pub(crate) struct Parts {
 }
 
 /// What reaches a shard from the others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum News {
     /// Admission lets it go, after it had to wait.
     Granted(ConnId, At),
     /// The group that this one follows is through everywhere.
     Begin(u16, At),
+    /// From here on users bear these.
+    Tokens(Tokens),
 }
 
 /// What a shard knows at its end beside what it recorded.
@@ -215,6 +217,7 @@ async fn drive(shard: &Rc<Shard>, mut inbox: UnboundedReceiver<News>) {
             Some(news) = inbox.recv() => shard.on_fleet(|fleet, _, _| match news {
                 News::Granted(conn, at) => fleet.granted(conn, at),
                 News::Begin(group, at) => fleet.begin(group, at),
+                News::Tokens(tokens) => fleet.bear(tokens),
             }),
             () = pauses.changed() => {}
             () = shard.done.notified() => {}

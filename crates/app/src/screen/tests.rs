@@ -21,7 +21,7 @@ fn screen(set: &[(&str, &str)], written: &[&str], width: usize) -> String {
         started_at: "2026-11-23T10:00:00Z".to_owned(),
         ..played.facts(&plan)
     };
-    let mut books = Books::close(played.recorder.finish(&facts), &plan, None, None);
+    let mut books = Books::close(played.recorder.finish(&facts), &plan, None, None, None);
     let mut secrets = Secrets::default();
     secrets.add("courier brings");
     books.redact(&Console::new(secrets));

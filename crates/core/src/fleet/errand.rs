@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Afloat, Fleet, Gatekeeper, Stripe};
+use super::{Afloat, Fleet, Gatekeeper, Stripe, Tokens};
 use crate::plan::Plan;
 use crate::sample::Who;
 use crate::session::{Dealt, Session};
@@ -17,6 +17,8 @@ pub enum Errand {
     Before,
     /// Goes on when the run is stopped, and ends when it is abandoned.
     After,
+    /// Gets a token for this one of the identities, or for the whole run.
+    Token(u32),
 }
 
 impl Fleet {
@@ -26,6 +28,12 @@ impl Fleet {
         let mut fleet = Self::new(plan, stripe, run_id).with_given(given);
         fleet.groups.clear();
         fleet.shared.is_errand = true;
+        if let Errand::Token(identity) = errand {
+            // Its script stands behind the one of the whole run.
+            let run = fleet.shared.plan.groups.len();
+            fleet.shared.scripts.swap_remove(run);
+            fleet.shared.token_for = Some(identity);
+        }
         fleet.errand = Some(errand);
         fleet
     }
@@ -34,6 +42,18 @@ impl Fleet {
     #[must_use]
     pub fn with_given(mut self, given: Given) -> Self {
         self.shared.given = given;
+        self
+    }
+
+    /// From here on users bear these.
+    pub fn bear(&mut self, tokens: Tokens) {
+        self.shared.tokens = tokens;
+    }
+
+    /// As [`Fleet::bear`], from the beginning.
+    #[must_use]
+    pub fn bearing(mut self, tokens: Tokens) -> Self {
+        self.bear(tokens);
         self
     }
 
@@ -47,7 +67,10 @@ impl Fleet {
     pub(super) fn begin_errand(&mut self, now: At, errand: Errand, gate: &mut dyn Gatekeeper) {
         let who = Who {
             group: self.shared.plan.groups.len() as u16,
-            user: 0,
+            user: match errand {
+                Errand::Token(identity) => identity,
+                Errand::Before | Errand::After => 0,
+            },
             round: 0,
         };
         let dealt = Dealt {
@@ -61,7 +84,7 @@ impl Fleet {
         let afloat = Box::new(Afloat { session, armed });
         self.sessions.insert(conn, afloat);
         self.on(now, conn, gate, |session, cx| match errand {
-            Errand::Before => session.prepare(now, cx),
+            Errand::Before | Errand::Token(_) => session.prepare(now, cx),
             Errand::After => session.conclude(now, cx),
         });
     }

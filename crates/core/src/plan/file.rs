@@ -2,6 +2,7 @@
 //! asks [`Sources`].
 
 mod admission;
+mod auth;
 mod capture;
 mod conversation;
 mod data;
@@ -35,6 +36,7 @@ use super::{
 use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
 use crate::goal::{self, Goal};
+use crate::plan::auth::REQUEST;
 use crate::plan::{Around, Identities};
 use crate::profile::{self, Profile};
 use crate::text::{Slot, Text};
@@ -165,7 +167,7 @@ impl Reader<'_> {
             .and_then(|(raw, here)| identities::identities(raw, here, self.sources, self.document));
         let (identities, bearer) =
             identities.map_or((None, None), |(all, asked)| (Some(all), asked));
-        let names = Names {
+        let mut names = Names {
             identities: match &identities {
                 Some(identities) => Some(identities.columns.clone()),
                 None => (!had_identities).then(Vec::new),
@@ -174,7 +176,9 @@ impl Reader<'_> {
             columns,
             vars,
             captured,
+            has_oauth: false,
         };
+        let oauth = auth::oauth(raw.auth, identities.as_ref(), &mut names, self.document);
         let target_place = raw.target.place;
         let aim = raw
             .target
@@ -213,6 +217,9 @@ impl Reader<'_> {
             .as_ref()
             .map_or(&[][..], |dialect| dialect.requests());
         requests.extend(dialect_asks.iter().map(|name| (*name).to_owned()));
+        if oauth.is_some() {
+            requests.insert(REQUEST.to_owned());
+        }
         let turn_names = goal::Names {
             turns: turns.names(),
             requests: requests.into_iter().collect(),
@@ -260,6 +267,16 @@ impl Reader<'_> {
             variable.secret |= guest_code.as_ref().is_some_and(signs_in);
         }
         let (target, mut headers, mut route) = aim?;
+        if oauth.is_some() {
+            if bearer.is_some() {
+                self.document.complain_that(
+                    top,
+                    "an upgrade bears one token, and both 'auth' and the identities' 'bearer' give one",
+                    "remove one of them",
+                );
+            }
+            headers.extend(auth::bearer(&headers, &route));
+        }
         if let Some(identities) = identities {
             headers.extend(bearer_of(&identities, bearer, &headers, &route));
             route.identities = Some(identities);
@@ -287,6 +304,7 @@ impl Reader<'_> {
             seed: raw.seed.and_then(Field::ok).unwrap_or(1),
             link,
             guest_code,
+            oauth: oauth.map(Box::new),
             around: around?,
             judge,
         })

@@ -66,6 +66,8 @@ pub struct Http {
     pub within: Duration,
     pub captures: Vec<Capture>,
     pub on_miss: OnMiss,
+    /// Name and password of a client of OAuth, sent as RFC 6749 section 2.3.1 says.
+    pub login: Option<(Text, Text)>,
 }
 
 #[derive(Clone, Debug)]
@@ -110,6 +112,11 @@ impl Http {
     pub fn sources<'a>(&'a self, all: &mut Vec<&'a str>) {
         all.push(self.url.source());
         all.extend(self.headers.iter().map(|(_, value)| value.source()));
+        all.extend(
+            self.login
+                .iter()
+                .flat_map(|(id, secret)| [id.source(), secret.source()]),
+        );
         match &self.body {
             Body::None => {}
             Body::Text(text) => all.push(text.source()),

@@ -35,8 +35,8 @@ pub(super) fn path_of(url: String) -> String {
     }
 }
 
-/// What comes of it, and when it leaves the platform; nothing for what is never answered. A platform that stands in for a
-/// real one may know nothing of its HTTP.
+/// What comes of it, and when it leaves the platform; nothing for what is never answered. Where the platform stands in for a
+/// real one of whose HTTP it knows nothing, what it does not answer is taken for answered.
 pub(super) fn reply(
     platform: &mut Platform,
     now: At,
@@ -49,7 +49,7 @@ pub(super) fn reply(
         detail: "the platform ended the connection".to_owned(),
     };
     let Some((at, reply)) = platform.call(now, call) else {
-        let reply = match is_stand_in && !platform.answers_http() {
+        let reply = match is_stand_in {
             true => http::Reply::Assumed,
             false => http::Reply::Answer(Answer {
                 status: 404,

@@ -10,9 +10,10 @@ use super::secrets::AN_ANSWER_WITH_ONE;
 use super::shared::identity_of;
 use super::{Context, Phase, READY_WITHIN, Session, Shared};
 use crate::dialect::Heard;
+use crate::fleet::tokens::path_of;
 use crate::fleet::{Order, TraceEvent};
-use crate::http::{Failure, Reply, Request, RequestId};
-use crate::plan::{Http, OnMiss, Source};
+use crate::http::{Failure, Reply, Request, RequestId, basic};
+use crate::plan::{Http, OnMiss, Source, Target};
 use crate::sample::{self, Failure as Why, HttpOutcome, SessionOutcome, What};
 use crate::script::{Ask, Op};
 use crate::text::Values;
@@ -70,7 +71,7 @@ enum State {
 }
 
 /// What came of a request, as far as this side can tell.
-enum Came {
+pub(super) enum Came {
     Answer(Answer),
     Assumed,
     Failed(Failure, String),
@@ -145,6 +146,34 @@ impl Session {
         (self.phase, self.released, self.deadline) = (Phase::Held, self.due, self.due);
     }
 
+    /// The run is stopped. A login that is under way is waited for: what it opens on the other side is closed by what comes
+    /// after, and cut off it would stay.
+    pub(super) fn stop_before(&mut self, now: At, cx: &mut Context<'_>) {
+        let is_closed_after = !self.script(cx.shared).after.is_empty();
+        if is_closed_after && self.phase == Phase::Asking && self.has_sent() {
+            self.memory().stops = true;
+            return;
+        }
+        self.end_before(now, cx);
+    }
+
+    /// Whatever was captured so far is what comes after knows.
+    fn end_before(&mut self, now: At, cx: &mut Context<'_>) {
+        let memory = self.memory();
+        if !memory.captured.is_empty() {
+            memory.known = Some(memory.captured.clone().into());
+        }
+        self.finish(now, SessionOutcome::NotStarted, cx);
+    }
+
+    fn has_sent(&self) -> bool {
+        let memory = self.memory.as_deref();
+        memory.is_some_and(|memory| {
+            let mut requests = memory.requests.under_way.iter();
+            requests.any(|pending| matches!(pending.state, State::Sent))
+        })
+    }
+
     /// What goes before the upgrade came to nothing.
     pub(super) fn fail_before(&mut self, now: At, cx: &mut Context<'_>) {
         self.finish(now, SessionOutcome::Failed(Why::Before), cx);
@@ -160,7 +189,7 @@ impl Session {
             true => self.was_open(),
             false => self.known().is_some(),
         };
-        self.part == Part::Conversation && was_there && !script.after.is_empty()
+        self.part != Part::After && was_there && !script.after.is_empty()
     }
 
     /// Does what its user does after the last conversation.
@@ -230,7 +259,11 @@ impl Session {
     /// The request that a step is about, or why there is none.
     fn request(&self, http: &Http, shared: &Shared) -> Result<Request, String> {
         let values = self.voice(shared);
-        let url = http.url.try_render(&values)?.to_string();
+        let mut url = http.url.try_render(&values)?.to_string();
+        // An emulated platform stands in for the host that gives tokens, too.
+        if shared.token_for.is_some() && shared.plan.target == Target::Emulator {
+            url = path_of(&url);
+        }
         let is_whole = url.starts_with("http://") || url.starts_with("https://");
         if !is_whole && !url.starts_with('/') {
             return Err(format!(
@@ -246,6 +279,11 @@ impl Session {
                 ));
             }
             headers.push((name.clone(), value.to_string()));
+        }
+        if let Some((id, secret)) = &http.login {
+            let [id, secret] = [id, secret].map(|text| text.try_render(&values));
+            let value = format!("Basic {}", basic(&id?, &secret?));
+            headers.push(("authorization".to_owned(), value));
         }
         let body = http.body.render(&values)?;
         if let Some(media_type) = http.body.media_type()
@@ -450,7 +488,8 @@ impl Session {
             let variable = shared.plan.captured.get(capture.variable);
             variable.is_some_and(|variable| variable.secret)
         });
-        let is_hidden = takes_secret && why.is_some();
+        // Other tokens may stand beside the one that is taken.
+        let is_hidden = takes_secret && (why.is_some() || shared.token_for.is_some());
         if !captured.is_empty() {
             self.remember(captured, shared);
         }
@@ -465,16 +504,26 @@ impl Session {
         );
         self.book(now, &pending, came, outcome, cx);
         self.due = now;
+        let stops = self.memory.as_deref().is_some_and(|memory| memory.stops);
         let Some(why) = why else {
-            return self.advance(now, cx);
+            return match stops {
+                true => self.end_before(now, cx),
+                false => self.advance(now, cx),
+            };
         };
         self.miss_transactions();
         let why = self.without_secrets(&why, shared).into_owned();
         cx.missed(now, self.conn, || format!("{}: {why}", http.name));
         cx.out
             .trouble
-            .get_or_insert_with(|| format!("{}: {why}", http.name));
+            .get_or_insert_with(|| match shared.token_for {
+                Some(_) => self.no_token(http, came, &why, shared),
+                None => format!("{}: {why}", http.name),
+            });
         cx.out.abort |= http.on_miss == OnMiss::Abort;
+        if stops {
+            return self.end_before(now, cx);
+        }
         match (self.part, http.on_miss) {
             (Part::Conversation, on_miss) => self.after_miss(now, on_miss, Why::Missed, cx),
             (_, OnMiss::Continue) => self.advance(now, cx),
@@ -649,6 +698,9 @@ fn reply_of(came: &Came) -> Reply {
 fn found(from: &Source, answer: &Answer, frames: &[Value], values: &dyn Values) -> Option<String> {
     match from {
         Source::Header(name) => answer.header(name).map(str::to_owned),
+        Source::InHeader(name, part) => (answer.headers.iter())
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .find_map(|(_, value)| part.find(value, &[], values)),
         other => other.find(&answer.body, frames, values),
     }
 }

@@ -17,9 +17,10 @@ impl Session {
             let value = value.as_deref().filter(|_| variable.secret)?;
             (!value.is_empty()).then_some(value)
         });
+        let tokens = shared.tokens_of(self.who).iter().map(|token| &**token);
         let given = self.client.secrets().iter().map(String::as_str);
         let mut known = Vec::new();
-        for value in secrets.chain(given) {
+        for value in secrets.chain(given).chain(tokens) {
             let written = serde_json::Value::from(value).to_string();
             let escaped = written[1..written.len() - 1].to_owned();
             let encoded = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
@@ -38,6 +39,7 @@ impl Session {
 
     /// A refusal may say back what the upgrade bore.
     pub(super) fn answer_without_secrets(&self, mut answer: Answer, shared: &Shared) -> Answer {
+        // A plan with a token of OAuth has a variable for it.
         if shared.plan.captured.iter().any(|variable| variable.secret) {
             let headers = answer.headers.iter_mut().map(|(_, value)| value);
             for text in headers.chain([&mut answer.body]) {

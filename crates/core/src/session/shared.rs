@@ -7,6 +7,7 @@ use super::allowance::Pacing;
 use super::outbox::kicks;
 use super::voice::Voice;
 use crate::draw::{Draw, Purpose};
+use crate::fleet::Tokens;
 use crate::plan::Plan;
 use crate::plan::http::captured_in;
 use crate::rows::{Crowds, NoRow};
@@ -31,6 +32,9 @@ pub(crate) struct Shared {
     pub(crate) given: Known,
     /// Its only session is the whole run's, and no conversation.
     pub(crate) is_errand: bool,
+    /// Its only session gets a token for this one of the plan's identities.
+    pub(crate) token_for: Option<u32>,
+    pub(crate) tokens: Tokens,
 }
 
 /// What a conversation has from its start on.
@@ -56,6 +60,8 @@ impl Shared {
             deployment: plan.deployment(),
             given: Arc::new([]),
             is_errand: false,
+            token_for: None,
+            tokens: Tokens::stand_in(&plan),
             plan,
         }
     }
@@ -142,12 +148,28 @@ impl Shared {
 
     /// Which identity the conversation's user has: all are used evenly, whatever the groups.
     pub(crate) fn identity(&self, who: Who) -> u32 {
+        if let Some(identity) = self.token_for {
+            return identity;
+        }
         let number = self.number(Who { round: 0, ..who });
         let identities = self.plan.route.identities.as_ref();
         match identities {
             Some(all) => (number % (all.rows.len() as u64).max(1)) as u32,
             None => number as u32,
         }
+    }
+
+    /// What its user's OAuth client was given, the newest last; empty where the plan has none.
+    pub(super) fn tokens_of(&self, who: Who) -> &[Arc<str>] {
+        let Some(oauth) = &self.plan.oauth else {
+            return &[];
+        };
+        let identity = if oauth.per_identity {
+            self.identity(who)
+        } else {
+            0
+        };
+        self.tokens.of(identity)
     }
 
     /// What is added to the query of the conversation's upgrade.

@@ -1134,6 +1134,7 @@ fn plan(script: &str) -> Arc<Plan> {
         judge: None,
         link: Link::default(),
         guest_code: None,
+        oauth: None,
     })
 }
 

@@ -328,7 +328,7 @@ impl Source {
                 rest.split_once(&*after.render(values))?.0.to_owned()
             }
             // No frame has headers.
-            Self::Header(_) => return None,
+            Self::Header(_) | Self::InHeader(..) => return None,
         };
         (found.len() <= LONGEST_CAPTURE).then_some(found)
     }

@@ -86,6 +86,7 @@ impl<'a> Values for Voice<'a> {
             Slot::Loop => self.made[1].get_or_init(|| (self.who.round + 1).to_string()),
             Slot::Turn => self.made[2].get_or_init(|| self.turn.to_string()),
             Slot::Token => self.made[3].get_or_init(|| self.shared.token(self.who)),
+            Slot::Access => (self.shared.tokens_of(self.who).last()).map_or("", |token| token),
             // Only a dialect's own frames have it, and the dialect fills it in.
             Slot::Say => "",
         }

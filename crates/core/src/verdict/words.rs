@@ -94,6 +94,7 @@ impl Findings<'_> {
                 statuses.join(", ")
             ));
         }
+        why.extend(self.not_known());
         if let Some(lie) = &self.summary.lie {
             why.push(format!("A refusal cannot be taken at its word: {lie}."));
         }
@@ -305,6 +306,7 @@ impl Findings<'_> {
             )),
             _ => {}
         }
+        steps.extend(self.new_token().map(Step::say));
         for limit in limits {
             let Some(seen) = &limit.seen else { continue };
             steps.push(Step::say("No header lifts this limit."));
@@ -579,7 +581,7 @@ fn contradicted(limit: &LimitSeen) -> Option<String> {
     })
 }
 
-fn upgrades_were(n: u64) -> String {
+pub(super) fn upgrades_were(n: u64) -> String {
     match n {
         1 => "1 upgrade was".to_owned(),
         n => format!("{} upgrades were", count(n)),

@@ -309,6 +309,7 @@ impl Values for Message<'_> {
             Slot::Turn => self.number.get_or_init(|| self.turn.to_string()),
             Slot::Token => self.token,
             Slot::Column(_)
+            | Slot::Access
             | Slot::Var(_)
             | Slot::Captured(_)
             | Slot::Identity(_)

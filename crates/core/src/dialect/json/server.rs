@@ -364,6 +364,7 @@ impl Values for Frame<'_> {
             LAST => self.last,
             RETRY_AFTER => &self.retry_after,
             Slot::Column(_)
+            | Slot::Access
             | Slot::Var(_)
             | Slot::Captured(_)
             | Slot::Identity(_)

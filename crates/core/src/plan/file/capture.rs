@@ -101,10 +101,15 @@ impl Conversation<'_> {
                     Some(field) => field.ok().map(Some),
                 };
                 let from = match raw.header {
-                    Some(header)
-                        if raw.json.is_none() && raw.regex.is_none() && raw.between.is_none() =>
-                    {
-                        self.header(header, has_headers)
+                    Some(header) if raw.json.is_none() => {
+                        let is_whole = raw.regex.is_none() && raw.between.is_none();
+                        let name = self.header(header, has_headers);
+                        match is_whole {
+                            true => name.map(Source::Header),
+                            false => (self.source(None, raw.regex, raw.between, place))
+                                .zip(name)
+                                .map(|(part, name)| Source::InHeader(name, Box::new(part))),
+                        }
                     }
                     Some(_) => self.complain_of_ways(place),
                     None => self.source(raw.json, raw.regex, raw.between, place),
@@ -168,7 +173,7 @@ impl Conversation<'_> {
         None
     }
 
-    fn header(&self, field: Field<String>, has_headers: bool) -> Option<Source> {
+    fn header(&self, field: Field<String>, has_headers: bool) -> Option<String> {
         let (key, (name, place)) = (field.key, field.placed()?);
         if !has_headers {
             self.document.complain_that(
@@ -182,6 +187,6 @@ impl Conversation<'_> {
         super::target::header(&lower, false)
             .map_err(|wrong| self.document.complain(place, wrong))
             .ok()
-            .map(|()| Source::Header(lower))
+            .map(|()| lower)
     }
 }

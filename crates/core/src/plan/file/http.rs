@@ -131,6 +131,7 @@ impl Conversation<'_> {
             within: within?,
             captures: captures?,
             on_miss,
+            login: None,
         })))
     }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use super::Captured;
 use crate::document::{Document, Place, Wrong, closest, quoted};
+use crate::plan::auth::ACCESS_TOKEN;
 use crate::plan::variable::Value;
 use crate::text::{Condition, Slot, Text};
 
@@ -17,6 +18,8 @@ pub(super) struct Names {
     pub(super) captured: Vec<Captured>,
     /// The columns of the identities; `None` when they could not be read: then any name may be one.
     pub(super) identities: Option<Vec<String>>,
+    /// The plan has a token of OAuth.
+    pub(super) has_oauth: bool,
 }
 
 impl Names {
@@ -84,10 +87,12 @@ impl Names {
             };
             columns.iter().position(|column| column == name)
         };
+        let access = || self.has_oauth && name == ACCESS_TOKEN;
         let captured = || self.captured.iter().position(|known| known.name == name);
         column
             .map(Slot::Column)
             .or_else(|| var().map(Slot::Var))
+            .or_else(|| access().then_some(Slot::Access))
             .or_else(|| captured().map(Slot::Captured))
             .or_else(|| identity().map(Slot::Identity))
             .or_else(|| own(name))
@@ -107,6 +112,7 @@ impl Names {
             .chain(self.vars.iter().map(|(name, _)| name.as_str()))
             .chain(self.captured.iter().map(|known| known.name.as_str()))
             .chain(OWN.iter().map(|(name, _)| *name))
+            .chain(self.has_oauth.then_some(ACCESS_TOKEN))
             .collect();
         let near = closest(name, all.iter().copied())
             .map_or_else(String::new, |near| format!("did you mean '{near}'? "));

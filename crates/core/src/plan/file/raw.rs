@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::auth::RawAuth;
 use super::environments::Environment;
 use super::http::{RawHttp, RawRun};
 use super::link::{CloseKeys, Drop, KeepAliveKeys, PingKeys, ReconnectKeys};
@@ -82,6 +83,7 @@ pub(super) struct Plan {
     pub(super) on_drop: Maybe<Drop>,
     /// Who the users are to a platform whose guests sign in.
     pub(super) guest: Maybe<Guest>,
+    pub(super) auth: Maybe<RawAuth>,
 }
 
 /// Scores conversations once the run is over: the command gets one at a time as JSON on its standard input, and answers on
@@ -351,7 +353,7 @@ pub(super) struct Arm {
     pub(super) steps: Field<Vec<Field<Step>>>,
 }
 
-/// Where in an answer a variable's value stands: exactly one of `json`, `regex`, `between` and `header`.
+/// Where in an answer a variable's value stands: exactly one of `json`, `regex`, `between` and `header`, or a part of a header.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Capture {
@@ -365,7 +367,8 @@ pub(super) struct Capture {
     pub(super) default: Maybe<String>,
     /// The value is shown nowhere; false when left out.
     pub(super) secret: Maybe<bool>,
-    /// Of an `http`: the value of this header of the answer.
+    /// Of an `http`: the value of this header of the answer; with `regex` or `between` beside it a part of that, like
+    /// `{header: Set-Cookie, regex: "sid=[^;]+"}`.
     pub(super) header: Maybe<String>,
 }
 

@@ -1,5 +1,6 @@
 //! Plans that are read, and what becomes of them. [`complaints`] has those that are not.
 
+mod auth;
 mod complaints;
 mod http;
 mod link;

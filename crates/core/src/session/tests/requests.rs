@@ -121,11 +121,23 @@ fn a_step_in_a_conversation_goes_beside_the_socket() {
 fn who_is_stopped_still_logs_out_and_who_never_logged_in_does_not() {
     check(
         LOGIN,
-        "0.5 stop",
+        "0.5 stop
+         0.7 <= 0 500",
         "0.0 => 0 POST /login {\"user\":\"user 1\"}
-         0.5 http Cut after 0.5
-         0.5 session NotStarted, 1 never reached
-         0.5 forget 0",
+         0.7 http Mismatched after 0.7
+         0.7 session NotStarted, 1 never reached",
+    );
+    // What a login under way opens is closed again.
+    check(
+        LOGIN,
+        "0.5 stop
+         0.7 <= 0 200 {\"token\": \"t-1\"}
+         0.9 <= 0 204",
+        "0.0 => 0 POST /login {\"user\":\"user 1\"}
+         0.7 http Answered after 0.7
+         0.7 session NotStarted, 1 never reached
+         0.7 => 0 DELETE /sessions/t-1
+         0.9 http Answered after 0.2",
     );
     check(
         LOGIN,

@@ -107,6 +107,7 @@ pub(super) fn plan(limits: Vec<Limit>, pace: Pace, goals: &[&str]) -> Plan {
         on_handoff: OnHandoff::Leave,
         link: Link::default(),
         guest_code: None,
+        oauth: None,
         admission: Admission {
             pace,
             on_refusal: OnRefusal::GiveUp,

@@ -91,7 +91,7 @@ fn what_makes_no_request_is_said() {
         &[("has no headers", "'http' step")],
     );
     check(
-        "conversation: [{http: {url: /a}, capture: {x: {header: Date, regex: a}}}]",
+        "conversation: [{http: {url: /a}, capture: {x: {header: Date, json: $.a}}}]",
         &[("exactly one way", "write one of")],
     );
 }

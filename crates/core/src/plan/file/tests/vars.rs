@@ -409,7 +409,7 @@ plan.yaml:2:21: 'none' is not a count
 plan.yaml:2:28: unknown key 'sede'
   2 |   a: {load: {users: none}, sede: 1}
     |                            ^^^^
-  help: did you mean 'seed'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge, keep_alive, on_drop, guest
+  help: did you mean 'seed'? allowed here: version, name, platform, endpoint, dialect, target, load, conversation, groups, fallback, on_handoff, data, identities, vars, environments, admission, goals, abort, budget, permission, max_lateness, seed, before, after, run, judge, keep_alive, on_drop, guest, auth
 
 plan.yaml:2:28: unknown key 'sede' in 'a'
   2 |   a: {load: {users: none}, sede: 1}
