@@ -81,6 +81,24 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Is the address of another origin than the target's? Those of an emulator are all its own.
+    pub fn is_elsewhere(&self, address: &str) -> bool {
+        let Target::Url(own) = &self.target else {
+            return false;
+        };
+        if address.starts_with('/') {
+            return false;
+        }
+        Url::parse(address).ok().is_none_or(|url| {
+            let of = |url: &Url| {
+                let host = url.host_str().map(str::to_owned);
+                let tls = matches!(url.scheme(), "wss" | "https");
+                (tls, host, url.port_or_known_default())
+            };
+            of(&url) != of(own)
+        })
+    }
+
     /// The deployment that conversations name, where the target's query has one.
     pub fn deployment(&self) -> Option<String> {
         let path = self.request_path();

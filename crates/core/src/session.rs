@@ -614,6 +614,11 @@ impl Session {
         };
         if let Some(door) = self.client.door() {
             open.url = door.url;
+            // What the plan gives the target is not for a host that an answer names.
+            if (open.url.as_deref()).is_some_and(|url| cx.shared.plan.is_elsewhere(url)) {
+                open.headers.retain(|(name, _)| name == "user-agent");
+                open.query.clear();
+            }
             let replaced =
                 |(name, _): &(String, String)| door.headers.iter().any(|(n, _)| n == name);
             open.headers.retain(|header| !replaced(header));

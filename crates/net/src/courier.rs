@@ -62,6 +62,11 @@ impl Courier {
     /// Where an attempt to upgrade goes that is not for the target's own address.
     pub(crate) fn target_at(&self, address: &str, clock: Clock) -> Result<Target, Failure> {
         let (url, origin) = self.resolve(address)?;
+        let (_, (own_tls, ..)) = self.resolve("/")?;
+        if own_tls && !origin.0 {
+            let why = "the answer names an address without TLS, and the target's has it";
+            return Err(Failure::new(ConnectError::NotPermitted, why.to_owned()));
+        }
         let way = self.way(&origin, clock)?;
         let resource = Resource::new(
             &url,
@@ -156,6 +161,14 @@ impl Courier {
         let (tls, host, port) = origin;
         let beyond = &self.beyond;
         let permission = beyond.permission_for(host);
+        if let Some(whole) = &beyond.permission
+            && !beyond.is_own(host)
+            && !whole.names(host)
+        {
+            let why =
+                "this host is another than the target's, and not among the permission's hosts";
+            return Err(refused(why.to_owned()));
+        }
         if let Some(way) = self.ways.borrow().get(origin) {
             return Ok(Rc::clone(way));
         }
@@ -170,8 +183,11 @@ impl Courier {
             },
             false => Way {
                 dialer: Dialer::new(host.clone(), *port, permission, beyond.proxy.clone()),
-                connector: (tls.then(|| Connector::new(&beyond.tls, host)).transpose())
-                    .map_err(|error| Failure::new(ConnectError::Tls, error.to_string()))?,
+                // Client certificates are for the target alone.
+                connector: (tls
+                    .then(|| Connector::new(&beyond.tls.without_certificates(), host))
+                    .transpose())
+                .map_err(|error| Failure::new(ConnectError::Tls, error.to_string()))?,
             },
         };
         let way = Rc::new(way);
@@ -188,9 +204,12 @@ impl Beyond {
     /// One that lists no hosts is for the target's alone.
     fn permission_for(&self, host: &str) -> Option<Permission> {
         let permission = self.permission.as_ref()?;
+        (self.is_own(host) || !permission.hosts.is_empty()).then(|| permission.clone())
+    }
+
+    fn is_own(&self, host: &str) -> bool {
         let own = self.url.host_str().unwrap_or_default();
-        let is_own = own.trim_matches(['[', ']']) == host;
-        (is_own || !permission.hosts.is_empty()).then(|| permission.clone())
+        own.trim_matches(['[', ']']) == host
     }
 }
 

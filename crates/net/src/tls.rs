@@ -30,6 +30,17 @@ pub struct ClientTls {
     pub certificates: Vec<Certificate>,
 }
 
+impl ClientTls {
+    /// For a host that is not the target.
+    pub(crate) fn without_certificates(&self) -> Self {
+        Self {
+            ca_file: self.ca_file.clone(),
+            insecure: self.insecure,
+            certificates: Vec::new(),
+        }
+    }
+}
+
 /// What the emulator listens with.
 #[derive(Clone, Debug, Default)]
 pub enum ServerTls {

@@ -212,6 +212,14 @@ impl Caller {
     fn on_door(&mut self, answer: &Answer, heard: &mut Vec<Heard>) {
         let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let of = |name: &str| body[name].as_str().map(str::to_owned);
+        // Before anything is shown of it.
+        let stream = of("streamUrl").unwrap_or_default();
+        let tickets = stream
+            .split(['?', '&'])
+            .filter_map(|pair| pair.strip_prefix("t="));
+        for secret in tickets.chain(body["token"].as_str()) {
+            keep_secret(&mut self.secrets, secret);
+        }
         if !(200..300).contains(&answer.status) {
             return heard.push(refusal(None, answer));
         }
@@ -223,12 +231,6 @@ impl Caller {
         if conversation.contains(['/', '?', '#', ' ']) || conversation.contains(char::is_control) {
             let why = "the conversationId cannot stand in an address".to_owned();
             return heard.push(Heard::Over { why });
-        }
-        let tickets = stream
-            .split(['?', '&'])
-            .filter_map(|pair| pair.strip_prefix("t="));
-        for ticket in tickets {
-            keep_secret(&mut self.secrets, ticket);
         }
         (self.conversation, self.stream) = (Some(conversation), Some(stream));
         heard.push(Heard::Ready);

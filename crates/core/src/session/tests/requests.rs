@@ -250,6 +250,22 @@ fn a_dialect_may_post_its_messages_and_ask_for_its_upgrade() {
     );
 }
 
+/// What the plan gives its target is not for another host, whoever names it.
+#[test]
+fn an_address_of_another_host_gets_nothing_of_the_plan_s() {
+    let plan = plan("conversation: [say: hi]");
+    for (address, is_elsewhere) in [
+        ("/stream/7", false),
+        ("ws://127.0.0.1:80/stream", false),
+        ("ws://127.0.0.1:81/stream", true),
+        ("wss://127.0.0.1/stream", true),
+        ("ws://bot.example.com/stream", true),
+        ("no address", true),
+    ] {
+        assert_eq!(plan.is_elsewhere(address), is_elsewhere, "{address}");
+    }
+}
+
 #[track_caller]
 fn check(plan: &str, moves: &str, expected: &str) {
     let expected: String = expected
