@@ -122,7 +122,7 @@ fn a_client_that_authlib_refuses_starts_nobody() {
         "--target",
         &bot,
         "-e",
-        "TOKENS=http://192.0.2.1",
+        "TOKENS=https://192.0.2.1",
     ]);
     abroad
         .ends_with(6)

@@ -99,36 +99,48 @@ impl Mint {
         errands: &Errands<'_>,
         inboxes: &[UnboundedSender<News>],
         mut is_over: oneshot::Receiver<()>,
-    ) -> io::Result<Option<String>> {
-        let Some(renewals) = &mut self.renewals else {
-            return Ok(None);
-        };
+    ) -> Option<String> {
+        let renewals = self.renewals.as_mut()?;
         while let Some((at, key)) = renewals.next() {
             let wait = at.since(self.clock.now()).min(LONGEST);
             let over = &mut is_over;
-            let over = block_on(async { Ok(tokio::time::timeout(wait, over).await.is_ok()) })?;
+            let over = block_on(async { Ok(tokio::time::timeout(wait, over).await.is_ok()) });
+            let over = match over {
+                Ok(over) => over,
+                Err(error) => {
+                    errands.stop();
+                    return Some(format!("this machine cannot wait for it: {error}"));
+                }
+            };
             if over || errands.is_stopped() {
-                return Ok(None);
+                return None;
             }
             if self.clock.now() < at {
                 continue;
             }
-            let one = fetch(errands, self.clock, key)?;
-            self.recorder.merge(one.recorder);
-            if let Err(why) = renewals.fetched(one.asked, one.now, key, one.given) {
+            let asked = self.clock.now();
+            let given = match fetch(errands, self.clock, key) {
+                Ok(one) => {
+                    self.recorder.merge(one.recorder);
+                    one.given
+                }
+                // What the run measured until then is not lost for it.
+                Err(error) => Err(format!("this machine cannot ask for it: {error}")),
+            };
+            if let Err(why) = renewals.fetched(asked, self.clock.now(), key, given) {
                 // Whoever stopped the run cut the request off, too.
                 if errands.is_stopped() {
-                    return Ok(None);
+                    return None;
                 }
                 errands.stop();
-                return Ok(Some(why));
+                return Some(why);
             }
             for inbox in inboxes {
                 // A shard that is through wants none.
                 let _ = inbox.send(News::Tokens(renewals.tokens()));
             }
         }
-        Ok(None)
+        None
     }
 }
 

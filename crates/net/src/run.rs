@@ -363,7 +363,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
         )
     });
     let (mint, token_lost) = minted;
-    let (report, token_lost) = (report?, token_lost?);
+    let report = report?;
     let over = last_call.filter(|_| report.called).map(|call| {
         format!(
             "{}: opening stopped {} before, for the open conversations to end in",

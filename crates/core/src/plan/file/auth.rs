@@ -212,6 +212,15 @@ impl Reader<'_> {
     }
 }
 
+fn is_near(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unique_local(),
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
 fn is_address(url: &str, place: Place, document: &Document) -> bool {
     if url.starts_with('/') {
         return true;
@@ -231,6 +240,14 @@ fn is_address(url: &str, place: Place, document: &Document) -> bool {
             place,
             "the address has a user name or password in it",
             "write client_id and client_secret",
+        );
+        return false;
+    }
+    if parsed.scheme() == "http" && !is_near(&parsed) {
+        document.complain_that(
+            place,
+            format!("{} would carry the secret in clear", quoted(url)),
+            "write https://; http:// is for this machine and private addresses",
         );
         return false;
     }
