@@ -27,6 +27,78 @@ fn a_run_against_python_websockets() {
     converse_with(&server);
 }
 
+/// The example's own plan, against a bot that says back what it hears in plain text.
+#[test]
+fn the_faq_example_runs_against_ws_on_node() {
+    let modules = peers();
+    if !modules.join("node_modules/ws").is_dir() {
+        return skipped("npm's ws is not in target/peers; run: cargo xtask test");
+    }
+    let server = Server::start(Command::new("node").arg(script("server.mjs")).arg(&modules));
+    let target = format!("ws://127.0.0.1:{}/chat", server.line);
+    let quick = [
+        "--set",
+        "dialect=text",
+        "--set",
+        "conversation.0.do.1.think=10ms",
+        "--set",
+        "max_lateness=1m",
+        "--set",
+        "goals=[sessions.failed == 0, turns.mismatched == 0, turns.timed_out == 0]",
+    ];
+    let few = ["--users", "4", "--ramp-up", "100ms", "--duration", "500ms"];
+    run(
+        ["run", &example("faq.yaml"), "--target", &target, "--quiet"]
+            .into_iter()
+            .chain(quick)
+            .chain(few),
+    )
+    .ends_with(0)
+    .says("goal            held    turns.mismatched == 0")
+    .says(" 0 abnormal");
+}
+
+/// The example's own plan, its dialect included, against an agent that streams.
+#[test]
+fn the_agent_example_runs_against_python_websockets() {
+    let Some(python) = python("websockets") else {
+        return skipped("Python's websockets is not in target/peers; run: cargo xtask test");
+    };
+    let server = Server::start(Command::new(python).arg(script("agent_server.py")));
+    let target = format!("ws://127.0.0.1:{}/agent", server.line);
+    let plan = example("llm-agent.yaml");
+    let quick = [
+        "--set",
+        "conversation.1.think=10ms",
+        "--set",
+        "max_lateness=1m",
+    ];
+    run([
+        "run",
+        &plan,
+        "--target",
+        &target,
+        "--quiet",
+        "--users",
+        "6",
+        "--ramp-up",
+        "100ms",
+    ]
+    .into_iter()
+    .chain(quick)
+    .chain([
+        "--set",
+        "goals=[sessions.failed == 0, turns.errored == 0, turns.mismatched == 0]",
+    ]))
+    .ends_with(0)
+    .says("12 completed")
+    .says("24 sent");
+    run(["try", &plan, "--target", &target].into_iter().chain(quick))
+        .ends_with(0)
+        .says("first frame")
+        .says("closed 1000");
+}
+
 /// The example's own plan, against a bot that lets nobody in who has not logged in.
 #[test]
 fn the_order_status_example_logs_in_at_a_bot_that_wants_it() {
@@ -37,10 +109,7 @@ fn the_order_status_example_logs_in_at_a_bot_that_wants_it() {
     let (bot, login) = server.line.split_once(' ').expect("two ports");
     let target = format!("ws://127.0.0.1:{bot}/chat");
     let login = format!("LOGIN_AT=http://127.0.0.1:{login}");
-    let plan = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../examples/order-status.yaml"
-    );
+    let plan = &example("order-status.yaml");
     // A busy machine is late; whether the bot answers rightly does not depend on it.
     let few = [
         "--set",
@@ -380,6 +449,16 @@ fn converse_with(server: &Server) {
         .says("<- Welcome")
         .says("<- You said: hello")
         .says("closed 1000");
+    let drafts = folder(&[]);
+    let draft = path(&drafts, "bot.yaml");
+    run(["try", &url, "--say", "hello", "-o", &draft]).ends_with(0);
+    run(["run", &draft, "--quiet", "--users", "3", "--ramp-up", "0s"])
+        .ends_with(0)
+        .says("3 completed");
+}
+
+fn example(name: &str) -> String {
+    format!("{}/../../examples/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The Python of target/peers, where it has these modules.
