@@ -306,6 +306,10 @@ impl<'a> Findings<'a> {
         if self.summary.turns.counts.throttled > 0 && !speak(is_about_throttling) {
             goals.push(default_goal("turns.throttled == 0"));
         }
+        // All that came was planned for the warm-up: a run that measured nothing has shown nothing.
+        if self.summary.warm_up.is_some() && self.summary.sessions.due == 0 {
+            goals.push(default_goal("sessions.due > 0"));
+        }
         if let Some(most) = self.plan.handoffs_allowed()
             && self.summary.sessions.handoffs > u64::from(most)
         {
@@ -352,6 +356,7 @@ impl<'a> Findings<'a> {
                 vec![Attribution::Plan]
             }
             Path::Score(_) if result.observed.is_none() => vec![Attribution::Plan],
+            Path::Count(Count::SessionsDue) => vec![Attribution::Plan],
             // Nothing was measured, because nothing was let in.
             _ if result.observed.is_none() => platform_if(self.limited > 0),
             Path::Span(Span::Lateness, _) | Path::Seconds(_) | Path::Count(Count::RssPeakBytes) => {

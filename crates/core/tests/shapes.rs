@@ -197,6 +197,24 @@ fn a_pause_shifts_what_is_still_to_come() {
     assert_eq!(paused.sessions.completed, calm.sessions.completed);
 }
 
+/// A run whose every conversation was planned for the warm-up passed, although nothing was measured.
+#[test]
+fn a_run_that_is_all_warm_up_has_not_passed() {
+    let keys = "load: {users: 2, ramp_up: 1s, warm_up: 20s}\nconversation: [{say: hi, expect: {contains: tomatoes}}]";
+    for goals in ["", "\ngoals: [sessions.failed == 0]"] {
+        let plan = plan(&format!("{keys}{goals}"));
+        let summary = play(&plan, &plan.platform, &Network::default()).summary(&plan);
+        assert_eq!(summary.sessions.due, 0);
+        let verdict = judge(&summary, &plan);
+        assert_eq!(verdict.kind, Kind::GoalsMissed, "{:?}", verdict.goals);
+        let missed = |goal: &str| {
+            let of = verdict.goals.iter().find(|result| result.goal == goal);
+            of.is_some_and(|result| !result.passed)
+        };
+        assert!(missed("sessions.due > 0"), "{:?}", verdict.goals);
+    }
+}
+
 /// A pause from the very begin made a warm-up of itself.
 #[test]
 fn a_pause_from_the_begin_is_no_warm_up() {

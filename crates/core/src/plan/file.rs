@@ -503,7 +503,7 @@ impl Reader<'_> {
                 self.document.complain_that(
                     key,
                     format!("'{name}' does not go with 'groups'"),
-                    "move it into a group: groups: [{name, load, conversation}]",
+                    "move it into a group, which takes name, load, conversation, before and after",
                 );
             }
         }

@@ -958,7 +958,7 @@ plan.yaml:1:122: 'conversation' is missing
 plan.yaml:2:1: 'load' does not go with 'groups'
   2 | load: {users: 1}
     | ^^^^
-  help: move it into a group: groups: [{name, load, conversation}]
+  help: move it into a group, which takes name, load, conversation, before and after
 ",
     );
 }
