@@ -23,6 +23,15 @@ pub(crate) struct Seen<'a> {
     /// The frame that carries a message, with `{{ say }}`; `None` for the bare text.
     pub(crate) send: Option<&'a Value>,
     pub(crate) frames: &'a [Frame],
+    /// How the bot speaks, where that need not be guessed from the frames.
+    pub(crate) known: Option<Known>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// Whole lines of the plan.
+    pub(crate) yaml: String,
+    pub(crate) greets: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -34,8 +43,14 @@ pub(crate) struct Draft {
 
 /// Drafts the plan. `is_secret` tells whether a query parameter of that name carries a secret.
 pub(crate) fn draft(seen: &Seen<'_>, is_secret: impl Fn(&str) -> bool) -> Draft {
-    let dialect = guess(seen);
-    let confirm = dialect.confirm();
+    let (dialect, confirm, quiet, greets) = match &seen.known {
+        Some(known) => (known.yaml.clone(), Vec::new(), "", known.greets),
+        None => {
+            let guess = guess(seen);
+            let (yaml, confirm) = (guess.yaml(seen), guess.confirm());
+            (yaml, confirm, guess.quiet(), guess.greets)
+        }
+    };
     let (target, variables) = target(seen, is_secret);
     let mut yaml = HEAD.to_owned();
     for variable in variables {
@@ -45,9 +60,9 @@ pub(crate) fn draft(seen: &Seen<'_>, is_secret: impl Fn(&str) -> bool) -> Draft 
         );
     }
     let _ = writeln!(yaml, "target: {target}");
-    yaml += &dialect.yaml(seen);
+    yaml += &dialect;
     yaml += "\nload: {users: 1, ramp_up: 0s, loops: 1}\n\nconversation:\n";
-    if dialect.greets {
+    if greets {
         yaml += "  - greeting: {within: 10s}\n";
     }
     for (n, say) in seen.said.iter().enumerate() {
@@ -56,9 +71,8 @@ pub(crate) fn draft(seen: &Seen<'_>, is_secret: impl Fn(&str) -> bool) -> Draft 
         }
         let _ = writeln!(
             yaml,
-            "  - {{say: {}, expect: {{within: 15s{}}}}}",
-            quoted(say),
-            dialect.quiet()
+            "  - {{say: {}, expect: {{within: 15s{quiet}}}}}",
+            quoted(say)
         );
     }
     Draft { yaml, confirm }
@@ -486,6 +500,7 @@ mod tests {
             said: &said,
             send,
             frames,
+            known: None,
         };
         let draft = draft(&seen, |name| name == "token");
         for line in expect {

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::args::{self, Over, Try, quoted};
 use crate::console::{Console, clean};
-use crate::draft::{self, Frame, Seen};
+use crate::draft::{self, Frame, Known, Seen};
 use crate::exit::{Ending, Failure};
 use crate::input::{self, Input};
 use crate::progress::Display;
@@ -79,7 +79,7 @@ fn converse(
     options.shards = 1;
     let (sender, traces) = sync_channel(MOST_WAITING);
     options.trace = Some(sender);
-    let (finished, frames) = std::thread::scope(|scope| {
+    let (finished, (frames, greeted)) = std::thread::scope(|scope| {
         let printing = scope.spawn(move || print(traces, args.full, console));
         let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
         // The run has dropped its sender, so the printing ends with the last line.
@@ -107,10 +107,28 @@ fn converse(
             said: words,
             send,
             frames: &frames,
+            known: spoken(&args.over, &started.plan).map(|yaml| Known {
+                yaml,
+                greets: greeted,
+            }),
         };
         write_draft(args, &seen, console)?;
     }
     Ok(books.ending())
+}
+
+/// How the bot was spoken to, in lines of a plan; `None` where that was a guess, too.
+fn spoken(over: &Over, plan: &Plan) -> Option<String> {
+    match (over.platform.as_deref(), plan.dialect.name()) {
+        (None | Some("generic"), "text" | "json") => None,
+        (None | Some("generic"), dialect) => Some(format!("dialect: {dialect}\n")),
+        (Some(platform), _) => {
+            let endpoint = over.endpoint.iter();
+            let endpoint = endpoint.map(|name| format!("endpoint: {}\n", quoted(name)));
+            let lines = [format!("platform: {}\n", quoted(platform))];
+            Some(lines.into_iter().chain(endpoint).collect())
+        }
+    }
 }
 
 /// One user, one conversation, at once; everything else stays as the plan has it, but for its goals: those are about
@@ -133,11 +151,11 @@ fn one_conversation(plan: &mut Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints what happens as it happens, and keeps the messages. Of a target that never stops talking neither the screen nor
+/// Prints what happens as it happens, and keeps the messages, and whether the bot spoke first. Of a target that never stops talking neither the screen nor
 /// the memory gets more than so much.
-fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> Vec<Frame> {
+fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> (Vec<Frame>, bool) {
     let show = if full { Frames::Whole } else { Frames::Short };
-    let mut frames = Vec::new();
+    let (mut frames, mut greeted) = (Vec::new(), false);
     let (mut seen, mut bytes, mut said) = (0_u64, 0, false);
     for trace in traces {
         // Ours too: pings are answered.
@@ -156,11 +174,14 @@ fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> Vec<Frame> {
         }
         match trace.event {
             TraceEvent::Sent { text } => frames.push(Frame::Ours(text)),
-            TraceEvent::Received { text, .. } => frames.push(Frame::Theirs(text)),
+            TraceEvent::Received { text, meaning, .. } => {
+                greeted |= meaning == "greeting";
+                frames.push(Frame::Theirs(text));
+            }
             _ => {}
         }
     }
-    frames
+    (frames, greeted)
 }
 
 fn write_draft(args: &Try, seen: &Seen<'_>, console: &Console) -> Result<(), Failure> {
@@ -307,7 +328,7 @@ mod tests {
                     sender.send(trace).expect("somebody prints");
                 }
                 drop(sender);
-                printing.join().expect("it ends").len()
+                printing.join().expect("it ends").0.len()
             });
             assert_eq!(kept as u64, MOST_FRAMES);
         };

@@ -776,6 +776,28 @@ conversation: [{say: hello}]
         .says("scored 1 of 3 conversations; 2 were left when judging was interrupted.");
 }
 
+/// The draft of a conversation that was held by a platform's profile guessed a dialect, and nothing was answered.
+#[test]
+fn a_draft_keeps_the_platform_that_was_named() {
+    let emulator = Server::emulate(["genesys-cloud"]);
+    let files = folder(&[]);
+    let draft = path(&files, "guest.yaml");
+    let words = [
+        "--platform",
+        "genesys-cloud",
+        "--say",
+        "hello",
+        "-o",
+        &draft,
+    ];
+    run(["try", emulator.address(0)].into_iter().chain(words))
+        .ends_with(0)
+        .says("wrote ");
+    run(["run", &draft, "--quiet", "--set", "max_lateness=1m"])
+        .ends_with(0)
+        .says("1 completed");
+}
+
 #[test]
 fn a_drafted_plan_runs() {
     let emulator = Server::emulate(["rehearsal-singapore"]);

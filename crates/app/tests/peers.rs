@@ -298,6 +298,12 @@ fn a_run_against_socket_io() {
         .says("ready")
         .says("Sure?")
         .says("closed 1000");
+    let draft = path(&folder, "draft.yaml");
+    let words = ["--set", "dialect=socket.io", "--say", "hello", "-o", &draft];
+    run(["try", &target].into_iter().chain(words)).ends_with(0);
+    run(["run", &draft, "--quiet", "--set", "max_lateness=1m"])
+        .ends_with(0)
+        .says("1 completed");
     let plan = path(&folder, "orders.yaml");
     let unknown = ORDERS.replace("bearer:", "other:");
     std::fs::write(&plan, unknown).expect("the plan is written again");
