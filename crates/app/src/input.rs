@@ -387,7 +387,7 @@ fn text_of(file: impl Read, most: u64) -> Result<String, Unread> {
 }
 
 /// How bots that are not known say that they did not understand.
-const AN_ERROR: &str = r#"($.error && $.error != null && $.error != false && $.error != 0 && $.error != "") || $.errors[0] || $.type == "error" || $.event == "error" || $.status == "error" || $.success == false || $.ok == false"#;
+const AN_ERROR: &str = r#"($.error && $.error != null && $.error != false && $.error != 0 && $.error != "") || $.errors[0] || $.type == "error" || $.event == "error" || $.status == "error" || $.success == false || $.ok == false || ($.code >= 400 && $.code < 600) || ($.status >= 400 && $.status < 600)"#;
 const A_PROFILE: &str = "a profile's file, or a built-in one";
 /// What is said when nothing is given to say.
 pub(crate) const DEFAULT_SAY: &str = "hello";
@@ -438,11 +438,14 @@ mod tests {
         check(r#"{"type": "error", "message": "no"}"#, true);
         check(r#"{"event": "error"}"#, true);
         check(r#"{"status": "error"}"#, true);
+        check(r#"{"type": "response", "code": 400, "body": "no"}"#, true);
+        check(r#"{"status": 503}"#, true);
         check(r#"{"success": false}"#, true);
         check(r#"{"ok": false}"#, true);
         check(r#"{"error": null, "errors": [], "text": "hi"}"#, false);
         check(r#"{"error": 0, "ok": true, "type": "reply"}"#, false);
         check(r#"{"error": "", "status": "done"}"#, false);
+        check(r#"{"code": 200, "status": "400", "text": "hi"}"#, false);
         check("an error occurred", false);
         check("[\"error\"]", false);
         check("3", false);
