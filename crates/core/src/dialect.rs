@@ -126,10 +126,6 @@ pub trait Client: Send {
     /// Writes the dialect's keep-alive, where it [has one](Dialect::keeps_alive).
     fn keep_alive(&mut self, _out: &mut Vec<Outgoing>) {}
 
-    /// Writes the requests that its upgrade needs the answers of: [`Outgoing::Http`] only. `headers` are those that the plan
-    /// wants sent with the upgrade. Where it writes one, a later [`Heard::Ready`] lets the upgrade go.
-    fn prepare(&mut self, _headers: &[(String, String)], _out: &mut Vec<Outgoing>) {}
-
     /// What came of its request of that id: pushes what it means, as `hear` does. A request that failed or had no answer in
     /// time ([`ConnectError::TimedOut`](crate::wire::ConnectError::TimedOut)) has a reply, too. Before the upgrade only
     /// [`Heard::Ready`], [`Heard::Answer`] with a further request, and [`Heard::Over`] mean anything.
@@ -140,8 +136,8 @@ pub trait Client: Send {
         None
     }
 
-    /// An attempt to upgrade is let go: writes the requests that it needs the answers of, as `prepare` does. They are part of
-    /// the attempt: [`Heard::Ready`] lets the upgrade go, and an answer that means [`Heard::Refused`] or [`Heard::Over`] is
+    /// An attempt to upgrade is let go: writes the requests that it needs the answers of, [`Outgoing::Http`] only. `headers`
+    /// are those that the plan wants sent with the upgrade. The requests are part of the attempt: [`Heard::Ready`] lets the upgrade go, and an answer that means [`Heard::Refused`] or [`Heard::Over`] is
     /// the upgrade's.
     fn knock(&mut self, _headers: &[(String, String)], _out: &mut Vec<Outgoing>) {}
 

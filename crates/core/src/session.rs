@@ -219,11 +219,8 @@ impl Session {
     ) -> Self {
         let Dealt { row, planned } = dealt;
         let script = &shared.scripts[usize::from(who.group)];
-        // Its client may have something to ask for, for each conversation anew.
-        let asks = !shared.plan.dialect.requests().is_empty();
         let (part, pc) = match (&known, script.before.len()) {
             (None, 1..) => (Part::Before, 0),
-            (_, all) if asks => (Part::Before, all),
             _ => (Part::Conversation, 0),
         };
         let captured = known.as_deref().unwrap_or(&shared.given);
@@ -520,9 +517,6 @@ impl Session {
         match self.phase {
             Phase::Held => self.release(now, cx),
             Phase::Readying => {
-                if self.part == Part::Before {
-                    return self.fail_before(now, cx);
-                }
                 cx.missed(now, self.conn, || {
                     format!("not ready within {}", span_text(READY_WITHIN))
                 });

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::secrets::AN_ANSWER_WITH_ONE;
 use super::shared::identity_of;
-use super::{Context, Phase, READY_WITHIN, Session, Shared};
+use super::{Context, Phase, Session, Shared};
 use crate::dialect::Heard;
 use crate::fleet::tokens::path_of;
 use crate::fleet::{Order, TraceEvent};
@@ -124,18 +124,7 @@ impl Session {
         if shared.is_errand {
             return self.after_is_through(now, cx);
         }
-        if shared.plan.dialect.requests().is_empty() {
-            return self.want_admission(shared);
-        }
-        let mut out = Vec::new();
-        let headers = shared.headers(self.who, self.dealt(), self.attempt, self.captured(shared));
-        self.client.prepare(&headers, &mut out);
-        if out.is_empty() {
-            return self.want_admission(shared);
-        }
-        self.phase = Phase::Readying;
-        self.deadline = now + READY_WITHIN;
-        self.send(now, out, cx);
+        self.want_admission(shared);
     }
 
     /// The upgrade may go as soon as admission lets it.
@@ -437,18 +426,6 @@ impl Session {
                     Heard::Answer(further) => self.send(now, vec![further], cx),
                     Heard::Refused { .. } | Heard::Over { .. } => self.turn_away(reply),
                     heard => self.note_later(now, &heard),
-                },
-                (_, Part::Before) => match heard {
-                    Heard::Ready => {
-                        self.due = now;
-                        self.want_admission(cx.shared);
-                    }
-                    Heard::Answer(further) => self.send(now, vec![further], cx),
-                    Heard::Over { why } => {
-                        cx.missed(now, self.conn, || why);
-                        self.fail_before(now, cx);
-                    }
-                    _ => {}
                 },
                 (Phase::Leaving, _) if heard == Heard::Handoff => self.count_handoff(now, cx),
                 (

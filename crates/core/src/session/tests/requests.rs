@@ -223,7 +223,6 @@ fn a_dialect_may_post_its_messages_and_ask_for_its_upgrade() {
         log_of(
             plan,
             "0.1 <= 0 200 /stream/7
-             0.1 wake
              0.2 open
              0.3 <= 1 200
              0.5 < reply hello
@@ -369,7 +368,7 @@ impl Poster {
 }
 
 impl Client for Poster {
-    fn prepare(&mut self, _: &[(String, String)], out: &mut Vec<Outgoing>) {
+    fn knock(&mut self, _: &[(String, String)], out: &mut Vec<Outgoing>) {
         out.push(self.post(0, "/tokens", ""));
     }
 
