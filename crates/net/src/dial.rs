@@ -9,12 +9,11 @@ use jiff::Timestamp;
 use plimsoll_core::plan::{Permission, Proxy};
 use plimsoll_core::summary::Resource;
 use plimsoll_core::wire::{ConnectError, UpgradeTimes};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::Clock;
 use crate::proxy::tunnel;
-use crate::socket;
 use crate::source::Sources;
 
 /// Why an attempt came to nothing: the name that is counted, and a sentence about this one.
@@ -267,7 +266,12 @@ impl Dialer {
 async fn connect(address: SocketAddr, sources: &Sources) -> io::Result<TcpStream> {
     let mut last = None;
     for source in sources.toward(address.ip()) {
-        match connect_from(source, address).await {
+        let connected = async {
+            let socket = sources.socket(source, address)?;
+            socket.set_nodelay(true)?;
+            socket.connect(address).await
+        };
+        match connected.await {
             Err(error) if is_out_of_ports(&error) => last = Some(error),
             done => return done,
         }
@@ -277,20 +281,6 @@ async fn connect(address: SocketAddr, sources: &Sources) -> io::Result<TcpStream
         io::Error::new(io::ErrorKind::Unsupported, why)
     };
     Err(last.unwrap_or_else(none))
-}
-
-async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    if let Some(source) = source {
-        socket::choose_port_late(&socket);
-        socket.bind(SocketAddr::new(source, 0))?;
-    }
-    socket.set_nodelay(true)?;
-    socket.connect(address).await
 }
 
 fn is_out_of_ports(error: &io::Error) -> bool {

@@ -35,16 +35,29 @@ fn left_of_group(most: &str, used: &str, stat: &str) -> Option<u64> {
 
 /// How many connections one address of this machine can have to one address and port elsewhere.
 pub fn ports_per_source() -> Option<u64> {
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok();
     ports_of(
-        &read("ip_local_port_range")?,
-        &read("ip_local_reserved_ports").unwrap_or_default(),
+        &ip_setting("ip_local_port_range")?,
+        &ip_setting("ip_local_reserved_ports").unwrap_or_default(),
     )
 }
 
+/// The first and the last of the ports that connections begin at.
+pub(crate) fn port_range() -> Option<(u16, u16)> {
+    range_of(&ip_setting("ip_local_port_range")?)
+}
+
+fn ip_setting(name: &str) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()
+}
+
+fn range_of(text: &str) -> Option<(u16, u16)> {
+    let mut both = text.split_whitespace().map(|n| n.parse().ok());
+    Some((both.next()??, both.next()??))
+}
+
 fn ports_of(range: &str, reserved: &str) -> Option<u64> {
-    let mut range = range.split_whitespace().map(|n| n.parse::<u64>().ok());
-    let (first, last) = (range.next()??, range.next()??);
+    let (first, last) = range_of(range)?;
+    let (first, last) = (u64::from(first), u64::from(last));
     let reserved = reserved.trim().split(',').filter_map(|part| {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
         let (from, to): (u64, u64) = (from.parse().ok()?, to.parse().ok()?);

@@ -6,22 +6,59 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use plimsoll_core::plan::SourceAddress;
+use tokio::net::TcpSocket;
+
+use crate::machine::port_range;
+use crate::socket;
 
 /// What connections are spread over, in turn. Empty: the system chooses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sources {
     addresses: Vec<IpAddr>,
     next: Cell<usize>,
+    /// The machine's, where it tells them.
+    ports: Option<(u16, u16)>,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self::of(Vec::new())
+    }
 }
 
 impl Sources {
     /// Of what the plan asks for, those that can reach an address like the target's; what is wrong with them is a
     /// sentence.
     pub(crate) fn new(source: &SourceAddress, targets: &[SocketAddr]) -> Result<Self, String> {
-        Ok(Self {
-            addresses: usable(source, targets)?,
+        Ok(Self::of(usable(source, targets)?))
+    }
+
+    fn of(addresses: Vec<IpAddr>) -> Self {
+        Self {
+            addresses,
             next: Cell::new(0),
-        })
+            ports: port_range(),
+        }
+    }
+
+    /// A socket that is to connect from such an address.
+    pub(crate) fn socket(
+        &self,
+        source: Option<IpAddr>,
+        target: SocketAddr,
+    ) -> io::Result<TcpSocket> {
+        let socket = match target {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(ports) = self.ports {
+            socket::take_any_port(&socket, ports);
+        }
+        if let Some(source) = source {
+            socket::choose_port_late(&socket);
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        Ok(socket)
     }
 
     /// Those to try towards an address, the one whose turn it is first.
@@ -211,6 +248,8 @@ const SPARES: std::ops::RangeInclusive<u8> = 2..=9;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -278,5 +317,40 @@ mod tests {
             sources_toward(&SourceAddress::Any, Some(ip("192.0.2.1"))),
             Ok(1)
         );
+    }
+
+    /// The symptom: on a quiet machine, upgrades became late when half of its ports were taken.
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn connections_take_ports_of_both_parities_from_the_first_on() {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+        let version: Vec<u32> = release
+            .split(['.', '-'])
+            .take(2)
+            .map(|part| part.parse().unwrap())
+            .collect();
+        if version < vec![6, 8] {
+            let _ = writeln!(
+                std::io::stderr(),
+                "skipped: Linux {} tries ports of one parity first",
+                release.trim()
+            );
+            return;
+        }
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = server.local_addr().unwrap();
+        let sources = Sources::default();
+        for source in [None, Some(ip("127.0.0.1"))] {
+            let mut open = Vec::new();
+            for _ in 0..64 {
+                let socket = sources.socket(source, target).unwrap();
+                open.push(socket.connect(target).await.unwrap());
+            }
+            let odd = open
+                .iter()
+                .filter(|tcp| tcp.local_addr().unwrap().port() % 2 == 1)
+                .count();
+            assert!((1..64).contains(&odd), "{odd} of 64 ports are odd");
+        }
     }
 }
