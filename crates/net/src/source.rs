@@ -331,7 +331,7 @@ mod tests {
             .collect();
         if version < vec![6, 8] {
             let _ = writeln!(
-                std::io::stderr(),
+                io::stderr(),
                 "skipped: Linux {} tries ports of one parity first",
                 release.trim()
             );
