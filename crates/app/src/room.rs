@@ -149,7 +149,11 @@ impl Cost {
             ))
         })?;
         let sides = 1 + u64::from(hop.is_some_and(|ip| ip.is_loopback()));
-        let each = if is_tls { TLS_MEMORY } else { PLAIN_MEMORY };
+        let each = match (is_tls, plan.route.resumption) {
+            (false, _) => PLAIN_MEMORY,
+            (true, false) => TLS_MEMORY,
+            (true, true) => TLS_MEMORY + TICKET_MEMORY,
+        };
         Ok(Self {
             sources: sources as u64,
             memory_bytes: sides * (each + plan.route.compression.map_or(0, compression_memory)),
@@ -215,6 +219,8 @@ const BASE_MEMORY: u64 = 20 << 20;
 const PLAIN_MEMORY: u64 = 8 << 10;
 /// The same over TLS.
 const TLS_MEMORY: u64 = 40 << 10;
+/// What a user keeps to resume its TLS session, a server's chain of certificates among it, and settings of its own.
+const TICKET_MEMORY: u64 = 4 << 10;
 /// What a compressor and a decompressor have beside their windows.
 const COMPRESSOR: u64 = 190 << 10;
 /// A second's work or so.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use plimsoll_core::fleet::Pause;
 use plimsoll_core::summary::{
-    HttpCounts, Judged, Percentiles, Summary, TurnCounts, Turns, WrongAnswer,
+    Handshakes, HttpCounts, Judged, Percentiles, Summary, TurnCounts, Turns, WrongAnswer,
 };
 use plimsoll_core::time::{At, span_text};
 use plimsoll_core::verdict::{GoalResult, Kind, Verdict};
@@ -246,7 +246,15 @@ fn upgrades(summary: &Summary, width: usize) -> Vec<String> {
         push_percentile(&mut parts, "held p95", &upgrades.hold, |spans| spans.p95);
         push_percentile(&mut parts, "held most", &upgrades.hold, |spans| spans.max);
     }
-    row("upgrades", &parts, width)
+    let mut lines = row("upgrades", &parts, width);
+    if let Some(Handshakes { full, resumed }) = upgrades.handshakes {
+        let parts = [
+            format!("{} full", count(full)),
+            format!("{} resumed", count(resumed)),
+        ];
+        lines.extend(row("TLS handshakes", &parts, width));
+    }
+    lines
 }
 
 fn requests(summary: &Summary, width: usize) -> Vec<String> {

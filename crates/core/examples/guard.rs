@@ -121,6 +121,7 @@ fn follow(fleet: &mut Fleet, now: At, conn: ConnId, order: &Order) {
                 connect: now,
                 ready: now,
                 end: now,
+                handshake: None,
             };
             fleet.opened(now, conn, times, gate);
         }

@@ -96,6 +96,7 @@ pub struct Open {
     pub headers: Vec<(String, String)>,
     /// The place of its user's identity among the plan's.
     pub identity: u32,
+    pub who: Who,
     /// Added to the target's query, encoded.
     pub query: String,
 }

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::sample::Who;
 use crate::text::{Text, Values};
 use crate::wire::{Answer, ConnectError};
 
@@ -23,6 +24,7 @@ pub struct Request {
     pub body: String,
     /// The place of its user's identity among the plan's.
     pub identity: u32,
+    pub who: Who,
 }
 
 /// An OAuth client's id and secret as HTTP's basic authentication bears them (RFC 6749 section 2.3.1).

@@ -750,6 +750,7 @@ impl Game {
             connect: cable.connect,
             ready: cable.connect + self.network.latency * 2,
             end: self.now,
+            handshake: None,
         };
         let (client_open, platform_open, answered) =
             (cable.client_open, cable.platform_open, cable.answered);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::http;
 use crate::time::At;
-use crate::wire::{Answer, ConnectError, Ended, Socket};
+use crate::wire::{Answer, ConnectError, Ended, Handshake, Socket};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -82,6 +82,8 @@ pub struct Upgrade {
     /// For a further connection of a conversation that had one.
     pub renews: bool,
     pub outcome: Upgraded,
+    /// How TLS began, where users may resume its sessions.
+    pub handshake: Option<Handshake>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

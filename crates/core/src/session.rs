@@ -604,6 +604,7 @@ impl Session {
             url: None,
             headers: cx.shared.headers(self.who, dealt, self.tries(), captured),
             identity: cx.shared.identity(self.who),
+            who: self.who,
             query: cx.shared.query(self.who, dealt, captured),
         };
         if let Some(door) = self.client.door() {
@@ -640,6 +641,7 @@ impl Session {
             attempt: self.attempt,
             renews: self.was_open(),
             outcome,
+            handshake: times.handshake,
         };
         cx.sample(now, self.who, What::Upgrade(upgrade));
     }

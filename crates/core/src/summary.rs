@@ -34,7 +34,7 @@ use crate::wire::{ConnectError, Ended, Wall};
 
 pub use death::{Autopsy, Death, Lag, Survived, Unanswered};
 pub use figures::{
-    Arrivals, Closures, FirstRefusal, Generator, GroupCounts, GroupSessions, Sessions,
+    Arrivals, Closures, FirstRefusal, Generator, GroupCounts, GroupSessions, Handshakes, Sessions,
     TransactionCounts, TurnCounts, Turns, Upgrades, WrongAnswer,
 };
 pub use judged::{Judged, score};
@@ -99,6 +99,7 @@ struct UpgradeCounts {
     response: Spans,
     service: Spans,
     refusal: Spans,
+    handshakes: Handshakes,
 }
 
 #[derive(Clone, Debug)]
@@ -477,11 +478,16 @@ impl UpgradeCounts {
             response: spans(),
             service: spans(),
             refusal: spans(),
+            handshakes: Handshakes::default(),
         }
     }
 
     fn record(&mut self, who: Who, upgrade: &Upgrade) {
         self.retried += u64::from(upgrade.attempt > 1);
+        upgrade
+            .handshake
+            .into_iter()
+            .for_each(|one| self.handshakes.record(one));
         if !upgrade.renews {
             self.first_planned = least(self.first_planned, Some(upgrade.planned));
         }
@@ -532,6 +538,7 @@ impl UpgradeCounts {
         self.response.merge(&other.response);
         self.service.merge(&other.service);
         self.refusal.merge(&other.refusal);
+        self.handshakes.merge(other.handshakes);
     }
 
     fn arrivals(&self, asked: &Asked<'_>, due: u64) -> Arrivals {
@@ -580,6 +587,7 @@ impl UpgradeCounts {
             response: self.response.percentiles(),
             service: self.service.percentiles(),
             refusal: self.refusal.percentiles(),
+            handshakes: self.handshakes.counted(),
         }
     }
 }

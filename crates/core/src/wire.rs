@@ -133,6 +133,16 @@ pub struct UpgradeTimes {
     pub ready: At,
     /// The head of the answer was read, or the attempt failed.
     pub end: At,
+    /// How TLS began, where users may resume its sessions and it came so far.
+    pub handshake: Option<Handshake>,
+}
+
+/// How a TLS connection began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    Full,
+    /// With what its user kept of an earlier one (RFC 8446 section 2.2, RFC 5077).
+    Resumed,
 }
 
 /// Why an upgrade attempt came to no HTTP answer.

@@ -104,7 +104,7 @@ impl Courier {
     ) -> Result<Reply, Failure> {
         let (url, origin) = self.resolve(&request.url)?;
         let way = self.way(&origin, clock)?;
-        let identity = request.identity;
+        let (identity, who) = (request.identity, request.who);
         let request = request_of(request, &url)?;
         let mut times = UpgradeTimes::default();
         // The conversation gives up first; what it forgets is dropped.
@@ -112,10 +112,15 @@ impl Courier {
         let tcp = way.dialer.dial(clock, deadline, &mut times).await?;
         let stream = match &way.connector {
             None => Stream::Plain(tcp),
-            Some(connector) => connector
-                .connect(tcp, identity)
-                .await
-                .map_err(|error| Failure::new(io_error(&error), connector.why(&error, identity)))?,
+            Some(connector) => {
+                connector
+                    .connect(tcp, identity, who)
+                    .await
+                    .map_err(|error| {
+                        Failure::new(io_error(&error), connector.why(&error, identity))
+                    })?
+                    .0
+            }
         };
         let why = |error: &std::io::Error| match &way.connector {
             None => error.to_string(),
@@ -187,7 +192,8 @@ impl Courier {
                 connector: (tls
                     .then(|| Connector::new(&beyond.tls.without_certificates(), host))
                     .transpose())
-                .map_err(|error| Failure::new(ConnectError::Tls, error.to_string()))?,
+                .map_err(|error| Failure::new(ConnectError::Tls, error.to_string()))?
+                .map(|connector| connector.resuming(&beyond.plan)),
             },
         };
         let way = Rc::new(way);

@@ -12,6 +12,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use plimsoll_core::plan::{Permission, Proxy};
 use plimsoll_core::reading::{Ask, Reading, Step, Trouble};
+use plimsoll_core::sample::Who;
 use plimsoll_core::time::At;
 use plimsoll_core::wire::{Answer, ConnectError, UpgradeTimes};
 use tokio::time::{Instant, timeout_at};
@@ -124,6 +125,7 @@ async fn fetch(ask: &Ask, options: &HttpOptions, clock: Clock) -> Result<Answer,
         connect: At::ZERO,
         ready: At::ZERO,
         end: At::ZERO,
+        handshake: None,
     };
     let tcp = dialer
         .dial(clock, deadline, &mut times)
@@ -135,10 +137,13 @@ async fn fetch(ask: &Ask, options: &HttpOptions, clock: Clock) -> Result<Answer,
             .peer_addr()
             .is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
     let stream = match &connector {
-        Some(connector) => timeout_at(deadline, connector.connect(tcp, 0))
-            .await
-            .map_err(slow)?
-            .map_err(|error| at(format!("{}: {error}", io_error(&error).name())))?,
+        Some(connector) => {
+            timeout_at(deadline, connector.connect(tcp, 0, Who::default()))
+                .await
+                .map_err(slow)?
+                .map_err(|error| at(format!("{}: {error}", io_error(&error).name())))?
+                .0
+        }
         None if is_here => Stream::Plain(tcp),
         None => {
             return Err(ReadError::Input(format!(

@@ -20,6 +20,7 @@ mod socket;
 mod source;
 mod stream;
 mod target;
+mod tickets;
 mod tls;
 mod upgrade;
 

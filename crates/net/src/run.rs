@@ -600,7 +600,8 @@ fn prepare(
         Resource::new(url, &options.run_id, plan.route.compression).map_err(RunError::Url)?;
     let connector = tls
         .then(|| Connector::new(&options.tls, &host))
-        .transpose()?;
+        .transpose()?
+        .map(|connector| connector.resuming(plan));
     let permission = options.permission.as_ref().or(plan.permission.as_ref());
     let now = Clock::start_at(options.begins).date();
     let listed = permission.filter(|permission| permission.names(&host));

@@ -39,6 +39,7 @@ impl Target {
             connect: now,
             ready: now,
             end: now,
+            handshake: None,
         };
         let outcome = self.try_once(open, key, clock, times).await;
         if outcome.is_err() {
@@ -63,10 +64,15 @@ impl Target {
         };
         let stream = match &self.connector {
             None => Stream::Plain(tcp),
-            Some(connector) => timeout_at(deadline, connector.connect(tcp, open.identity))
-                .await
-                .map_err(slow("the TLS handshake took too long"))?
-                .map_err(|error| Failure::of(io_error(&error), why(&error), &error))?,
+            Some(connector) => {
+                let connecting = connector.connect(tcp, open.identity, open.who);
+                let (stream, handshake) = timeout_at(deadline, connecting)
+                    .await
+                    .map_err(slow("the TLS handshake took too long"))?
+                    .map_err(|error| Failure::of(io_error(&error), why(&error), &error))?;
+                times.handshake = handshake;
+                stream
+            }
         };
         times.ready = clock.now();
         let on_head = || times.end = clock.now();

@@ -4,7 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use plimsoll_core::plan::Certificate;
+use plimsoll_core::plan::{Certificate, Plan};
+use plimsoll_core::sample::Who;
+use plimsoll_core::wire::Handshake;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
@@ -12,12 +14,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct,
-    RootCertStore, ServerConfig, SignatureScheme,
+    HandshakeKind, RootCertStore, ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::stream::Stream;
+use crate::tickets::Tickets;
 
 /// Whom the client trusts, and what it shows.
 #[derive(Clone, Debug, Default)]
@@ -60,9 +63,11 @@ pub struct TlsError(String);
 #[derive(Clone)]
 pub(crate) struct Connector {
     /// One for each of the client's certificates, or one without any.
-    inner: Arc<[TlsConnector]>,
+    inner: Arc<[Arc<ClientConfig>]>,
     certificates: Arc<[String]>,
     name: ServerName<'static>,
+    /// Where users that come again resume their sessions.
+    tickets: Option<Tickets>,
 }
 
 impl Connector {
@@ -88,26 +93,49 @@ impl Connector {
                 .collect::<Result<_, _>>()?,
         };
         let connector = |mut config: ClientConfig| {
-            // Every virtual user is a stranger to the server: a resumed handshake would be cheaper than a real one.
+            // Every virtual user is a stranger to the server, unless the plan says otherwise: a resumed handshake would
+            // be cheaper than a real one.
             config.resumption = Resumption::disabled();
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            TlsConnector::from(Arc::new(config))
+            Arc::new(config)
         };
         let names = tls.certificates.iter();
         Ok(Self {
             inner: configs.into_iter().map(connector).collect(),
             certificates: names.map(|one| one.name.clone()).collect(),
             name,
+            tickets: None,
         })
     }
 
-    pub(crate) async fn connect(&self, tcp: TcpStream, identity: u32) -> io::Result<Stream> {
-        let tls = self.inner[identity as usize % self.inner.len()]
+    /// Lets each user resume its own sessions, where the plan wants that.
+    #[must_use]
+    pub(crate) fn resuming(self, plan: &Plan) -> Self {
+        let tickets = plan.route.resumption.then(|| Tickets::new(plan));
+        Self { tickets, ..self }
+    }
+
+    /// How the handshake went is told where users may resume.
+    pub(crate) async fn connect(
+        &self,
+        tcp: TcpStream,
+        identity: u32,
+        who: Who,
+    ) -> io::Result<(Stream, Option<Handshake>)> {
+        let mut config = Arc::clone(&self.inner[identity as usize % self.inner.len()]);
+        if let Some(tickets) = &self.tickets {
+            Arc::make_mut(&mut config).resumption = tickets.of(who);
+        }
+        let tls = TlsConnector::from(config)
             .connect_with(self.name.clone(), tcp, |session| {
                 session.set_buffer_limit(Some(UNSENT));
             })
             .await?;
-        Ok(Stream::Tls(Box::new(TlsStream::Client(tls))))
+        let handshake = (self.tickets.as_ref()).map(|_| match tls.get_ref().1.handshake_kind() {
+            Some(HandshakeKind::Resumed) => Handshake::Resumed,
+            _ => Handshake::Full,
+        });
+        Ok((Stream::Tls(Box::new(TlsStream::Client(tls))), handshake))
     }
 
     /// What went wrong between this identity and the server, as a sentence. With TLS 1.3 a server judges the client's
@@ -257,6 +285,9 @@ impl Acceptor {
                     TlsError(format!("the certificate and the key do not work: {error}"))
                 })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Tickets that hold the session themselves: rustls would remember the last 256 sessions of all clients.
+        config.ticketer = aws_lc_rs::Ticketer::new()
+            .map_err(|error| TlsError(format!("TLS cannot be set up: {error}")))?;
         Ok(Some((Self(TlsAcceptor::from(Arc::new(config))), pem)))
     }
 

@@ -359,6 +359,8 @@ const BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_core::sample::Who;
+
     use super::*;
 
     /// The example of RFC 6455 section 1.3.
@@ -375,6 +377,7 @@ mod tests {
             url: None,
             headers: headers.to_vec(),
             identity: 0,
+            who: Who::default(),
             query: "user=ann+b".into(),
         }
     }

@@ -25,6 +25,8 @@ pub struct Route {
     pub source: SourceAddress,
     /// What is offered of permessage-deflate; nothing when left out.
     pub compression: Option<Offer>,
+    /// A user that comes again resumes the TLS session that it had.
+    pub resumption: bool,
 }
 
 /// Which of this machine's addresses connections come from, in turn.

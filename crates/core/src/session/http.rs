@@ -286,6 +286,7 @@ impl Session {
             headers,
             body,
             identity: 0,
+            who: self.who,
         };
         self.complete(&mut request, shared);
         Ok(request)
@@ -294,6 +295,7 @@ impl Session {
     /// Adds what every request of its user has.
     fn complete(&self, request: &mut Request, shared: &Shared) {
         request.identity = shared.identity(self.who);
+        request.who = self.who;
         if !request.headers.iter().any(|(name, _)| name == "user-agent") {
             let agent = shared.agent(self.who, self.attempt);
             request.headers.push(("user-agent".to_owned(), agent));

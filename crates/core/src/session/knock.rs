@@ -61,6 +61,7 @@ impl Session {
             connect: memory.knocked,
             ready: memory.knocked,
             end: now,
+            handshake: None,
         };
         Some((times, came))
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Machine, Percentiles, Usage};
+use crate::wire::Handshake;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Arrivals {
@@ -55,6 +56,34 @@ pub struct Upgrades {
     /// From the release to the answer: the response without the hold.
     pub service: Percentiles,
     pub refusal: Percentiles,
+    /// Nothing where the plan lets nobody resume a TLS session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshakes: Option<Handshakes>,
+}
+
+/// TLS handshakes of upgrades that came to their end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Handshakes {
+    pub full: u64,
+    pub resumed: u64,
+}
+
+impl Handshakes {
+    pub(super) const fn record(&mut self, handshake: Handshake) {
+        match handshake {
+            Handshake::Full => self.full += 1,
+            Handshake::Resumed => self.resumed += 1,
+        }
+    }
+
+    pub(super) const fn merge(&mut self, other: Self) {
+        self.full += other.full;
+        self.resumed += other.resumed;
+    }
+
+    pub(super) fn counted(self) -> Option<Self> {
+        (self != Self::default()).then_some(self)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

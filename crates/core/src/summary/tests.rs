@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::script::Labels;
-use crate::wire::{Answer, Side};
+use crate::wire::{Answer, Handshake, Side};
 
 /// One conversation as a valid stream tells it: due, at most a few attempts, turns while it is open, an end.
 fn conversation(user: u32) -> impl Strategy<Value = Vec<Sample>> {
@@ -79,6 +79,10 @@ fn upgrade(planned: At, hold: u64, took: u64, attempt: u16, result: u8) -> Upgra
         ended: released + Duration::from_millis(2 * took),
         attempt,
         renews: false,
+        handshake: match attempt {
+            1 => Some(Handshake::Full),
+            _ => Some(Handshake::Resumed),
+        },
         outcome: match result {
             0 => Upgraded::Accepted,
             1 => Upgraded::Refused { status: 429 },
@@ -198,6 +202,7 @@ fn accepted(n: u32, planned: At, released: At) -> Sample {
         ended: released + Duration::from_millis(40),
         attempt: 1,
         renews: false,
+        handshake: None,
         outcome: Upgraded::Accepted,
     };
     Sample {

@@ -294,6 +294,7 @@ fn ten(hold: Duration, late: Duration, outcome: Upgraded) -> Recorder {
             ended: connected + Duration::from_millis(50),
             attempt: 1,
             renews: false,
+            handshake: None,
             outcome,
         };
         record(&mut recorder, planned, user, What::Due);
@@ -559,6 +560,7 @@ fn deaths_and_refusals(died: u32, within_ms: u64, status: u16) -> Summary {
             ended: at(user) + answer,
             attempt: 1,
             renews: false,
+            handshake: None,
             outcome,
         };
         record(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use plimsoll_core::fleet::Open;
+use plimsoll_core::sample::Who;
 use plimsoll_core::wire::{Answer, ConnectError, UpgradeTimes};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -70,6 +71,7 @@ async fn attempt(target: &Target) -> (Result<Upgraded, Failure>, UpgradeTimes) {
         url: None,
         headers: vec![("x-user".to_owned(), "7".to_owned())],
         identity: 0,
+        who: Who::default(),
         query: String::new(),
     };
     let outcome = target

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::dialect::{Client, Door, Heard, Identity};
 use crate::http::{Reply, Request};
+use crate::sample::Who;
 use crate::wire::{Answer, Incoming, Outgoing, Posted};
 
 pub(super) struct Caller {
@@ -188,6 +189,7 @@ impl Caller {
                 headers,
                 body: body.map(Value::to_string).unwrap_or_default(),
                 identity: 0,
+                who: Who::default(),
             },
             within: PATIENCE,
         }))

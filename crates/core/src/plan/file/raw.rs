@@ -161,6 +161,9 @@ pub(super) struct Tls {
     pub(super) ca: Maybe<String>,
     /// The client's certificates: virtual user k shows number k modulo their count.
     pub(super) certificates: Maybe<Vec<Field<Certificate>>>,
+    /// Whether a virtual user that comes again resumes the TLS session of its last connection, as a browser does; false
+    /// when left out: every handshake is a full one.
+    pub(super) resumption: Maybe<bool>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -84,6 +84,19 @@ pub(super) fn target(
             value_of(&origin, place, names, document).map(|text| ("origin".to_owned(), text)),
         );
     }
+    let resumption = (parts.tls.as_ref())
+        .and_then(|field| field.as_ref())
+        .and_then(|tls| tls.resumption.as_ref())
+        .and_then(|field| Some((*field.as_ref()?, field.place)));
+    if let (Some((true, place)), Some(target)) = (resumption, &target)
+        && !matches!(target, Target::Url(url) if url.scheme() == "wss")
+    {
+        document.complain_that(
+            place,
+            "the target is reached without TLS, so there is no session to resume",
+            "write a wss:// address, or leave 'resumption' out",
+        );
+    }
     let route = Route {
         proxy: parts
             .proxy
@@ -158,6 +171,7 @@ fn tls(raw: raw::Tls, here: Place, sources: &dyn Sources, document: &Document) -
             .into_iter()
             .filter_map(certificate)
             .collect(),
+        resumption: raw.resumption.and_then(Field::ok).unwrap_or(false),
         ..Route::default()
     }
 }

@@ -7,6 +7,7 @@ use crate::dialect::{Client, Dialect, Door, Heard, Identity, Server};
 use crate::http::{Reply, Request};
 use crate::plan::Plan;
 use crate::plan::file::{Overrides, Sources, read};
+use crate::sample::Who;
 use crate::wire::{Incoming, Outgoing, Posted, Wall};
 
 #[test]
@@ -361,6 +362,7 @@ impl Poster {
                 headers: vec![],
                 body: body.to_owned(),
                 identity: 0,
+                who: Who::default(),
             },
             within: std::time::Duration::from_secs(5),
         }))

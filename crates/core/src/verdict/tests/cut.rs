@@ -39,6 +39,7 @@ fn cut(mut no: impl FnMut(u32, f64, usize) -> Option<ConnectError>, crash: Optio
             },
             attempt: 1,
             renews: false,
+            handshake: None,
             outcome: failed.map_or(Upgraded::Accepted, Upgraded::Errored),
         };
         record(&mut recorder, upgrade.ended, user, What::Upgrade(upgrade));

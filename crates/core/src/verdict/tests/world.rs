@@ -255,6 +255,7 @@ pub(super) fn upgraded(recorder: &mut Recorder, at: At, answered: At, user: u32,
         ended: answered,
         attempt: 1,
         renews: false,
+        handshake: None,
         outcome: if accepted {
             Upgraded::Accepted
         } else {

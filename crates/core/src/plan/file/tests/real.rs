@@ -36,6 +36,50 @@ plan.yaml:1:40: a proxy that is itself reached over TLS (https://) is not suppor
 }
 
 #[test]
+fn sessions_are_resumed_where_the_plan_says_so_and_there_is_tls() {
+    let is_on = |text: &str| {
+        plan(&format!("target: {{url: 'wss://h/', {text}}}"))
+            .route
+            .resumption
+    };
+    assert!(!is_on("tls: {}"));
+    assert!(!is_on("tls: {resumption: false}"));
+    assert!(is_on("tls: {resumption: true}"));
+    assert!(
+        !plan("target: {url: 'ws://h/', tls: {resumption: false}}")
+            .route
+            .resumption
+    );
+    let without = |target: &str| {
+        let target = format!("target: {{url: {target}, tls: {{resumption: true}}}}");
+        let place = target.find("true").unwrap();
+        check(
+            &target,
+            &format!(
+                "
+plan.yaml:1:{}: the target is reached without TLS, so there is no session to resume
+  1 | {target}
+    | {}^^^^
+  help: write a wss:// address, or leave 'resumption' out
+",
+                place + 1,
+                " ".repeat(place)
+            ),
+        );
+    };
+    without("'ws://h/'");
+    without("emulator");
+    check(
+        "target: {url: 'wss://h/', tls: {resumption: tickets}}",
+        "
+plan.yaml:1:45: 'resumption' wants true or false, not 'tickets'
+  1 | target: {url: 'wss://h/', tls: {resumption: tickets}}
+    |                                             ^^^^^^^
+",
+    );
+}
+
+#[test]
 fn certificates_are_read_with_the_plan() {
     let read = plan(
         "target: {url: 'wss://h/', tls: {ca: orders.csv, certificates: [{cert: user.csv, key: /run/secrets/token}, {cert: user.csv}]}}",
