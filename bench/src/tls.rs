@@ -22,12 +22,14 @@ pub(crate) fn server_config(certificate: &str) -> io::Result<Arc<ServerConfig>> 
     fs::write(certificate, made.cert.pem())?;
     let key = made.signing_key.serialize_pem();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(io::Error::other)?;
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .map_err(io::Error::other)?;
+    // Any number of sessions can be resumed.
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(io::Error::other)?;
     Ok(Arc::new(config))
 }
 

@@ -62,6 +62,12 @@ conversation: [{{say: hello}}]
         .ends_with(0)
         .says("4 completed");
 
+    let again = plan(&format!("{both}, resumption: true"));
+    run(["run", &again, "--quiet", "--set", "load.loops=3"])
+        .ends_with(0)
+        .says("12 completed")
+        .says("4 full · 8 resumed");
+
     let by_flag = plan("ca: ca.pem");
     let (cert, key) = (path(&files, "ann.pem"), path(&files, "ann.key"));
     run(["run", &by_flag, "--quiet", "--cert", &cert, "--key", &key]).ends_with(0);

@@ -16,7 +16,7 @@ use rustls::pki_types::ServerName;
 
 /// Of one server's users. Clones share what is kept.
 #[derive(Clone)]
-pub(crate) struct Tickets(Arc<Mutex<Kept>>);
+pub(crate) struct Tickets(Arc<Mutex<Kept<Session>>>);
 
 impl Tickets {
     /// With room for all users of the plan.
@@ -30,16 +30,8 @@ impl Tickets {
             }
         });
         let most = groups.reduce(u64::saturating_add).unwrap_or(0);
-        Self::with_room_for(usize::try_from(most).unwrap_or(usize::MAX))
-    }
-
-    fn with_room_for(most: usize) -> Self {
-        Self(Arc::new(Mutex::new(Kept {
-            most,
-            count: 0,
-            sessions: BTreeMap::new(),
-            by_age: BTreeMap::new(),
-        })))
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Self(Arc::new(Mutex::new(Kept::with_room_for(most))))
     }
 
     /// What a connection of this user resumes, and where it keeps its own session.
@@ -50,7 +42,7 @@ impl Tickets {
         }))
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, Kept<Session>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -58,11 +50,11 @@ impl Tickets {
 /// Group and number, whatever the conversation.
 type User = (u16, u32);
 
-struct Kept {
+struct Kept<S> {
     most: usize,
     count: u64,
     /// With its place in `by_age`.
-    sessions: BTreeMap<User, (u64, Session)>,
+    sessions: BTreeMap<User, (u64, S)>,
     by_age: BTreeMap<u64, User>,
 }
 
@@ -73,9 +65,18 @@ enum Session {
     Tls13(Tls13ClientSessionValue),
 }
 
-impl Kept {
+impl<S> Kept<S> {
+    const fn with_room_for(most: usize) -> Self {
+        Self {
+            most,
+            count: 0,
+            sessions: BTreeMap::new(),
+            by_age: BTreeMap::new(),
+        }
+    }
+
     /// In place of the user's last one; where there is no room, the oldest of all goes.
-    fn keep(&mut self, user: User, session: Session) {
+    fn keep(&mut self, user: User, session: S) {
         self.take(user);
         self.count += 1;
         self.by_age.insert(self.count, user);
@@ -87,7 +88,7 @@ impl Kept {
         }
     }
 
-    fn take(&mut self, user: User) -> Option<Session> {
+    fn take(&mut self, user: User) -> Option<S> {
         let (age, session) = self.sessions.remove(&user)?;
         self.by_age.remove(&age);
         Some(session)
@@ -151,3 +152,28 @@ impl ClientSessionStore for Own {
 
 /// Some 30 MB.
 const MOST_ARRIVALS: u64 = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_of_each_user_is_kept_and_the_oldest_goes_where_there_is_no_room() {
+        let check = |keep: &[(u32, char)], expect: &[(u32, char)]| {
+            let mut kept = Kept::with_room_for(2);
+            for (user, session) in keep {
+                kept.keep((0, *user), *session);
+            }
+            assert_eq!(kept.sessions.len(), kept.by_age.len());
+            let users: Vec<_> = kept.sessions.keys().copied().collect();
+            let taken = users.into_iter().map(|user| (user.1, kept.take(user)));
+            let taken: Vec<_> = taken.filter_map(|(user, one)| Some((user, one?))).collect();
+            assert_eq!(taken, expect, "{keep:?}");
+            assert!(kept.sessions.is_empty() && kept.by_age.is_empty());
+        };
+        check(&[(1, 'a'), (1, 'b')], &[(1, 'b')]);
+        check(&[(1, 'a'), (2, 'b'), (3, 'c')], &[(2, 'b'), (3, 'c')]);
+        let again = [(1, 'a'), (2, 'b'), (1, 'c'), (3, 'd')];
+        check(&again, &[(1, 'c'), (3, 'd')]);
+    }
+}

@@ -16,8 +16,9 @@ pub(crate) fn fast() -> Result<(), String> {
         lines.push(turns(dialect, &mut raw)?);
     }
     lines.push(String::new());
-    lines.push(conversations(false, &mut raw)?);
-    lines.push(conversations(true, &mut raw)?);
+    for tls in [None, Some("full"), Some("resumed")] {
+        lines.push(conversations(tls, &mut raw)?);
+    }
     lines.push(handshakes(&mut raw)?);
     lines.push(start(&mut raw)?);
     keep("fast", &lines.join("\n"), &Value::Array(raw))
@@ -57,11 +58,12 @@ fn turns(dialect: &str, raw: &mut Vec<Value>) -> Result<String, String> {
     ))
 }
 
-/// Whole conversations of one turn, one after another for each of 200 users.
-fn conversations(tls: bool, raw: &mut Vec<Value>) -> Result<String, String> {
-    let server = Server::start("wait", tls)?;
+/// Whole conversations of one turn, one after another for each of 200 users; `tls` says how its handshakes go.
+fn conversations(tls: Option<&str>, raw: &mut Vec<Value>) -> Result<String, String> {
+    let mut server = Server::start("wait", tls.is_some())?;
+    server.resumption = tls == Some("resumed");
     let (mut rate, mut cpu) = <(Rounds, Rounds)>::default();
-    let loops = if tls { 20 } else { 100 };
+    let loops = if tls.is_some() { 20 } else { 100 };
     let plan = |loops| {
         format!(
             "dialect: text\nload: {{users: 200, ramp_up: 100ms, loops: {loops}}}\nconversation: [say: hello]\n"
@@ -71,6 +73,9 @@ fn conversations(tls: bool, raw: &mut Vec<Value>) -> Result<String, String> {
         let (few, many) = (server.summary(&plan(1))?, server.summary(&plan(loops))?);
         let more = (200 * (loops - 1)) as f64;
         let less = |path| number(&many, path) - number(&few, path);
+        if server.resumption && less("/upgrades/handshakes/resumed") != more {
+            return Err(format!("not all were resumed: {}", many["upgrades"]));
+        }
         rate.push(more / less("/elapsed_s"));
         cpu.push(less("/generator/cpu_s") / more);
         raw.push(json!({"what": "conversations", "tls": tls, "few": few["generator"], "many": many["generator"],
@@ -78,17 +83,16 @@ fn conversations(tls: bool, raw: &mut Vec<Value>) -> Result<String, String> {
     }
     Ok(format!(
         "- {} a second on one core, each with its upgrade, one turn and its end: {}, {} µs of processor time each.",
-        if tls {
-            "wss conversations, each with a full TLS handshake,"
-        } else {
-            "ws conversations"
+        match tls {
+            Some(how) => format!("wss conversations, each with a {how} TLS handshake,"),
+            None => "ws conversations".to_owned(),
         },
         rate.shown(1.0, 0),
         cpu.shown(1e6, 0),
     ))
 }
 
-/// Plimsoll resumes no session: every virtual user is a stranger. The bare figures say what that costs.
+/// What TLS alone costs, beside Plimsoll's conversations.
 fn handshakes(raw: &mut Vec<Value>) -> Result<String, String> {
     let server = Server::start("wait", true)?;
     let mut said = Vec::new();
@@ -110,7 +114,7 @@ fn handshakes(raw: &mut Vec<Value>) -> Result<String, String> {
         said.push(format!("{how} {} µs", each.shown(1e6, 0)));
     }
     Ok(format!(
-        "- A bare rustls client's processor time for a handshake, an upgrade and one turn: {}. Plimsoll resumes none.",
+        "- A bare rustls client's processor time for a handshake, an upgrade and one turn: {}.",
         said.join(", ")
     ))
 }

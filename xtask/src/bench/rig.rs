@@ -64,6 +64,8 @@ pub(super) struct Server {
     child: Child,
     pub(super) address: String,
     pub(super) certificate: Option<PathBuf>,
+    /// Whether Plimsoll's users resume their TLS sessions.
+    pub(super) resumption: bool,
 }
 
 impl Server {
@@ -85,6 +87,7 @@ impl Server {
             child,
             address: line.trim().to_owned(),
             certificate,
+            resumption: false,
         })
     }
 
@@ -106,11 +109,15 @@ impl Server {
     /// Plimsoll against it, on core 1: `plan` are the keys beside target and pace.
     pub(super) fn run(&self, plan: &str) -> Result<Command, String> {
         let file = folder().join("plan.yaml");
-        let head = "version: 1\nname: bench\nplatform: generic\ntarget: ws://127.0.0.1/bot\nadmission: {pace: off}\n";
+        let head = format!(
+            "version: 1\nname: bench\nplatform: generic\nadmission: {{pace: off}}\n\
+             target: {{url: '{}', tls: {{resumption: {}}}}}\n",
+            self.url(),
+            self.resumption
+        );
         fs::write(&file, format!("{head}{plan}")).map_err(|error| error.to_string())?;
         let mut command = pinned(1, &plimsoll());
-        command.arg("run").arg(file).args(["--target", &self.url()]);
-        command.args(["--quiet", "--json"]);
+        command.arg("run").arg(file).args(["--quiet", "--json"]);
         if let Some(certificate) = &self.certificate {
             command.arg("--ca-file").arg(certificate);
         }
