@@ -484,10 +484,9 @@ impl UpgradeCounts {
 
     fn record(&mut self, who: Who, upgrade: &Upgrade) {
         self.retried += u64::from(upgrade.attempt > 1);
-        upgrade
-            .handshake
-            .into_iter()
-            .for_each(|one| self.handshakes.record(one));
+        if let Some(handshake) = upgrade.handshake {
+            self.handshakes.record(handshake);
+        }
         if !upgrade.renews {
             self.first_planned = least(self.first_planned, Some(upgrade.planned));
         }
