@@ -435,7 +435,9 @@ fn not_yaml(error: &ScanError, lines: &[String]) -> Misplaced {
         let indent = &line[..line.len() - line.trim_start().len()];
         indent.contains('\t')
     };
-    let help = if lines.iter().skip(line - 1).take(2).any(|line| tab(&line)) {
+    let help = if ESCAPES.iter().any(|words| error.info().contains(words)) {
+        "between double quotes a backslash begins an escape; between single quotes it is a backslash: '\\d+'"
+    } else if lines.iter().skip(line - 1).take(2).any(|line| tab(&line)) {
         "indent with spaces; YAML does not take tabs"
     } else {
         "look for brackets and quotes that were never closed, for lines that are not indented alike, and for a ': ' \
@@ -458,6 +460,8 @@ fn place(span: &Span, lines: &[String]) -> Place {
     Place::in_file(line, column, width.max(1))
 }
 
+/// What the scanner says of an escape that YAML does not have, as in "\d+".
+const ESCAPES: [&str; 3] = ["escape c", "expected hexadecimal number", "surrogate"];
 /// Far above any real file, and a few tens of megabytes at most.
 const MOST_NODES: usize = 200_000;
 /// Reading is recursive; a plan with every feature is about ten deep.
