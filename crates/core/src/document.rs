@@ -516,6 +516,15 @@ impl Document {
         }
     }
 
+    /// Takes the keys that `is` names out of the mapping at a path, as if the file did not have them.
+    pub fn forget(&mut self, path: &str, is: &dyn Fn(&str) -> bool) {
+        if let Some(node) = self.root.at_mut(path)
+            && let Kind::Map(entries) = &mut node.kind
+        {
+            entries.retain(|(key, _)| !is(&key.name));
+        }
+    }
+
     /// Is the value at a path a mapping?
     pub fn is_mapping(&self, path: &str) -> bool {
         let node = path

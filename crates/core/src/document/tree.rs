@@ -108,6 +108,17 @@ impl Node {
         }
     }
 
+    pub(super) fn at_mut(&mut self, path: &str) -> Option<&mut Self> {
+        path.split('.')
+            .try_fold(self, |node, part| match &mut node.kind {
+                Kind::Map(entries) => {
+                    let found = entries.iter_mut().find(|(key, _)| key.name == part);
+                    found.map(|(_, value)| value)
+                }
+                Kind::Scalar { .. } | Kind::List(_) => None,
+            })
+    }
+
     /// Puts a value at a path, making the mappings on the way.
     pub(super) fn put(&mut self, path: &str, value: Self, place: Place) -> Result<(), Wrong> {
         if path.split('.').any(str::is_empty) {

@@ -66,6 +66,8 @@ pub struct Overrides {
     pub set: Vec<(String, String)>,
     /// `-e NAME=value`: wins over `vars` of the file, and over the environment in `${NAME}`.
     pub vars: Vec<(String, String)>,
+    /// `--header`: names of headers of the target whose values stand outside the file. The file's own are not read.
+    pub headers: Vec<String>,
 }
 
 /// Reads a plan. `file` is its name in complaints.
@@ -87,6 +89,10 @@ pub fn read(
         let keeps = is_address && document.is_mapping("target");
         document.set(if keeps { "target.url" } else { path }, value);
     }
+    document.forget("target.headers", &|name| {
+        let mut given = overrides.headers.iter();
+        given.any(|given| given.eq_ignore_ascii_case(name))
+    });
     document.include(&|path| sources.read(path));
     document.rewrite_beside(environments::KEY, &mut |text| {
         expand::expand(text, &overrides.vars, sources)
