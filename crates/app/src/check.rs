@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plimsoll_core::plan::greeting;
 use plimsoll_core::plan::{Each, Exhausted, Group, Load, Plan};
 use plimsoll_core::preflight::{
     self, Change, End, FirstRefusal, Knob, LimitUse, Outcome, Preflight, Retries,
@@ -119,6 +120,9 @@ fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
     lines.extend(figures(preflight, plan));
     lines.extend(sequence(plan));
     lines.extend(rows(preflight));
+    lines.extend(
+        greeting::outlook(plan).map_or_else(Vec::new, |text| row("greeting", &clean(&text))),
+    );
     lines.extend(
         preflight
             .retries

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use plimsoll_core::fleet::{Trace, TraceEvent};
 use plimsoll_core::goal::Goal;
+use plimsoll_core::plan::greeting;
 use plimsoll_core::plan::{Begin, Closed, Load, Plan, Target, Until};
 use plimsoll_net::Control;
 use serde_json::Value;
@@ -74,6 +75,9 @@ fn converse(
     let display = Display::start(&control, &input.plan, true, console);
     interrupt::watch(&control, display.messages())?;
     let aim = aim::take(&input, |line| console.print(line))?;
+    if let Some(outlook) = greeting::outlook(&input.plan) {
+        console.print(&format!("Greeting: {}.", clean(&outlook)));
+    }
     let mut started = Started::new(input.plan, aim, quoted(&args.subject) + &args.over.typed());
     let mut options = started.options(&args.over)?;
     options.shards = 1;
