@@ -16,6 +16,7 @@ use crate::console::{BAD, Console, GOOD, WARN, clean, paint};
 use crate::exit::{Ending, Failure};
 use crate::figures::{WIDTH, count, millis, wrap};
 use crate::input;
+use crate::judge::Court;
 use crate::room::{Cost, Room, Shortage};
 use serde::Serialize;
 
@@ -25,6 +26,8 @@ pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
     let console = Console::new(input.secrets);
     let plan = Arc::new(input.plan);
     let preflight = preflight::check(&plan);
+    let judge = plan.judge.as_ref();
+    let court = judge.map(|judge| Court::convene(judge, &input.folder));
     let machine = Here {
         room,
         bytes_each: cost.memory_bytes,
@@ -51,6 +54,9 @@ pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
             .chain(machine.lines())
             .for_each(|line| console.print(&line));
     }
+    court
+        .transpose()
+        .map_err(|failure| failure.redacted(&console))?;
     if !machine.shortages.is_empty() {
         return Ok(Ending::BadInput);
     }

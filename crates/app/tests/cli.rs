@@ -741,9 +741,12 @@ grep -q '"from":"bot"' read.json && printf 'pass\nbecause it answered\n'
         .says("it ended with 7: no licence")
         .says("missed  judge.mean >= 0.5")
         .says("nothing to measure");
-    run(["run", &plan, "--set", "judge.command=./gone.sh"])
-        .ends_with(2)
-        .complains("judge.command: './gone.sh'");
+    for command in ["run", "check"] {
+        run([command, &plan, "--set", "judge.command=./gone.sh"])
+            .ends_with(2)
+            .complains("judge.command: './gone.sh'");
+    }
+    run(["check", &plan]).ends_with(0);
 }
 
 #[test]
