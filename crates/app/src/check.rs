@@ -105,6 +105,7 @@ impl Here {
 
 fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
     let mut lines = vec![headline(preflight)];
+    lines.extend(begin_small(preflight));
     lines.extend(extent(preflight));
     if let Some(first) = &preflight.first_refusal {
         lines.extend(refusals(preflight, first));
@@ -209,6 +210,27 @@ fn headline(preflight: &Preflight) -> String {
             paint(WARN, "NOT KNOWN")
         ),
     }
+}
+
+/// What to do about a platform of which nothing is known.
+fn begin_small(preflight: &Preflight) -> Vec<String> {
+    if preflight.outcome != Outcome::NothingClaimed {
+        return Vec::new();
+    }
+    let mut ways = Vec::new();
+    if preflight.platform == "generic" {
+        ways.push(
+            "if the bot is on a platform that `plimsoll platforms` lists, name that: platform: NAME",
+        );
+    }
+    ways.push(
+        "else begin with few users and go up: the end of a run that is refused says by what kind of limit, and limits \
+         in a profile of your own (`plimsoll schema profile`) are foretold here",
+    );
+    let lines = ways.iter();
+    lines
+        .flat_map(|way| wrap(way, WIDTH, "  ", "    "))
+        .collect()
 }
 
 /// What of a plan that is too long was played, and what was not.

@@ -948,7 +948,9 @@ fn check_says_when_nothing_can_be_foretold() {
     run(["check", plan])
         .ends_with(0)
         .says("NOTHING TO FORETELL")
-        .says("generic claims no limit for this endpoint");
+        .says("generic claims no limit for this endpoint")
+        .says("that `plimsoll platforms` lists, name that")
+        .says("begin with few users and go up");
     let ran = run(["check", plan, "--json"]).ends_with(0);
     let json: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(json["outcome"], "nothing-claimed");
