@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_core::plan::greeting;
-use plimsoll_core::plan::{Each, Exhausted, Group, Load, Plan};
+use plimsoll_core::plan::{Each, Exhausted, Group, Load, Plan, greeting};
 use plimsoll_core::preflight::{
     self, Change, End, FirstRefusal, Knob, LimitUse, Outcome, Preflight, Retries,
 };

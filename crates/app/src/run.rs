@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::Term;
-use plimsoll_core::plan::greeting;
-use plimsoll_core::plan::{Budget, Certificate, GRACE, Plan, Route};
+use plimsoll_core::plan::{Budget, Certificate, GRACE, Plan, Route, greeting};
 use plimsoll_core::rows;
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::{Facts, Judged};

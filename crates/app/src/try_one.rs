@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use plimsoll_core::fleet::{Trace, TraceEvent};
 use plimsoll_core::goal::Goal;
-use plimsoll_core::plan::greeting;
-use plimsoll_core::plan::{Begin, Closed, Load, Plan, Target, Until};
+use plimsoll_core::plan::{Begin, Closed, Load, Plan, Target, Until, greeting};
 use plimsoll_net::Control;
 use serde_json::Value;
 

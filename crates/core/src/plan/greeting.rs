@@ -23,7 +23,7 @@ pub fn outlook(plan: &Plan) -> Option<String> {
     (!names.is_empty()).then(|| {
         format!(
             "conversations{of} begin with 'say', and this platform does not mark a greeting: that of a bot that speaks \
-             first is taken for the first answer; if yours does, begin with '- greeting: {{within: 10s}}'"
+             first is taken for the first answer; if yours does, begin with '- greeting: {{within: 10s}}', or of an address with --greeting 10s"
         )
     })
 }
