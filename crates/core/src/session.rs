@@ -866,11 +866,11 @@ impl Session {
         let shared = cx.shared;
         let say = shared.say(self.who, op);
         self.deadline = turn.awaits_until(&say.expect);
-        if self.is_minuted(cx) {
-            if let Message::Said(text) | Message::Raw(text) = &say.message {
-                let text = text.render(&self.voice(shared));
-                self.minute_said(now, say.label, &text, cx);
-            }
+        if self.is_minuted(cx)
+            && let Message::Said(text) | Message::Raw(text) = &say.message
+        {
+            let text = text.render(&self.voice(shared));
+            self.minute_said(now, say.label, &text, cx);
         }
         self.turn = Some(Box::new(turn));
         self.phase = Phase::Talking;
