@@ -64,10 +64,17 @@ impl Renewals {
         self.keys.is_empty()
     }
 
-    /// Which is to be fetched next, and when; all at once in the beginning.
+    /// Which is to be fetched next, and when; all at once in the beginning. Those under way are left out.
     pub fn next(&self) -> Option<(At, u32)> {
         let all = (0..).zip(&self.keys).map(|(key, one)| (one.due, key));
         all.min().filter(|(due, _)| *due < At::NEVER)
+    }
+
+    /// An attempt is under way: it is not due until [`Renewals::fetched`] says what came of it.
+    pub fn begun(&mut self, key: u32) {
+        if let Some(one) = self.keys.get_mut(key as usize) {
+            one.due = At::NEVER;
+        }
     }
 
     /// What came of an attempt that was begun at `asked`. The error is a sentence: no token is left that is valid.
