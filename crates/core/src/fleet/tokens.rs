@@ -105,20 +105,19 @@ impl Renewals {
                 one.due = At::NEVER;
                 Err(why)
             }
-            Err(why) => {
+            Err(_) if now < one.expires => {
                 let wait = SHORTEST * 2u32.pow(one.tries.min(5));
                 one.tries += 1;
-                one.due = now + wait.min(LONGEST_WAIT);
-                match one.due < one.expires {
-                    true => Ok(()),
-                    false => {
-                        one.due = At::NEVER;
-                        Err(format!(
-                            "the token expired and could not be renewed in {}: {why}",
-                            attempts(one.tries)
-                        ))
-                    }
-                }
+                // The last attempt is when it expires, and until then upgrades bear it.
+                one.due = (now + wait.min(LONGEST_WAIT)).min(one.expires);
+                Ok(())
+            }
+            Err(why) => {
+                one.due = At::NEVER;
+                Err(format!(
+                    "the token expired and could not be renewed in {}: {why}",
+                    attempts(one.tries + 1)
+                ))
             }
         }
     }
