@@ -244,9 +244,13 @@ impl Session {
             && self.line().map_or(0, |line| line.drops) < most.get()
     }
 
-    /// Will the next connection tell what the turn under way waits for?
+    /// Will the next connection tell what the turn under way waits for? A message that is still on its way goes with the
+    /// connection that drops, and nobody owes it an answer.
     pub(super) fn keeps_turn(&self, end: &Ending, shared: &Shared) -> bool {
-        self.turn.is_some() && shared.plan.dialect.replays() && self.goes_on_after(end, shared)
+        self.turn.is_some()
+            && shared.plan.dialect.replays()
+            && !self.posts_turn()
+            && self.goes_on_after(end, shared)
     }
 
     /// The connection dropped: the turn under way is lost, unless the dialect makes up for it, and what was still to be said
