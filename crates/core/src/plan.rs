@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod credential;
 pub mod file;
+pub mod greeting;
 pub mod http;
 pub mod judge;
 pub mod link;

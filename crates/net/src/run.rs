@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::clock::{Clock, epoch_millis};
-use crate::connection::Masks;
+use crate::connection::Commons;
 use crate::courier::Beyond;
 use crate::dial::{Dialer, Failure};
 use crate::gauge::Gauge;
@@ -336,7 +336,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             stage: control.0.stage.clone(),
             target: target.clone(),
             beyond: Arc::clone(&beyond),
-            masks: Masks::new(masks.of(index as u64)),
+            commons: Commons::new(masks.of(index as u64)),
             grace: options.grace,
             last_call: last_call.as_ref().map(|call| call.at),
             trace: options.trace.clone(),
@@ -470,7 +470,7 @@ impl Errands<'_> {
             stage: self.control.0.stage.clone(),
             target: self.target.clone(),
             beyond: Arc::clone(self.beyond),
-            masks: Masks::new(Draw::new(0)),
+            commons: Commons::new(Draw::new(0)),
             grace: self.options.grace,
             last_call: None,
             trace: self.options.trace.clone(),

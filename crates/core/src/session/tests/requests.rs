@@ -249,36 +249,41 @@ fn a_dialect_may_post_its_messages_and_ask_for_its_upgrade() {
     );
 }
 
-/// It waited for an answer that nobody owed, and the bot was blamed.
+/// The bot was blamed for not answering what it may never have got.
 #[test]
-fn a_message_that_is_still_on_its_way_goes_with_the_connection_that_drops() {
+fn a_message_that_was_on_its_way_when_the_connection_dropped_is_cut_or_answered() {
     let check = |moves: &str, expected: &str| {
-        let mut plan =
-            plan("on_drop: {resume: 1, after: 1s}\nconversation: [{say: one}, {say: two}]");
+        let mut plan = plan(
+            "on_drop: {resume: 1, after: 1s}\nconversation: [{say: one, expect: {within: 5s}}, {say: two}]",
+        );
         Arc::get_mut(&mut plan).unwrap().dialect = Arc::new(Posting { replays: true });
         let log = log_of(plan, moves);
         assert_eq!(lines(&log), lines(expected), "{log}");
     };
-    check(
-        "0.1 <= 0 200 /stream/7
+    let dropped = "0.1 <= 0 200 /stream/7
          0.2 open
          0.5 reset
          1.5 wake
          1.6 <= 2 200 /stream/8
-         1.7 open",
-        "0.0 => 0 POST /tokens
+         1.7 open\n";
+    let resumed = "0.0 => 0 POST /tokens
          0.1 http Answered after 0.1
          0.1 open /stream/7
          0.2 => 1 POST /messages one
-         0.5 turn cut
          0.5 closure 1006 abnormal
          0.5 http Cut after 0.3
          0.5 forget 1
          1.5 => 2 POST /tokens
          1.6 http Answered after 0.1
          1.6 open /stream/8
-         1.7 renewed: Resumed
-         1.7 => 3 POST /messages two",
+         1.7 renewed: Resumed\n";
+    check(
+        &(dropped.to_owned() + "5.2 wake"),
+        &(resumed.to_owned() + "5.2 turn cut\n5.2 => 3 POST /messages two"),
+    );
+    check(
+        &(dropped.to_owned() + "1.8 < reply hello"),
+        &(resumed.to_owned() + "1.8 turn answered in 1.6\n1.8 => 3 POST /messages two"),
     );
     // One that has arrived is answered over the next.
     check(
