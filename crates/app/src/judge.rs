@@ -123,7 +123,9 @@ impl Called {
                 let _ = stdin.write_all(document.as_bytes()).await;
             }
         };
-        let ((), printed, complaint) = tokio::join!(write, beginning(stdout), beginning(stderr));
+        // A log may be long, and ends nobody's score.
+        let ((), printed, complaint) =
+            tokio::join!(write, beginning(stdout, false), beginning(stderr, true));
         let status = self.0.wait().await?;
         Ok(Heard {
             status,
@@ -148,11 +150,20 @@ impl Drop for Called {
     }
 }
 
-/// Whoever prints without end is cut off.
-async fn beginning(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+/// What is printed first. The rest is read and forgotten, or else whoever prints it is cut off.
+async fn beginning(
+    from: Option<impl AsyncRead + Unpin>,
+    reads_on: bool,
+) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    if let Some(from) = from {
-        from.take(MOST_PRINTED).read_to_end(&mut bytes).await?;
+    if let Some(mut from) = from {
+        (&mut from)
+            .take(MOST_PRINTED)
+            .read_to_end(&mut bytes)
+            .await?;
+        if reads_on {
+            tokio::io::copy(&mut from, &mut tokio::io::sink()).await?;
+        }
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -252,6 +263,17 @@ mod tests {
         check(6, Ok(1.0));
         // Cut off while it was still printing, by whichever of its ends it noticed first.
         assert!(answers[5].is_err(), "{:?}", answers[5]);
+    }
+
+    #[test]
+    fn a_judge_with_a_long_log_keeps_its_score() {
+        let log = "head -c 300000 /dev/zero >&2 && echo 0.75";
+        let judged = patient(log).score(&documents(&["a"]), &Control::new());
+        assert_eq!((judged.scored, judged.mean), (1, Some(0.75)));
+        // Of one that fails, the beginning is told.
+        let log = "echo no licence >&2; head -c 300000 /dev/zero >&2; exit 3";
+        let judged = patient(log).score(&documents(&["a"]), &Control::new());
+        assert_eq!(judged.failures, ["it ended with 3: no licence"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which of a plan's values are secrets. What is done about them is [`crate::console`]'s.
 
-use plimsoll_core::plan::http::{Around, Body, Http, every_request};
-use plimsoll_core::plan::variable::Value;
+use plimsoll_core::plan::credential::{every_credential, is_credential, mentions};
+use plimsoll_core::plan::variable::{Generator, Value};
 use plimsoll_core::plan::{Identities, Message, Plan, Proxy, Step, Target};
 use plimsoll_core::text::Text;
 use url::Url;
@@ -15,106 +15,53 @@ pub(crate) struct Outside {
     pub(crate) value: String,
 }
 
-/// What must never be printed: the values of headers that carry credentials, the outside values that went into any
-/// header or that guests sign in with, files that went into frames, variables of the environment whose name says so, and passwords and tokens of the
-/// target's address.
+/// What must never be printed: whatever stands where credentials do, the outside values that went into any header or
+/// into an OAuth client's form, files that went into frames, variables of the environment whose name says so, and passwords
+/// and tokens of the target's address.
 pub(crate) fn of_plan(plan: &Plan, outside: &[Outside]) -> Secrets {
     let mut secrets = of_outside(outside);
-    for (name, text) in &plan.headers {
-        let source = text.source();
-        for Outside { value, .. } in outside {
-            if source.contains(value.as_str()) {
-                secrets.add(value);
-            }
-        }
-        if !is_credential(name) {
-            continue;
-        }
-        match text {
-            Text::Static(value) => {
-                secrets.add(value);
-                // The bare token too: a platform may say it back without its scheme.
-                value.split_whitespace().for_each(|part| secrets.add(part));
-            }
-            Text::Template(_) => add_variables(&mut secrets, plan, source),
+    let headers = plan.headers.iter().map(|(_, text)| text.source());
+    for Outside { value, .. } in outside {
+        let stands_in = |source: &str| source.contains(value.as_str());
+        if headers.clone().any(stands_in) {
+            secrets.add(value);
         }
     }
+    every_credential(plan, &mut |source| {
+        add_text(&mut secrets, plan, source, outside)
+    });
     add_files(&mut secrets, plan, outside);
     if let Target::Url(url) = &plan.target {
         add_address(&mut secrets, url);
     }
-    for (name, text) in &plan.route.query {
-        match text {
-            Text::Static(value) if is_credential(name) => secrets.add(value),
-            Text::Template(_) if is_credential(name) => {
-                add_variables(&mut secrets, plan, text.source());
-            }
-            _ => {}
-        }
-    }
-    match &plan.guest_code {
-        Some(Text::Static(code)) => secrets.add(code),
-        Some(code) => add_variables(&mut secrets, plan, code.source()),
-        None => {}
-    }
-    if let Some(oauth) = &plan.oauth {
-        add_request(&mut secrets, plan, &oauth.request, outside);
+    if let Some(oauth) = &plan.oauth
+        && let Some((Text::Static(id), Text::Static(secret))) = &oauth.request.login
+    {
+        secrets.add(&plimsoll_core::http::basic(id, secret));
     }
     if let Some(identities) = &plan.route.identities {
         add_identities(&mut secrets, plan, identities);
     }
-    let groups = plan.groups.iter();
-    let parts = groups.flat_map(|group| {
-        let Around { before, after } = &group.around;
-        [before, after, &group.conversation]
-    });
-    for steps in parts.chain([&plan.around.before, &plan.around.after]) {
-        add_requests(&mut secrets, plan, steps, outside);
-    }
     secrets
 }
 
-/// What requests bear under the names of credentials, in their headers and bodies, and what comes from outside in them.
-fn add_requests(secrets: &mut Secrets, plan: &Plan, steps: &[Step], outside: &[Outside]) {
-    every_request(steps, &mut |http: &Http| {
-        add_request(secrets, plan, http, outside)
-    });
+/// A text that stands where credentials do: what it is, or what its variables are.
+fn add_text(secrets: &mut Secrets, plan: &Plan, source: &str, outside: &[Outside]) {
+    for Outside { value, .. } in outside {
+        if source.contains(value.as_str()) {
+            secrets.add(value);
+        }
+    }
+    if source.contains("{{") || source.contains("{%") {
+        return add_variables(secrets, plan, source);
+    }
+    secrets.add(source);
+    // The bare token too: a platform may say it back without its scheme.
+    source.split_whitespace().for_each(|part| secrets.add(part));
 }
 
-fn add_request(secrets: &mut Secrets, plan: &Plan, http: &Http, outside: &[Outside]) {
-    let mut add = |name: &str, text: &Text| {
-        let source = text.source();
-        for Outside { value, .. } in outside {
-            if is_credential(name) && source.contains(value.as_str()) {
-                secrets.add(value);
-            }
-        }
-        match text {
-            Text::Static(value) if is_credential(name) => {
-                secrets.add(value);
-                value.split_whitespace().for_each(|part| secrets.add(part));
-            }
-            Text::Template(_) if is_credential(name) => add_variables(secrets, plan, source),
-            _ => {}
-        }
-    };
-    for (name, text) in &http.headers {
-        add(name, text);
-    }
-    match &http.body {
-        Body::Form(pairs) => pairs.iter().for_each(|(name, text)| add(name, text)),
-        Body::Json(node) => node.every_text("", &mut add),
-        Body::None | Body::Text(_) => {}
-    }
-    if let Some((_, secret)) = &http.login {
-        add("client_secret", secret);
-    }
-    if let Some((Text::Static(id), Text::Static(secret))) = &http.login {
-        secrets.add(&plimsoll_core::http::basic(id, secret));
-    }
-}
-
-/// Files whose content went into a frame: of a `send` step or a request, or of the dialect's declaration. What users say is no secret.
+/// Files whose content went into a frame: of a `send` step, a request or an OAuth client's form, or of the dialect's
+/// declaration. What users say is no secret.
 fn add_files(secrets: &mut Secrets, plan: &Plan, outside: &[Outside]) {
     let mut frames: Vec<&str> = plan.dialect.sent().iter().map(String::as_str).collect();
     for group in &plan.groups {
@@ -124,6 +71,9 @@ fn add_files(secrets: &mut Secrets, plan: &Plan, outside: &[Outside]) {
     }
     add_frames(&mut frames, &plan.around.before);
     add_frames(&mut frames, &plan.around.after);
+    if let Some(oauth) = &plan.oauth {
+        oauth.request.sources(&mut frames);
+    }
     let files = outside.iter().filter(|outside| outside.name.is_none());
     for Outside { value, .. } in files {
         if frames.iter().any(|frame| frame.contains(value.as_str())) {
@@ -202,23 +152,33 @@ pub(crate) fn of_outside(outside: &[Outside]) -> Secrets {
     secrets
 }
 
-/// Variables and columns of the data that a header takes in.
+/// Variables, columns of the data and those of the identities that a text takes in.
 fn add_variables(secrets: &mut Secrets, plan: &Plan, source: &str) {
     for (variable, value) in &plan.vars {
-        if let Value::Text(value) = value
-            && source.contains(variable.as_str())
-        {
-            secrets.add(value);
+        if !mentions(source, variable) {
+            continue;
+        }
+        match value {
+            Value::Text(value) => secrets.add(value),
+            Value::Made(Generator::Choice(choices)) => secrets.add_all(choices.all()),
+            Value::Made(_) => {}
         }
     }
-    let Some(data) = &plan.data else { return };
-    for (n, column) in data.columns.iter().enumerate() {
-        if source.contains(column.as_str()) {
-            secrets.add_all(
-                data.rows
-                    .iter()
-                    .filter_map(|row| Some(row.get(n)?.as_str())),
-            );
+    let mut add_column = |n: usize, rows: &[Vec<String>]| {
+        secrets.add_all(rows.iter().filter_map(|row| Some(row.get(n)?.as_str())));
+    };
+    if let Some(data) = &plan.data {
+        for (n, column) in data.columns.iter().enumerate() {
+            if mentions(source, column) {
+                add_column(n, &data.rows);
+            }
+        }
+    }
+    if let Some(all) = &plan.route.identities {
+        for (n, column) in all.columns.iter().enumerate() {
+            if mentions(source, &format!("identity_{column}")) {
+                add_column(n, &all.rows);
+            }
         }
     }
 }
@@ -235,12 +195,6 @@ fn add_address(secrets: &mut Secrets, url: &Url) {
             secrets.add(pair.split_once('=').map_or("", |(_, raw)| raw));
         }
     }
-}
-
-/// Does a header, a query parameter or a variable of this name carry a secret?
-pub(crate) fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    CREDENTIALS.iter().any(|part| name.contains(part)) || name == "sig"
 }
 
 /// A text in which addresses stand as they were typed, with stars for their users, passwords and tokens: as many, so
@@ -298,24 +252,10 @@ fn stars(shown: &mut String, secret: &str) {
     shown.extend(secret.chars().map(|_| '*'));
 }
 
-/// Parts of the names that secrets go by.
-const CREDENTIALS: &[&str] = &[
-    "auth",
-    "bearer",
-    "cookie",
-    "credential",
-    "jwt",
-    "key",
-    "pass",
-    "pwd",
-    "secret",
-    "session",
-    "signature",
-    "token",
-];
-
 #[cfg(test)]
 mod tests {
+    use plimsoll_core::plan::file::{Overrides, Sources, read};
+
     use super::*;
 
     #[test]
@@ -352,29 +292,86 @@ mod tests {
 
     #[test]
     fn a_file_that_the_dialect_shows_is_a_secret_and_one_that_users_say_is_none() {
-        use plimsoll_core::plan::file::{Overrides, Sources, read};
-
-        struct Files;
-        impl Sources for Files {
-            fn read(&self, path: &str) -> Result<String, String> {
-                Ok(format!("{path}-is-long\n"))
-            }
-
-            fn env(&self, _: &str) -> Option<String> {
-                None
-            }
-        }
         let plan = "version: 1\ntarget: emulator\nload: {users: 1}\nconversation: [{say: '${file:prompt}'}]\n\
                     dialect: {socket.io: {auth: {password: 'x${file:pass}'}}}\n";
-        let plan = read("plan.yaml", plan, &Overrides::default(), &Files);
-        let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
-        let outside = ["prompt-is-long", "pass-is-long"].map(|value| Outside {
-            name: None,
-            value: value.to_owned(),
-        });
-        let secrets = of_plan(&plan, &outside);
+        let secrets = secrets_of(plan, &["prompt-is-long", "pass-is-long"]);
         let shown = secrets.redact("prompt-is-long xpass-is-long");
         assert_eq!(shown, "prompt-is-long x[redacted]");
+    }
+
+    #[test]
+    fn what_stands_where_secrets_do_is_one_whatever_its_name() {
+        let check = |keys: &str, shows: &str, expect: &str| {
+            let plan = format!("version: 1\ntarget: emulator\nload: {{users: 1}}\n{keys}\n");
+            let secrets = secrets_of(&plan, &["statement-is-long"]);
+            assert_eq!(secrets.redact(shows), expect, "{keys}");
+        };
+        let words = "word-of-ann word-of-bob row-0001";
+        let hidden = "[redacted] [redacted] row-0001";
+        let known = "identities: {csv: people.csv}\n";
+        check(
+            &format!(
+                "{known}conversation: [{{http: {{url: /me, headers: {{Authorization: 'Token {{{{ identity_word }}}}'}}}}}}]"
+            ),
+            words,
+            hidden,
+        );
+        check(
+            &format!(
+                "{known}conversation: [{{http: {{url: '/me?access_token={{{{ identity_word }}}}&n=1'}}}}]"
+            ),
+            words,
+            hidden,
+        );
+        check(
+            "data: {csv: rows.csv}\nconversation: [{http: {url: '/me?code={{ code }}&api_key={{ word }}'}}]",
+            "word-0001 row-0001",
+            "[redacted] row-0001",
+        );
+        check(
+            "conversation: [{http: {url: '/me?room=lobby-1&api_key=ab%2Fcdefg'}}]",
+            "GET /me?room=lobby-1&api_key=ab%2Fcdefg of ab/cdefg",
+            "GET /me?room=lobby-1&api_key=[redacted] of [redacted]",
+        );
+        check(
+            "vars: {who: {choice: [bearer-of-ann, bearer-of-bob]}}\nconversation: [{http: {url: /me, headers: {X-Api-Key: '{{ who }}'}}}]",
+            "bearer-of-ann bearer-of-bob",
+            "[redacted] [redacted]",
+        );
+        let oauth = "url: /token, client_id: load-test, client_secret: s3cret-of-load";
+        check(
+            &format!(
+                "auth: {{oauth: {{{oauth}, params: {{client_assertion_type: of-a-kind, client_assertion: 'x${{file:statement}}', password: sesame-1, tenant: tenant-1}}}}}}\nconversation: [say: hi]"
+            ),
+            "load-test s3cret-of-load xstatement-is-long of-a-kind sesame-1 tenant-1",
+            "load-test [redacted] [redacted] of-a-kind [redacted] tenant-1",
+        );
+    }
+
+    fn secrets_of(plan: &str, files: &[&str]) -> Secrets {
+        let plan = read("plan.yaml", plan, &Overrides::default(), &Files);
+        let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+        let outside = files.iter().map(|value| Outside {
+            name: None,
+            value: (*value).to_owned(),
+        });
+        of_plan(&plan, &outside.collect::<Vec<_>>())
+    }
+
+    struct Files;
+
+    impl Sources for Files {
+        fn read(&self, path: &str) -> Result<String, String> {
+            Ok(match path {
+                "people.csv" => "word,row\nword-of-ann,row-0001\nword-of-bob,row-0001\n".to_owned(),
+                "rows.csv" => "word,code\nword-0001,row-0001\n".to_owned(),
+                path => format!("{path}-is-long\n"),
+            })
+        }
+
+        fn env(&self, _: &str) -> Option<String> {
+            None
+        }
     }
 
     #[test]

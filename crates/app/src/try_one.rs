@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use plimsoll_core::fleet::{Trace, TraceEvent};
 use plimsoll_core::goal::Goal;
+use plimsoll_core::plan::credential::is_credential;
 use plimsoll_core::plan::{Begin, Closed, Load, Plan, Target, Until, greeting};
 use plimsoll_net::Control;
 use serde_json::Value;
@@ -21,7 +22,7 @@ use crate::input::{self, Input};
 use crate::progress::Display;
 use crate::run::Started;
 use crate::transcript::{self, Frames};
-use crate::{aim, interrupt, machine, screen, secrets};
+use crate::{aim, interrupt, machine, screen};
 
 pub(crate) fn try_one(args: &Try) -> Result<Ending, Failure> {
     let address = input::is_address(&args.subject);
@@ -233,7 +234,7 @@ fn write_draft(args: &Try, seen: &Seen<'_>, console: &Console) -> Result<(), Fai
         ));
         return Ok(());
     };
-    let draft = draft::draft(seen, secrets::is_credential);
+    let draft = draft::draft(seen, is_credential);
     create(path)?
         .write_all(console.redact(&draft.yaml).as_bytes())
         .map_err(|error| {

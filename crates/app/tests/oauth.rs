@@ -20,7 +20,7 @@ auth:
 
 #[test]
 fn authlib_gives_a_token_for_the_run_and_one_for_each_identity() {
-    let Some((mut server, bot, tokens)) = authlib("3600") else {
+    let Some((mut server, bot, tokens)) = authlib(&["3600"]) else {
         return;
     };
     let folder = folder(&[
@@ -74,7 +74,7 @@ fn authlib_gives_a_token_for_the_run_and_one_for_each_identity() {
 
 #[test]
 fn a_client_that_authlib_refuses_starts_nobody() {
-    let Some((mut server, bot, tokens)) = authlib("3600") else {
+    let Some((mut server, bot, tokens)) = authlib(&["3600"]) else {
         return;
     };
     let folder = folder(&[("plan.yaml", PLAN), ("secret", "s3cret-of-nobody\n")]);
@@ -132,7 +132,7 @@ fn a_client_that_authlib_refuses_starts_nobody() {
 
 #[test]
 fn a_run_that_outlives_its_token_gets_another_from_authlib() {
-    let Some((mut server, bot, tokens)) = authlib("4") else {
+    let Some((mut server, bot, tokens)) = authlib(&["4"]) else {
         return;
     };
     let folder = folder(&[("plan.yaml", PLAN), ("secret", "s3cret-of-load\n")]);
@@ -154,6 +154,45 @@ fn a_run_that_outlives_its_token_gets_another_from_authlib() {
     let told: Vec<_> = (0..4).map(|_| server.next_line()).collect();
     let twice = ["token basic 200", "upgrade load"].repeat(2);
     assert_eq!(told, twice);
+}
+
+/// Until then the run goes on with the token that it has, and what it measured is not lost.
+#[test]
+fn a_token_that_cannot_be_renewed_ends_the_run_when_it_expires() {
+    let Some((mut server, bot, tokens)) = authlib(&["8", "1"]) else {
+        return;
+    };
+    let folder = folder(&[("plan.yaml", PLAN), ("secret", "s3cret-of-load\n")]);
+    let (plan, file) = (path(&folder, "plan.yaml"), path(&folder, "summary.json"));
+    let talk =
+        "conversation=[{say: hi, expect: {contains: You bear, within: 20s}}, {think: 200ms}]";
+    let ran = run([
+        "run",
+        &plan,
+        "--quiet",
+        "--target",
+        &bot,
+        "-e",
+        &tokens,
+        "--set",
+        talk,
+        "--set",
+        "load={users: 2, duration: 5m}",
+        "--summary",
+        &file,
+    ]);
+    let ran = ran
+        .ends_with(6)
+        .says("The run was stopped: the token expired and could not be renewed in")
+        .says("answered 503, expected 2xx; the server cannot give one now");
+    assert!(!(ran.out + &ran.err).contains("s3cret"));
+    let told: Vec<_> = (0..3).map(|_| server.next_line()).collect();
+    assert_eq!(told, ["token basic 200", "upgrade load", "token none 503"]);
+    let summary = std::fs::read_to_string(file).expect("a summary");
+    let summary: serde_json::Value = serde_json::from_str(&summary).expect("JSON");
+    let sessions = &summary["sessions"];
+    assert!(sessions["completed"].as_u64() >= Some(2), "{sessions}");
+    assert_eq!(sessions["failed"], 0, "{sessions}");
 }
 
 #[test]
@@ -187,7 +226,7 @@ fn the_emulator_answers_for_the_server_of_tokens_as_its_profile_says() {
 }
 
 /// Where it listens: the bot's address, and the variable of the plan.
-fn authlib(life: &str) -> Option<(Server, String, String)> {
+fn authlib(arguments: &[&str]) -> Option<(Server, String, String)> {
     let python = peers().join("venv/bin/python");
     let modules = "import authlib, flask, websockets";
     let works = Command::new(&python).args(["-c", modules]).output();
@@ -198,7 +237,7 @@ fn authlib(life: &str) -> Option<(Server, String, String)> {
     let server = Server::start(
         Command::new(python)
             .arg(script("oauth_server.py"))
-            .arg(life),
+            .args(arguments),
     );
     let (bot, tokens) = server.line.split_once(' ').expect("two ports");
     let bot = format!("ws://127.0.0.1:{bot}/chat");

@@ -2,6 +2,7 @@
 //! is built. [`mod@file`] holds the shape of the YAML and the one conversion from it to here.
 
 pub mod auth;
+pub mod credential;
 pub mod file;
 pub mod greeting;
 pub mod http;

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use plimsoll_core::fleet::Renewals;
 use plimsoll_core::plan::Plan;
 use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, Played, play};
+use plimsoll_core::time::At;
 
 /// `{}` is how long a token lives.
 const DESK: &str = "version: 1
@@ -145,6 +147,33 @@ fn a_platform_that_says_nothing_of_tokens_is_taken_at_the_plan_s_word() {
         let (plan, played) = played(&silent, target, CLIENT);
         assert_eq!(played.summary(&plan).sessions.completed, 40, "{target}");
     }
+}
+
+/// It was given up a second before its time, because the next attempt would have come behind it.
+#[test]
+fn a_token_that_is_still_valid_ends_no_run() {
+    let text = format!(
+        "version: 1\ntarget: 'ws://127.0.0.1/'\nload: {{users: 1}}\nconversation: [say: hi]\n{CLIENT}"
+    );
+    let plan = file::read("plan.yaml", &text, &Overrides::default(), &Desk(""));
+    let mut renewals = Renewals::of(&plan.unwrap_or_else(|complaints| panic!("{complaints}")));
+    let renewals = renewals.as_mut().unwrap();
+    let mut attempt = |ms: u64, given: Result<[&str; 2], &str>| {
+        let given = given.map(|all| all.map(|part| Some(Arc::from(part))).into());
+        let now = At::from_millis(ms);
+        let came = renewals.fetched(now, now, 0, given.map_err(str::to_owned));
+        (came, renewals.next().map(|(at, _)| at))
+    };
+    let at = |ms: u64| Some(At::from_millis(ms));
+    assert_eq!(attempt(0, Ok(["a", "4"])), (Ok(()), at(3_000)));
+    assert_eq!(attempt(3_100, Err("busy")), (Ok(()), at(4_000)));
+    let (came, next) = attempt(4_000, Err("busy"));
+    let expect = "the token expired and could not be renewed in 2 attempts: busy";
+    assert_eq!((came, next), (Err(expect.to_owned()), None));
+    assert_eq!(attempt(4_000, Ok(["b", "400"])), (Ok(()), at(344_000)));
+    assert_eq!(attempt(344_000, Err("busy")), (Ok(()), at(345_000)));
+    assert_eq!(attempt(345_000, Err("busy")), (Ok(()), at(347_000)));
+    assert_eq!(attempt(347_000, Ok(["c", ""])), (Ok(()), None));
 }
 
 fn desk(expires: u32) -> String {

@@ -20,8 +20,9 @@ use crate::clock::Clock;
 use crate::dial::{Dialer, Failure};
 use crate::http::{Limit, exchange};
 use crate::run::heed_owner;
+use crate::source::Sources;
 use crate::stream::Stream;
-use crate::target::Target;
+use crate::target::{Attempt, Target};
 use crate::tls::{ClientTls, Connector};
 use crate::upgrade::{Resource, io_error};
 
@@ -50,6 +51,24 @@ struct Way {
     connector: Option<Connector>,
 }
 
+/// An address that is not the target's own, for an upgrade.
+pub(crate) struct Elsewhere {
+    way: Rc<Way>,
+    resource: Resource,
+    patience: Duration,
+}
+
+impl Elsewhere {
+    pub(crate) fn attempt(&self) -> Attempt<'_> {
+        Attempt {
+            dialer: &self.way.dialer,
+            connector: self.way.connector.as_ref(),
+            resource: &self.resource,
+            patience: self.patience,
+        }
+    }
+}
+
 impl Courier {
     pub(crate) fn new(target: Target, beyond: Arc<Beyond>) -> Self {
         Self {
@@ -60,7 +79,7 @@ impl Courier {
     }
 
     /// Where an attempt to upgrade goes that is not for the target's own address.
-    pub(crate) fn target_at(&self, address: &str, clock: Clock) -> Result<Target, Failure> {
+    pub(crate) fn target_at(&self, address: &str, clock: Clock) -> Result<Elsewhere, Failure> {
         let (url, origin) = self.resolve(address)?;
         let (_, (own_tls, ..)) = self.resolve("/")?;
         if own_tls && !origin.0 {
@@ -74,10 +93,9 @@ impl Courier {
             self.beyond.plan.route.compression,
         )
         .map_err(|why| Failure::new(ConnectError::Handshake, why))?;
-        Ok(Target {
-            dialer: way.dialer.clone(),
-            connector: way.connector.clone(),
-            resource: Arc::new(resource),
+        Ok(Elsewhere {
+            way,
+            resource,
             patience: self.target.patience,
         })
     }
@@ -187,7 +205,11 @@ impl Courier {
                 connector: self.target.connector.clone(),
             },
             false => Way {
-                dialer: Dialer::new(host.clone(), *port, permission, beyond.proxy.clone()),
+                dialer: Dialer::new(host.clone(), *port, permission, beyond.proxy.clone())
+                    .with_sources(
+                        Sources::beyond(&beyond.plan.route.source)
+                            .map_err(|why| Failure::new(ConnectError::Local, why))?,
+                    ),
                 // Client certificates are for the target alone.
                 connector: (tls
                     .then(|| Connector::new(&beyond.tls.without_certificates(), host))
@@ -257,3 +279,57 @@ const LONGEST_BODY: usize = 1 << 20;
 const LONGEST: Duration = Duration::from_secs(86_400);
 /// Hosts to which the way is kept.
 const MOST_WAYS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_core::plan::file::{self, Overrides};
+
+    use super::*;
+
+    /// Each looked its name up anew, and tried a dead address anew.
+    #[test]
+    fn upgrades_at_another_host_share_what_is_known_of_it() {
+        let plan = file::read(
+            "plan.yaml",
+            "{version: 1, target: 'ws://127.0.0.1:9/', load: {users: 1}, conversation: [{say: hi}]}",
+            &Overrides::default(),
+            &Nothing,
+        );
+        let plan = Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")));
+        let url: Url = "ws://127.0.0.1:9/".parse().unwrap();
+        let target = Target {
+            dialer: Dialer::new("127.0.0.1".to_owned(), 9, None, None),
+            connector: None,
+            resource: Arc::new(Resource::new(&url, "r1", None).unwrap()),
+            patience: Duration::from_secs(1),
+        };
+        let beyond = Beyond {
+            url,
+            plan,
+            tls: ClientTls::default(),
+            permission: None,
+            proxy: None,
+            run_id: "r1".to_owned(),
+        };
+        let courier = Courier::new(target, Arc::new(beyond));
+        let way = |address: &str| {
+            let found = courier.target_at(address, Clock::start());
+            found.unwrap_or_else(|failure| panic!("{failure:?}")).way
+        };
+        let first = way("ws://localhost:9/stream?t=1");
+        assert!(Rc::ptr_eq(&first, &way("ws://localhost:9/stream?t=2")));
+        assert!(!Rc::ptr_eq(&first, &way("ws://localhost:10/stream")));
+    }
+
+    struct Nothing;
+
+    impl file::Sources for Nothing {
+        fn read(&self, path: &str) -> Result<String, String> {
+            Err(format!("{path}: no such file"))
+        }
+
+        fn env(&self, _name: &str) -> Option<String> {
+            None
+        }
+    }
+}

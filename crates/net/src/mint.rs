@@ -11,7 +11,7 @@ use plimsoll_core::fleet::{Errand, Given, Renewals, Tokens};
 use plimsoll_core::script;
 use plimsoll_core::summary::Recorder;
 use plimsoll_core::time::At;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
@@ -92,8 +92,8 @@ impl Mint {
         }
     }
 
-    /// Renews them until the run is over. Where no token is left that is valid, the run is stopped, and that is said in a
-    /// sentence.
+    /// Renews them until the run is over, several at a time. Where no token is left that is valid, the run is stopped, and
+    /// that is said in a sentence.
     pub(crate) fn keep(
         &mut self,
         errands: &Errands<'_>,
@@ -101,47 +101,81 @@ impl Mint {
         mut is_over: oneshot::Receiver<()>,
     ) -> Option<String> {
         let renewals = self.renewals.as_mut()?;
-        while let Some((at, key)) = renewals.next() {
-            let wait = at.since(self.clock.now()).min(LONGEST);
-            let over = &mut is_over;
-            let over = block_on(async { Ok(tokio::time::timeout(wait, over).await.is_ok()) });
-            let over = match over {
-                Ok(over) => over,
-                Err(error) => {
-                    errands.stop();
-                    return Some(format!("this machine cannot wait for it: {error}"));
+        let (clock, recorder) = (self.clock, &mut self.recorder);
+        let (sender, mut receiver) = unbounded_channel();
+        let kept = std::thread::scope(|scope| {
+            block_on(async {
+                let mut under_way = 0;
+                loop {
+                    while under_way < AT_ONCE
+                        && let Some((at, key)) = renewals.next()
+                        && at <= clock.now()
+                    {
+                        renewals.begun(key);
+                        under_way += 1;
+                        let (errands, sender) = (errands.clone(), sender.clone());
+                        scope.spawn(move || {
+                            // The receiver outlives this.
+                            let _ = sender.send((key, fetch(&errands, clock, key)));
+                        });
+                    }
+                    let next = renewals.next().map(|(at, _)| at);
+                    if next.is_none() && under_way == 0 {
+                        return Ok(None);
+                    }
+                    let next = next.filter(|_| under_way < AT_ONCE);
+                    let wait = next.map_or(LONGEST, |at| at.since(clock.now()).min(LONGEST));
+                    let (key, came) = tokio::select! {
+                        biased;
+                        _ = &mut is_over => return Ok(None),
+                        Some(came) = receiver.recv() => came,
+                        () = tokio::time::sleep(wait) => continue,
+                    };
+                    under_way -= 1;
+                    if let Err(why) = booked(renewals, recorder, clock, key, came) {
+                        // Whoever stopped the run cut the request off, too.
+                        return Ok((!errands.is_stopped()).then_some(why));
+                    }
+                    let tokens = renewals.tokens();
+                    for inbox in inboxes {
+                        // A shard that is through wants none.
+                        let _ = inbox.send(News::Tokens(tokens.clone()));
+                    }
                 }
-            };
-            if over || errands.is_stopped() {
-                return None;
-            }
-            if self.clock.now() < at {
-                continue;
-            }
-            let asked = self.clock.now();
-            let given = match fetch(errands, self.clock, key) {
-                Ok(one) => {
-                    self.recorder.merge(one.recorder);
-                    one.given
-                }
-                // What the run measured until then is not lost for it.
-                Err(error) => Err(format!("this machine cannot ask for it: {error}")),
-            };
-            if let Err(why) = renewals.fetched(asked, self.clock.now(), key, given) {
-                // Whoever stopped the run cut the request off, too.
-                if errands.is_stopped() {
-                    return None;
-                }
-                errands.stop();
-                return Some(why);
-            }
-            for inbox in inboxes {
-                // A shard that is through wants none.
-                let _ = inbox.send(News::Tokens(renewals.tokens()));
+            })
+            .unwrap_or_else(|error| Some(format!("this machine cannot wait for it: {error}")))
+            .inspect(|_| errands.stop())
+        });
+        // Those that were under way at the end are requests of the run, too.
+        while let Ok((_, came)) = receiver.try_recv() {
+            if let Ok(one) = came {
+                recorder.merge(one.recorder);
             }
         }
-        None
+        kept
     }
+}
+
+/// What came of one that was under way. The error is a sentence: no token is left that is valid.
+fn booked(
+    renewals: &mut Renewals,
+    recorder: &mut Recorder,
+    clock: Clock,
+    key: u32,
+    came: io::Result<Fetched>,
+) -> Result<(), String> {
+    let (asked, given) = match came {
+        Ok(one) => {
+            recorder.merge(one.recorder);
+            (one.asked, one.given)
+        }
+        // What the run measured until then is not lost for it.
+        Err(error) => (
+            clock.now(),
+            Err(format!("this machine cannot ask for it: {error}")),
+        ),
+    };
+    renewals.fetched(asked, clock.now(), key, given)
 }
 
 fn fetch(errands: &Errands<'_>, clock: Clock, key: u32) -> io::Result<Fetched> {
@@ -156,7 +190,7 @@ fn fetch(errands: &Errands<'_>, clock: Clock, key: u32) -> io::Result<Fetched> {
     })
 }
 
-/// A server of tokens is no target.
-const AT_ONCE: usize = 4;
+/// A server of tokens is no target; one after the other, those of thousands would expire before their turn.
+const AT_ONCE: usize = 8;
 /// Timers go no further.
 const LONGEST: Duration = Duration::from_secs(86_400);

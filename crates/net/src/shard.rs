@@ -479,9 +479,12 @@ impl Shard {
             .map(|url| self.courier.target_at(url, self.clock));
         let attempt = async {
             let elsewhere = elsewhere.transpose()?;
-            let target = elsewhere.as_ref().unwrap_or(&self.target);
-            target
-                .attempt(&open, self.commons.key(), self.clock, &mut times)
+            let attempt = match &elsewhere {
+                Some(elsewhere) => elsewhere.attempt(),
+                None => self.target.attempt(),
+            };
+            attempt
+                .make(&open, self.commons.key(), self.clock, &mut times)
                 .await
         };
         let outcome = tokio::select! {

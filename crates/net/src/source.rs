@@ -15,6 +15,8 @@ use crate::socket;
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     addresses: Vec<IpAddr>,
+    /// The system chooses where none of them leads.
+    or_any: bool,
     next: Cell<usize>,
     /// The machine's, where it tells them.
     ports: Option<(u16, u16)>,
@@ -33,9 +35,19 @@ impl Sources {
         Ok(Self::of(usable(source, targets)?))
     }
 
+    /// Those of the plan for whatever host, as far as they lead there.
+    pub(crate) fn beyond(source: &SourceAddress) -> Result<Self, String> {
+        let all = Self::of(usable(source, &[])?);
+        Ok(Self {
+            or_any: true,
+            ..all
+        })
+    }
+
     fn of(addresses: Vec<IpAddr>) -> Self {
         Self {
             addresses,
+            or_any: false,
             next: Cell::new(0),
             ports: port_range(),
         }
@@ -65,8 +77,10 @@ impl Sources {
     pub(crate) fn toward(&self, target: IpAddr) -> impl Iterator<Item = Option<IpAddr>> {
         let turn = self.next.get();
         self.next.set(turn.wrapping_add(1));
-        let kin = |source: &&IpAddr| source.is_ipv4() == target.is_ipv4();
-        let all: Vec<_> = match self.addresses.is_empty() {
+        let leads = |source: &&IpAddr| {
+            source.is_ipv4() == target.is_ipv4() && (!source.is_loopback() || target.is_loopback())
+        };
+        let mut all: Vec<_> = match self.addresses.is_empty() {
             // Where the system has no port left, loopback has more addresses.
             true if target.is_ipv4() && target.is_loopback() => [None]
                 .into_iter()
@@ -76,11 +90,14 @@ impl Sources {
             false => self
                 .addresses
                 .iter()
-                .filter(kin)
+                .filter(leads)
                 .copied()
                 .map(Some)
                 .collect(),
         };
+        if all.is_empty() && self.or_any {
+            all.push(None);
+        }
         let from = turn % all.len().max(1);
         // Only what was asked for is used in turn.
         let from = if self.addresses.is_empty() { 0 } else { from };
@@ -274,6 +291,12 @@ mod tests {
         check(["127.0.0.2", "127.0.0.3"]);
         check(["127.0.0.3", "127.0.0.2"]);
         check(["127.0.0.2", "127.0.0.3"]);
+        // Other hosts may be where they do not lead.
+        let beyond = Sources::beyond(&list(&["127.0.0.2"])).unwrap();
+        let toward = |target: &str| beyond.toward(ip(target)).collect::<Vec<_>>();
+        assert_eq!(toward("127.0.0.1"), [Some(ip("127.0.0.2"))]);
+        assert_eq!(toward("192.0.2.1"), [None]);
+        assert_eq!(toward("::1"), [None]);
         let any = Sources::default();
         for _ in 0..2 {
             assert_eq!(any.toward(ip("127.0.0.1")).next(), Some(None));

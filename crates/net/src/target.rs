@@ -25,9 +25,28 @@ pub(crate) struct Target {
     pub(crate) patience: Duration,
 }
 
+/// What one attempt takes.
+pub(crate) struct Attempt<'a> {
+    pub(crate) dialer: &'a Dialer,
+    pub(crate) connector: Option<&'a Connector>,
+    pub(crate) resource: &'a Resource,
+    pub(crate) patience: Duration,
+}
+
 impl Target {
+    pub(crate) fn attempt(&self) -> Attempt<'_> {
+        Attempt {
+            dialer: &self.dialer,
+            connector: self.connector.as_ref(),
+            resource: &self.resource,
+            patience: self.patience,
+        }
+    }
+}
+
+impl Attempt<'_> {
     /// `times` holds what is known also when it fails.
-    pub(crate) async fn attempt(
+    pub(crate) async fn make(
         &self,
         open: &Open,
         key: [u8; 16],
@@ -58,11 +77,11 @@ impl Target {
         let deadline = Instant::now() + self.patience;
         let slow = |what| move |_| Failure::new(ConnectError::TimedOut, what);
         let tcp = self.dialer.dial(clock, deadline, times).await?;
-        let why = |error: &io::Error| match &self.connector {
+        let why = |error: &io::Error| match self.connector {
             None => error.to_string(),
             Some(connector) => connector.why(error, open.identity),
         };
-        let stream = match &self.connector {
+        let stream = match self.connector {
             None => Stream::Plain(tcp),
             Some(connector) => {
                 let connecting = connector.connect(tcp, open.identity, open.who);
@@ -76,6 +95,6 @@ impl Target {
         };
         times.ready = clock.now();
         let on_head = || times.end = clock.now();
-        upgrade(stream, &self.resource, open, key, deadline, on_head, &why).await
+        upgrade(stream, self.resource, open, key, deadline, on_head, &why).await
     }
 }

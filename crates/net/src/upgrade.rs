@@ -47,11 +47,12 @@ impl Resource {
         }
         let agent = format!("plimsoll/{} (run={run_id})", env!("CARGO_PKG_VERSION"));
         Ok(Self {
-            uri: path
-                .parse()
-                .map_err(|error| format!("`{path}` cannot stand on a request line: {error}"))?,
+            // Without them: there may be a secret in it.
+            uri: path.parse().map_err(|error| {
+                format!("the address's path and query cannot stand on a request line: {error}")
+            })?,
             host: HeaderValue::try_from(host)
-                .map_err(|_| format!("`{url}` has no host that a request can name"))?,
+                .map_err(|_| "the address has no host that a request can name".to_owned())?,
             agent: HeaderValue::try_from(agent)
                 .map_err(|_| format!("`{run_id}` cannot stand in a User-Agent"))?,
             compression,
@@ -412,5 +413,14 @@ mod tests {
         let bad = [("x-a".to_owned(), "a\r\nb: c".to_owned())];
         let refused = resource.request(&open(&bad), "key").unwrap_err();
         assert!(refused.detail.contains("`x-a`"), "{}", refused.detail);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_asked_for_keeps_its_secrets() {
+        let long = "x".repeat(70_000);
+        let url = format!("ws://bot.test/v1?token=s3cret&x={long}");
+        let refused = Resource::new(&Url::parse(&url).unwrap(), "r1", None).err();
+        let said = "the address's path and query cannot stand on a request line: uri too long";
+        assert_eq!(refused.as_deref(), Some(said));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 
 use common::{Emulator, finish, options, plan, platform};
 use plimsoll_core::fleet::TraceEvent;
-use plimsoll_core::plan::Plan;
+use plimsoll_core::plan::{Plan, SourceAddress};
 use plimsoll_core::profile::Profile;
 use plimsoll_core::summary::Summary;
 use plimsoll_core::text::{Slot, Text};
@@ -132,6 +132,31 @@ conversation: [{say: hi}]"),
         assert_eq!(errors, ["not permitted"]);
         assert_eq!(failed_before(&summary), 1);
     }
+}
+
+#[test]
+fn requests_to_another_host_come_from_the_plan_s_addresses() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answering = std::thread::spawn(move || {
+        let (mut tcp, from) = listener.accept().unwrap();
+        read_head(&mut tcp);
+        let _ = tcp.write_all(b"HTTP/1.1 204 No Content\r\n\r\n");
+        from.ip().to_string()
+    });
+    let plan = plan(
+        &platform(""),
+        &format!(
+            "load: {{users: 1}}
+before: [{{http: {{url: 'http://{address}/login', within: 20s}}}}]
+conversation: [{{say: hi}}]"
+        ),
+    );
+    let mut plan = Plan::clone(&plan);
+    plan.route.source = SourceAddress::Addresses(vec!["127.0.0.3".parse().unwrap()]);
+    let summary = finish(&Arc::new(plan), options("ws://127.0.0.1:9/")).unwrap();
+    assert_eq!(summary.http.as_ref().unwrap().counts.answered, 1);
+    assert_eq!(answering.join().unwrap(), "127.0.0.3");
 }
 
 /// The plan whose upgrades bear what its logins captured.

@@ -1,5 +1,6 @@
 """An OAuth 2.0 server made with Authlib and Flask, which gives tokens for a client's credentials, and a bot made with
-`websockets`, which lets nobody in without one. The argument is how many seconds a token lives. Prints the port of the bot and
+`websockets`, which lets nobody in without one, nor with one that has expired. The arguments are how many seconds a token
+lives, and how many tokens it gives before it answers 503, where that is any number. Prints the port of the bot and
 that of the tokens; tells every request for a token, and each that an upgrade bears for the first time; ends with its input."""
 
 import asyncio
@@ -8,6 +9,7 @@ import json
 import os
 import sys
 import threading
+import time
 
 os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
 
@@ -18,6 +20,8 @@ from websockets.asyncio.server import serve
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 tokens = {}
+life = int(sys.argv[1])
+most = int(sys.argv[2]) if len(sys.argv) > 2 else None
 
 
 class Client(ClientMixin):
@@ -48,11 +52,11 @@ class Credentials(grants.ClientCredentialsGrant):
 
 
 def save_token(token, request):
-    tokens[token["access_token"]] = request.client.client_id
+    tokens[token["access_token"]] = (request.client.client_id, time.monotonic() + life)
 
 
 app = Flask(__name__)
-app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": int(sys.argv[1])}
+app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": life}
 app.config["OAUTH2_SCOPES_SUPPORTED"] = ["chat"]
 server = AuthorizationServer(app, query_client=clients.get, save_token=save_token)
 server.register_grant(Credentials)
@@ -60,6 +64,9 @@ server.register_grant(Credentials)
 
 @app.post("/oauth/token")
 def issue():
+    if most is not None and len(tokens) >= most:
+        print("token none 503", flush=True)
+        return "try again later\n", 503
     answer = server.create_token_response()
     way = "basic" if "Authorization" in request.headers else "body"
     print("token", way, answer.status_code, flush=True)
@@ -76,11 +83,12 @@ seen = set()
 
 def let_in(connection, request):
     token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if token not in tokens:
+    client, expires = tokens.get(token, (None, 0))
+    if expires < time.monotonic():
         return connection.respond(http.HTTPStatus.UNAUTHORIZED, f"not known: {token}\n")
     if token not in seen:
         seen.add(token)
-        print("upgrade", tokens[token], flush=True)
+        print("upgrade", client, flush=True)
 
 
 async def converse(connection):

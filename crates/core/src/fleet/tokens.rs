@@ -64,10 +64,17 @@ impl Renewals {
         self.keys.is_empty()
     }
 
-    /// Which is to be fetched next, and when; all at once in the beginning.
+    /// Which is to be fetched next, and when; all at once in the beginning. Those under way are left out.
     pub fn next(&self) -> Option<(At, u32)> {
         let all = (0..).zip(&self.keys).map(|(key, one)| (one.due, key));
         all.min().filter(|(due, _)| *due < At::NEVER)
+    }
+
+    /// An attempt is under way: it is not due until [`Renewals::fetched`] says what came of it.
+    pub fn begun(&mut self, key: u32) {
+        if let Some(one) = self.keys.get_mut(key as usize) {
+            one.due = At::NEVER;
+        }
     }
 
     /// What came of an attempt that was begun at `asked`. The error is a sentence: no token is left that is valid.
@@ -98,20 +105,19 @@ impl Renewals {
                 one.due = At::NEVER;
                 Err(why)
             }
-            Err(why) => {
+            Err(_) if now < one.expires => {
                 let wait = SHORTEST * 2u32.pow(one.tries.min(5));
                 one.tries += 1;
-                one.due = now + wait.min(LONGEST_WAIT);
-                match one.due < one.expires {
-                    true => Ok(()),
-                    false => {
-                        one.due = At::NEVER;
-                        Err(format!(
-                            "the token expired and could not be renewed in {}: {why}",
-                            attempts(one.tries)
-                        ))
-                    }
-                }
+                // The last attempt is when it expires, and until then upgrades bear it.
+                one.due = (now + wait.min(LONGEST_WAIT)).min(one.expires);
+                Ok(())
+            }
+            Err(why) => {
+                one.due = At::NEVER;
+                Err(format!(
+                    "the token expired and could not be renewed in {}: {why}",
+                    attempts(one.tries + 1)
+                ))
             }
         }
     }

@@ -37,6 +37,7 @@ use crate::dialect::Dialect;
 use crate::document::{Complaints, Document, Field, Place, Wrong, quoted, suggestion};
 use crate::goal::{self, Goal};
 use crate::plan::auth::REQUEST;
+use crate::plan::credential::hide_captured;
 use crate::plan::{Around, Identities};
 use crate::profile::{self, Profile};
 use crate::text::{Slot, Text};
@@ -267,12 +268,6 @@ impl Reader<'_> {
             self.document,
         );
         let guest_code = self.guest(raw.guest, dialect.as_deref(), &names);
-        let mut captured = names.captured;
-        for variable in &mut captured {
-            // What signs somebody in is a secret, whatever the step that took it says.
-            let signs_in = |code: &Text| code.source().contains(&variable.name);
-            variable.secret |= guest_code.as_ref().is_some_and(signs_in);
-        }
         let (target, mut headers, mut route) = aim?;
         if oauth.is_some() {
             if bearer.is_some() {
@@ -288,7 +283,7 @@ impl Reader<'_> {
             headers.extend(bearer_of(&identities, bearer, &headers, &route));
             route.identities = Some(identities);
         }
-        Some(Plan {
+        Some(hide_captured(Plan {
             name: name?,
             endpoint: endpoint?.name.clone(),
             dialect: dialect?,
@@ -299,7 +294,7 @@ impl Reader<'_> {
             groups: groups?,
             data,
             vars: names.vars,
-            captured,
+            captured: names.captured,
             fallback,
             on_handoff,
             admission,
@@ -314,7 +309,7 @@ impl Reader<'_> {
             oauth: oauth.map(Box::new),
             around: around?,
             judge,
-        })
+        }))
     }
 
     fn guest(

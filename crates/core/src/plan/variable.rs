@@ -81,6 +81,10 @@ impl Choices {
         (!sums.is_empty()).then_some(Self { sums })
     }
 
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.sums.iter().map(|(_, text)| text.as_str())
+    }
+
     fn drawn(&self, draw: Draw) -> &str {
         let all = self.sums.last().map_or(1, |(sum, _)| *sum);
         let drawn = draw.below(all);

@@ -191,14 +191,22 @@ impl Session {
 
     /// The turn has come to its end: what the script does next follows from how.
     fn finish_turn(&mut self, now: At, outcome: TurnOutcome, cx: &mut Context<'_>) {
+        // The drop's doing, and not the bot's.
+        let outcome = match outcome {
+            TurnOutcome::TimedOut if self.may_be_lost() => TurnOutcome::Cut,
+            outcome => outcome,
+        };
         let Some(closed) = self.close_turn(now, outcome, cx) else {
             return;
         };
         let (turn, on_miss) = (closed.number, closed.on_miss);
-        if outcome == TurnOutcome::TimedOut {
+        if matches!(outcome, TurnOutcome::TimedOut | TurnOutcome::Cut) {
             self.replies.timed_out(turn);
         }
         self.due = now;
+        if outcome == TurnOutcome::Cut {
+            return self.begin(now, cx);
+        }
         if outcome == TurnOutcome::Answered {
             return self.advance(now, cx);
         }

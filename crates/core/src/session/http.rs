@@ -641,6 +641,15 @@ impl Session {
         cx.sample(now, self.who, What::Http(sample));
     }
 
+    /// Is the message of the turn under way a request that nothing has come of yet?
+    pub(super) fn posts_turn(&self) -> bool {
+        let (Some(turn), Some(memory)) = (&self.turn, self.memory.as_deref()) else {
+            return false;
+        };
+        let mut requests = memory.requests.under_way.iter();
+        requests.any(|one| matches!(one.by, By::Client(_)) && one.due == turn.released)
+    }
+
     pub(super) fn has_requests(&self) -> bool {
         let memory = self.memory.as_deref();
         memory.is_some_and(|memory| !memory.requests.under_way.is_empty())

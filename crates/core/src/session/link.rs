@@ -28,6 +28,8 @@ pub(super) struct Line {
     not_resumed: bool,
     /// The turn under way goes on over the next connection, until then.
     kept: Option<At>,
+    /// The number of a turn whose message was still on its way when the connection dropped.
+    may_be_lost: Option<u32>,
     /// When the next keep-alive is due.
     beat: Option<At>,
     /// Pings of steps so far.
@@ -249,11 +251,22 @@ impl Session {
         self.turn.is_some() && shared.plan.dialect.replays() && self.goes_on_after(end, shared)
     }
 
+    /// Was the message of the turn under way still on its way when a connection dropped? Then it may never have arrived, and
+    /// nobody owes it an answer.
+    pub(super) fn may_be_lost(&self) -> bool {
+        let lost = self.line().and_then(|line| line.may_be_lost);
+        (self.turn.as_ref()).is_some_and(|turn| lost == Some(turn.number))
+    }
+
     /// The connection dropped: the turn under way is lost, unless the dialect makes up for it, and what was still to be said
     /// will be.
     pub(super) fn go_apart_after_drop(&mut self, now: At, cx: &mut Context<'_>) {
         let kept = self.turn.is_some().then_some(self.deadline);
         self.line_mut().kept = kept;
+        if self.posts_turn() {
+            let number = self.turn.as_ref().map(|turn| turn.number);
+            self.line_mut().may_be_lost = number;
+        }
         self.cut_requests(now, cx);
         let shared = cx.shared;
         match self.phase {

@@ -1047,7 +1047,11 @@ fn write_log(fleet: &mut Fleet, now: At, log: &mut String) -> Option<ConnId> {
             Order::Close { code, reason } => format!("close {code} {reason}").trim_end().to_owned(),
             Order::Ping(number) => format!("ping {number}"),
             Order::Reset => "reset".to_owned(),
-            Order::Http(id, request) => request_text(id.0, &request),
+            Order::Http(id, request) => {
+                // What is asked before an upgrade is asked on its connection.
+                opened = Some(conn);
+                request_text(id.0, &request)
+            }
             Order::HttpForget(id) => format!("forget {}", id.0),
         };
         let _ = writeln!(log, "{:.1} {what}", now.as_secs_f64());

@@ -75,7 +75,8 @@ async fn attempt(target: &Target) -> (Result<Upgraded, Failure>, UpgradeTimes) {
         query: String::new(),
     };
     let outcome = target
-        .attempt(&open, [7; 16], Clock::start(), &mut times)
+        .attempt()
+        .make(&open, [7; 16], Clock::start(), &mut times)
         .await;
     (outcome, times)
 }

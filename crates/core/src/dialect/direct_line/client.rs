@@ -216,11 +216,8 @@ impl Caller {
         let of = |name: &str| body[name].as_str().map(str::to_owned);
         // Before anything is shown of it.
         let stream = of("streamUrl").unwrap_or_default();
-        let tickets = stream
-            .split(['?', '&'])
-            .filter_map(|pair| pair.strip_prefix("t="));
-        for secret in tickets.chain(body["token"].as_str()) {
-            keep_secret(&mut self.secrets, secret);
+        for secret in tickets(&stream).chain(body["token"].as_str()) {
+            self.keep_secret(secret);
         }
         if !(200..300).contains(&answer.status) {
             return heard.push(refusal(None, answer));
@@ -239,12 +236,28 @@ impl Caller {
         self.take_token(&body, heard);
     }
 
+    /// What is still in use stays, however many come after it.
+    fn keep_secret(&mut self, secret: &str) {
+        if secret.is_empty() || self.secrets.iter().any(|known| known == secret) {
+            return;
+        }
+        if self.secrets.len() == SECRETS {
+            let is_used = |known: &str| {
+                let mut used = tickets(self.stream.as_deref().unwrap_or_default());
+                self.token.as_deref() == Some(known) || used.any(|ticket| ticket == known)
+            };
+            let passed = self.secrets.iter().position(|known| !is_used(known));
+            self.secrets.remove(passed.unwrap_or(0));
+        }
+        self.secrets.push(secret.to_owned());
+    }
+
     /// A token has to be renewed before it expires; one half of its life leaves time to try again.
     fn take_token(&mut self, body: &Value, heard: &mut Vec<Heard>) {
         let Some(token) = body["token"].as_str().filter(|token| !token.is_empty()) else {
             return;
         };
-        keep_secret(&mut self.secrets, token);
+        self.keep_secret(token);
         self.token = Some(token.to_owned());
         let life = match super::super::seconds(&body["expires_in"]) {
             Some(life) => life,
@@ -371,6 +384,12 @@ impl Caller {
     }
 }
 
+/// What the address of a stream bears in place of a token.
+fn tickets(stream: &str) -> impl Iterator<Item = &str> {
+    let pairs = stream.split(['?', '&']);
+    pairs.filter_map(|pair| pair.strip_prefix("t="))
+}
+
 fn on_event(activity: &Value) -> Heard {
     let name = string(activity, "/name").unwrap_or_default();
     let state = string(activity, "/value/state");
@@ -446,16 +465,6 @@ fn words_of(answer: &Answer) -> String {
         .to_owned()
 }
 
-fn keep_secret(secrets: &mut Vec<String>, secret: &str) {
-    if secret.is_empty() || secrets.iter().any(|known| known == secret) {
-        return;
-    }
-    if secrets.len() == SECRETS {
-        secrets.remove(0);
-    }
-    secrets.push(secret.to_owned());
-}
-
 fn unknown(why: &str) -> Heard {
     Heard::Unknown {
         why: why.to_owned(),
@@ -477,7 +486,7 @@ const SOONEST: Duration = Duration::from_secs(1);
 /// After a refresh that failed.
 const AGAIN: Duration = Duration::from_secs(20);
 const REMEMBERED: usize = 64;
-/// A token and an address for each of the last connections.
+/// Those of the connection, and the last of those before: whoever says them back is late by no more.
 const SECRETS: usize = 8;
 /// Where cards of all kinds have what is read.
 const TEXTS: [&str; 3] = ["title", "subtitle", "text"];

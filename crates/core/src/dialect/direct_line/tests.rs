@@ -365,6 +365,33 @@ fn a_token_is_renewed_for_as_long_as_it_can_be() {
     assert!(matches!(&last[..], [Heard::Error { .. }]), "{last:?}");
 }
 
+/// Its ticket was pushed out by tokens that lived a minute each, and was shown from then on.
+#[test]
+fn a_ticket_that_is_in_use_stays_a_secret_however_often_the_token_is_renewed() {
+    let mut client = talking(0);
+    for n in 2..40 {
+        let mut out = Vec::new();
+        client.wake(&mut out);
+        let token = json!({"token": format!("t-{n}"), "expires_in": 60});
+        let answer = answer(200, &[], &token.to_string());
+        replied(&mut *client, posted(out).id, &answer);
+    }
+    let expect = [
+        "x-y", "t-33", "t-34", "t-35", "t-36", "t-37", "t-38", "t-39",
+    ];
+    assert_eq!(client.secrets(), expect);
+    // Another connection, and its ticket with it.
+    let mut out = Vec::new();
+    client.knock(&[], &mut out);
+    let stream = STREAM.replace("x-y", "x-z");
+    replied(&mut *client, posted(out).id, &opening(&stream));
+    let secrets = client.secrets();
+    assert!(
+        secrets.len() == 8 && secrets[6..] == ["x-z", "t-1"],
+        "{secrets:?}"
+    );
+}
+
 #[test]
 fn who_leaves_says_so_unless_told_not_to() {
     let mut out = Vec::new();

@@ -219,7 +219,7 @@ fn a_permission_s_rate_holds_for_requests_too() {
 #[test]
 fn a_dialect_may_post_its_messages_and_ask_for_its_upgrade() {
     let mut plan = plan("conversation: [{say: one}, {say: two}]");
-    Arc::get_mut(&mut plan).unwrap().dialect = Arc::new(Posting);
+    Arc::get_mut(&mut plan).unwrap().dialect = Arc::new(Posting::default());
     assert_eq!(
         log_of(
             plan,
@@ -250,6 +250,67 @@ fn a_dialect_may_post_its_messages_and_ask_for_its_upgrade() {
     );
 }
 
+/// The bot was blamed for not answering what it may never have got.
+#[test]
+fn a_message_that_was_on_its_way_when_the_connection_dropped_is_cut_or_answered() {
+    let check = |moves: &str, expected: &str| {
+        let mut plan = plan(
+            "on_drop: {resume: 1, after: 1s}\nconversation: [{say: one, expect: {within: 5s}}, {say: two}]",
+        );
+        Arc::get_mut(&mut plan).unwrap().dialect = Arc::new(Posting { replays: true });
+        let log = log_of(plan, moves);
+        assert_eq!(lines(&log), lines(expected), "{log}");
+    };
+    let dropped = "0.1 <= 0 200 /stream/7
+         0.2 open
+         0.5 reset
+         1.5 wake
+         1.6 <= 2 200 /stream/8
+         1.7 open\n";
+    let resumed = "0.0 => 0 POST /tokens
+         0.1 http Answered after 0.1
+         0.1 open /stream/7
+         0.2 => 1 POST /messages one
+         0.5 closure 1006 abnormal
+         0.5 http Cut after 0.3
+         0.5 forget 1
+         1.5 => 2 POST /tokens
+         1.6 http Answered after 0.1
+         1.6 open /stream/8
+         1.7 renewed: Resumed\n";
+    check(
+        &(dropped.to_owned() + "5.2 wake"),
+        &(resumed.to_owned() + "5.2 turn cut\n5.2 => 3 POST /messages two"),
+    );
+    check(
+        &(dropped.to_owned() + "1.8 < reply hello"),
+        &(resumed.to_owned() + "1.8 turn answered in 1.6\n1.8 => 3 POST /messages two"),
+    );
+    // One that has arrived is answered over the next.
+    check(
+        "0.1 <= 0 200 /stream/7
+         0.2 open
+         0.3 <= 1 200
+         0.5 reset
+         1.5 wake
+         1.6 <= 2 200 /stream/8
+         1.7 open
+         1.8 < reply hello",
+        "0.0 => 0 POST /tokens
+         0.1 http Answered after 0.1
+         0.1 open /stream/7
+         0.2 => 1 POST /messages one
+         0.3 http Answered after 0.1
+         0.5 closure 1006 abnormal
+         1.5 => 2 POST /tokens
+         1.6 http Answered after 0.1
+         1.6 open /stream/8
+         1.7 renewed: Resumed
+         1.8 turn answered in 1.6
+         1.8 => 3 POST /messages two",
+    );
+}
+
 /// What the plan gives its target is not for another host, whoever names it.
 #[test]
 fn an_address_of_another_host_gets_nothing_of_the_plan_s() {
@@ -268,16 +329,12 @@ fn an_address_of_another_host_gets_nothing_of_the_plan_s() {
 
 #[track_caller]
 fn check(plan: &str, moves: &str, expected: &str) {
-    let expected: String = expected
-        .lines()
-        .map(|line| format!("{}\n", line.trim()))
-        .collect();
     let log = log_of(self::plan(plan), moves);
-    let log: String = log
-        .lines()
-        .map(|line| format!("{}\n", line.trim()))
-        .collect();
-    assert_eq!(log, expected);
+    assert_eq!(lines(&log), lines(expected));
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim).collect()
 }
 
 fn plan(keys: &str) -> Arc<Plan> {
@@ -323,8 +380,11 @@ impl Sources for Nothing {
 }
 
 /// The words of [`Words`], where the client asks for a stream first and posts what it says.
-#[derive(Clone, Debug)]
-struct Posting;
+#[derive(Clone, Debug, Default)]
+struct Posting {
+    /// It is resumed, and the next connection repeats what one missed.
+    replays: bool,
+}
 
 #[derive(Default)]
 struct Poster {
@@ -339,6 +399,14 @@ impl Dialect for Posting {
 
     fn requests(&self) -> &'static [&'static str] {
         &["stream", "message"]
+    }
+
+    fn resumes(&self) -> bool {
+        self.replays
+    }
+
+    fn replays(&self) -> bool {
+        self.replays
     }
 
     fn client(&self, _: &Identity) -> Box<dyn Client> {
@@ -374,8 +442,10 @@ impl Client for Poster {
         out.push(self.post(0, "/tokens", ""));
     }
 
-    fn replied(&mut self, id: u32, reply: &Reply, heard: &mut Vec<Heard>) {
-        if let (1, Reply::Answer(answer)) = (id, reply) {
+    fn replied(&mut self, _: u32, reply: &Reply, heard: &mut Vec<Heard>) {
+        if let Reply::Answer(answer) = reply
+            && answer.body.starts_with("/stream")
+        {
             self.door = Some(answer.body.clone());
             heard.push(Heard::Ready);
         }

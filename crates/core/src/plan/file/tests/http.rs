@@ -151,3 +151,33 @@ fn what_goes_before_and_after_has_no_connection() {
         ],
     );
 }
+
+#[test]
+fn what_is_captured_for_a_credential_is_a_secret() {
+    let check = |rest: &str, expect: bool| {
+        let plan = plan(&format!(
+            "before: [{{http: {{url: /login}}, capture: {{word: {{json: $.word}}}}}}]\n{rest}"
+        ));
+        let secret: Vec<_> = plan.captured.iter().map(|one| one.secret).collect();
+        assert_eq!(secret, [expect], "{rest}");
+    };
+    check("", false);
+    check(
+        "target: {url: 'ws://127.0.0.1:9', headers: {X-Tenant: '{{ word }}'}}",
+        false,
+    );
+    check(
+        "target: {url: 'ws://127.0.0.1:9', headers: {Authorization: 'Bearer {{ word }}'}}",
+        true,
+    );
+    check(
+        "target: {url: 'ws://127.0.0.1:9', query: {api_key: '{{ word }}'}}",
+        true,
+    );
+    check("after: [{http: {url: '/out?token={{ word }}'}}]", true);
+    check("after: [{http: {url: '/out/{{ word }}'}}]", false);
+    check(
+        "after: [{http: {url: /out, json: {password: '{{ word }}'}}}]",
+        true,
+    );
+}
