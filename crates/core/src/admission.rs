@@ -495,7 +495,11 @@ impl Gatekeeper for Admission {
         self.set_stage(conn, Stage::Open(now));
         self.settle(now);
         self.fresh.push_back((now, conn));
-        self.learner.accepted(sent, conn);
+        let widest = match self.on_refusal {
+            OnRefusal::Retry(retry) => retry.backoff.cap,
+            OnRefusal::GiveUp => Duration::ZERO,
+        };
+        self.learner.accepted(sent, conn, widest);
         self.fill(now);
     }
 

@@ -12,7 +12,7 @@ use plimsoll_core::profile::{self, Profile};
 use plimsoll_core::sample::{SessionOutcome, What};
 use plimsoll_core::schedule::{Schedule, asked};
 use plimsoll_core::summary::Summary;
-use plimsoll_core::time::At;
+use plimsoll_core::time::{At, span_text};
 use plimsoll_core::verdict::judge;
 use proptest::prelude::*;
 
@@ -555,6 +555,40 @@ conversation: [{say: hi}, {think: {uniform: [3s, 4s]}}, {say: bye, expect: {cont
     assert_eq!((s.due, s.opened, s.failed), (4_000, 4_000, 1));
     assert_eq!((s.aborted, s.not_started), (3_999, 8_000));
     assert_eq!(summary.closures.clean, 4_000);
+    identities(&summary);
+}
+
+#[test]
+fn a_fault_that_resets_every_third_upgrade_does_not_slow_the_rest_down_without_end() {
+    let platform = profile(
+        "{name: l, on: upgrade, law: {fixed-window: {quota: 22, window: 10s, anchor: clock}}, refusal: {http: {status: 503}}, source: {label: fiction, from: a test}}",
+        "{every: 3, what: {cut: reset}}",
+    );
+    let plan = read(
+        SINGAPORE,
+        &[
+            ("load.users", "99"),
+            ("load.ramp_up", "9s"),
+            ("load.loops", "3"),
+            ("seed", "96"),
+            ("admission.pace", "fast-limits"),
+            ("admission.on_refusal", "retry"),
+        ],
+    );
+    let network = Network {
+        latency: Duration::from_millis(320),
+        ..Network::default()
+    };
+    let plan = with_platform(&plan, &platform);
+    let played = play(&plan, &platform, &network);
+    let widest = Duration::from_secs(60);
+    assert!(
+        played.elapsed < At::ZERO + widest * 3 * 99 * 2,
+        "{}",
+        span_text(played.elapsed.since(At::ZERO))
+    );
+    let summary = played.summary(&plan);
+    assert_eq!(summary.sessions.open_at_end, 0);
     identities(&summary);
 }
 

@@ -82,8 +82,9 @@ impl Learned {
 }
 
 impl Learner {
-    /// An upgrade sent at that moment came in.
-    pub(super) fn accepted(&mut self, sent: At, conn: ConnId) {
+    /// An upgrade sent at that moment came in. Refusals never space upgrades out further than `widest`: those that do not
+    /// come from the rate, such as a fault that resets every third, would slow it down without end.
+    pub(super) fn accepted(&mut self, sent: At, conn: ConnId, widest: Duration) {
         self.total += 1;
         if let Some(silence) = self.silence
             && silence.first == Some(conn)
@@ -95,7 +96,7 @@ impl Learner {
                 began: self.began,
                 accepted: self.accepted,
             }));
-            self.recovered(sent);
+            self.recovered(sent, widest);
         }
         self.began.get_or_insert(sent);
         self.accepted += 1;
@@ -225,7 +226,7 @@ impl Learner {
         }
     }
 
-    fn recovered(&mut self, sent: At) {
+    fn recovered(&mut self, sent: At, widest: Duration) {
         let (quota, began) = (self.accepted.max(1), self.began.unwrap_or(sent));
         let lasted = sent.since(began).max(SHORTEST);
         let rule = match &self.learned {
@@ -244,7 +245,7 @@ impl Learner {
             },
             Some(learned) => match (learned.budget.rule(), self.told) {
                 (Rule::Even { spacing }, _) => Rule::Even {
-                    spacing: spacing.mul_f64(1.0 / FALL),
+                    spacing: spacing.mul_f64(1.0 / FALL).min(widest.max(spacing)),
                 },
                 (_, Some((quota, window))) => Rule::even(quota, window),
                 _ => Rule::Even {
