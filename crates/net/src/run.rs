@@ -780,7 +780,7 @@ const RESOLVER_THREADS: usize = 2;
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_core::plan::file::{Overrides, Sources};
+    use plimsoll_core::plan::file::{Files, Overrides};
 
     use super::*;
 
@@ -811,7 +811,7 @@ mod tests {
                 "plan.yaml",
                 "{version: 1, target: emulator, load: {users: 1}, conversation: [{say: hi}]}",
                 &Overrides::default(),
-                &Nothing,
+                &Files(&[]),
             )
             .unwrap();
             plan.budget.time = (budget_s > 0).then(|| Duration::from_secs(budget_s));
@@ -847,17 +847,5 @@ mod tests {
         check(ten, 500, "", 0, Some((470, budget)));
         check(ten, 500, "1970-01-01T00:05:00Z", 0, Some((270, user)));
         check("", 0, ten, 0, Some((570, user)));
-    }
-
-    struct Nothing;
-
-    impl Sources for Nothing {
-        fn read(&self, path: &str) -> Result<String, String> {
-            Err(format!("{path}: no such file"))
-        }
-
-        fn env(&self, _name: &str) -> Option<String> {
-            None
-        }
     }
 }

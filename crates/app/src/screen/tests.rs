@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_core::plan::file::{self, Files, Overrides};
 use plimsoll_core::play::{Network, play};
 use plimsoll_core::summary::Facts;
 
@@ -76,23 +76,14 @@ fn singapore(set: &[(&str, &str)]) -> Arc<Plan> {
         ..Overrides::default()
     };
     let yaml = include_str!("../../../../examples/singapore.yaml");
-    match file::read("singapore.yaml", yaml, &overrides, &Files) {
+    let orders = include_str!("../../../../examples/orders.csv");
+    match file::read(
+        "singapore.yaml",
+        yaml,
+        &overrides,
+        &Files(&[("orders.csv", orders)]),
+    ) {
         Ok(plan) => Arc::new(plan),
         Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-struct Files;
-
-impl Sources for Files {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "orders.csv" => Ok(include_str!("../../../../examples/orders.csv").to_owned()),
-            _ => Err(format!("no file {path} in this test")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
     }
 }

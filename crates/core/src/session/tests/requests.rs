@@ -6,7 +6,7 @@ use super::{PoliteWords, Words, log_of, nowhere};
 use crate::dialect::{Client, Dialect, Door, Heard, Identity, Server};
 use crate::http::{Reply, Request};
 use crate::plan::Plan;
-use crate::plan::file::{Overrides, Sources, read};
+use crate::plan::file::{Files, Overrides, read};
 use crate::wire::{Incoming, Outgoing, Posted, Wall};
 
 #[test]
@@ -292,7 +292,7 @@ fn plan(keys: &str) -> Arc<Plan> {
             ""
         }
     );
-    let plan = read("plan.yaml", &text, &Overrides::default(), &Nothing);
+    let plan = read("plan.yaml", &text, &Overrides::default(), &Files(&[]));
     let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
     Arc::new(Plan {
         platform: Arc::new(nowhere()),
@@ -308,18 +308,6 @@ before:
 after: [{http: {method: DELETE, url: \"/sessions/{{ token_of_login }}\"}}]
 conversation: [{say: hi}]
 ";
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("{path}: no such file"))
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
 
 /// The words of [`Words`], where the client asks for a stream first and posts what it says.
 #[derive(Clone, Debug)]

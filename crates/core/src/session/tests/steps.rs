@@ -6,7 +6,7 @@ use super::{Words, check, limited};
 use crate::fleet::TraceEvent;
 use crate::limit::On;
 use crate::plan::Plan;
-use crate::plan::file::{self, Overrides, Sources};
+use crate::plan::file::{self, Files, Overrides};
 
 #[test]
 fn a_condition_takes_one_way_or_the_other() {
@@ -301,22 +301,10 @@ fn conversation(steps: &str) -> Arc<Plan> {
 
 /// The plan with these steps, more keys in its load, and others beside it.
 pub(super) fn planned(load: &str, keys: &str, steps: &str) -> Arc<Plan> {
-    struct Nothing;
-
-    impl Sources for Nothing {
-        fn read(&self, path: &str) -> Result<String, String> {
-            Err(format!("there is no {path}"))
-        }
-
-        fn env(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
-
     let text = format!(
         "version: 1\ntarget: emulator\nload: {{users: 1{load}}}\nconversation: {steps}\n{keys}\n"
     );
-    let mut plan = file::read("plan.yaml", &text, &Overrides::default(), &Nothing)
+    let mut plan = file::read("plan.yaml", &text, &Overrides::default(), &Files(&[]))
         .unwrap_or_else(|complaints| panic!("{text}\n{complaints}"));
     plan.dialect = Arc::new(Words);
     Arc::new(plan)
