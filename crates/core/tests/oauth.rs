@@ -1,9 +1,10 @@
 //! Tokens of OAuth in virtual time, against an emulated platform that issues them and wants them on upgrades.
 
+mod support;
+
 use std::sync::Arc;
 
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, Played, play};
 
 /// `{}` is how long a token lives.
@@ -163,24 +164,8 @@ target: '{target}'
 {load}conversation: [{{say: hi, expect: {{contains: hello, within: 5s}}}}]
 {keys}"
     );
-    let plan = file::read("plan.yaml", &text, &Overrides::default(), &Desk(desk));
-    let plan = Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")));
+    let clients = "id,secret\na,1\nb,2\nc,3\n";
+    let plan = support::plan_beside(&[("desk.yaml", desk), ("clients.csv", clients)], &text);
     let played = play(&plan, &plan.platform, &Network::default());
     (plan, played)
-}
-
-struct Desk<'a>(&'a str);
-
-impl Sources for Desk<'_> {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "desk.yaml" => Ok(self.0.to_owned()),
-            "clients.csv" => Ok("id,secret\na,1\nb,2\nc,3\n".to_owned()),
-            _ => Err(format!("{path}: no such file")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
 }

@@ -1,11 +1,10 @@
 //! What a judge is given to read of a run in virtual time.
 
-use std::sync::Arc;
+mod support;
+
 use std::time::Duration;
 
 use plimsoll_core::draw::Spread;
-use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, play};
 use serde_json::Value;
 
@@ -27,7 +26,7 @@ conversation:
 
 #[test]
 fn the_seed_draws_whom_a_judge_reads_and_nothing_secret_is_in_it() {
-    let plan = plan(PLAN);
+    let plan = support::plan(PLAN);
     let slow = Network {
         jitter: Spread::Uniform(Duration::ZERO, Duration::from_millis(900)),
         ..Network::default()
@@ -68,27 +67,8 @@ fn the_seed_draws_whom_a_judge_reads_and_nothing_secret_is_in_it() {
 
 #[test]
 fn nothing_is_kept_where_nobody_judges() {
-    let plan = plan(&PLAN.replace("judge: {sample: 6, command: ./judge.sh}\n", ""));
+    let plan = support::plan(&PLAN.replace("judge: {sample: 6, command: ./judge.sh}\n", ""));
     let played = play(&plan, &plan.platform, &Network::default());
     assert!(played.transcripts.is_empty());
     assert!(played.recorder.progress().completed > 0);
-}
-
-fn plan(yaml: &str) -> Arc<Plan> {
-    match file::read("plan.yaml", yaml, &Overrides::default(), &Nothing) {
-        Ok(plan) => Arc::new(plan),
-        Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("{path}: no such file"))
-    }
-
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
 }
