@@ -8,6 +8,8 @@ use plimsoll_core::draw::Spread;
 use plimsoll_core::play::{Network, play};
 use serde_json::Value;
 
+use self::support::plan;
+
 const PLAN: &str = r#"
 version: 1
 platform: generic
@@ -26,7 +28,7 @@ conversation:
 
 #[test]
 fn the_seed_draws_whom_a_judge_reads_and_nothing_secret_is_in_it() {
-    let plan = support::plan(PLAN);
+    let plan = plan(PLAN);
     let slow = Network {
         jitter: Spread::Uniform(Duration::ZERO, Duration::from_millis(900)),
         ..Network::default()
@@ -67,7 +69,7 @@ fn the_seed_draws_whom_a_judge_reads_and_nothing_secret_is_in_it() {
 
 #[test]
 fn nothing_is_kept_where_nobody_judges() {
-    let plan = support::plan(&PLAN.replace("judge: {sample: 6, command: ./judge.sh}\n", ""));
+    let plan = plan(&PLAN.replace("judge: {sample: 6, command: ./judge.sh}\n", ""));
     let played = play(&plan, &plan.platform, &Network::default());
     assert!(played.transcripts.is_empty());
     assert!(played.recorder.progress().completed > 0);
