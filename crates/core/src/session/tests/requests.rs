@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{PoliteWords, Words, log_of, nowhere};
+use super::moves::log_of;
+use super::words::{PoliteWords, Words, nowhere};
 use crate::dialect::{Client, Dialect, Door, Heard, Identity, Server};
 use crate::http::{Reply, Request};
 use crate::plan::Plan;
