@@ -201,6 +201,7 @@ const BARE: [Slot; 2] = [LAST, RETRY_AFTER];
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -283,5 +284,64 @@ mod tests {
             Template::parse(&json!({"text": "{{ sya }}"}), &VARIABLES).unwrap_err(),
             "no variable is called 'sya'; there are say, turn, last, token"
         );
+    }
+
+    struct Any([String; 3]);
+
+    impl Values for Any {
+        fn value(&self, slot: Slot) -> &str {
+            match slot {
+                Slot::Say => &self.0[0],
+                Slot::Turn => &self.0[1],
+                _ => &self.0[2],
+            }
+        }
+    }
+
+    fn json_with_variables() -> impl Strategy<Value = Value> {
+        const TEXTS: [&str; 7] = [
+            "{{ say }}",
+            " {{ turn }} ",
+            "{{ token }}",
+            "\"{{ say }}\\",
+            "{{ say | upper }}{{ turn }}",
+            "{{ say | tojson }}",
+            "{{ say }}, {{ say }}",
+        ];
+        let leaf = prop_oneof![
+            3 => prop::sample::select(&TEXTS[..]).prop_map(Value::from),
+            1 => "[^{]*".prop_map(Value::from),
+            1 => any::<i64>().prop_map(Value::from),
+            1 => Just(Value::Null),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// The frames of dialects and the bodies of requests.
+        #[test]
+        fn json_stays_json_whatever_its_variables_hold(
+            source in json_with_variables(),
+            held in any::<[String; 3]>(),
+        ) {
+            let source = json!([source, "{{ say }}"]);
+            let values = Any(held);
+            let mut frame = String::new();
+            Node::parse(&source, &VARIABLES).unwrap().write(&values, &mut frame);
+            let mut read = |text: &str| parse_text(text, &VARIABLES).ok();
+            let mut body = String::new();
+            let node = crate::http::Node::parse(&source, &mut read).unwrap();
+            prop_assert_eq!(node.write(&values, &mut body), Ok(()));
+            for text in [frame, body] {
+                let json: Value = serde_json::from_str(&text).unwrap();
+                prop_assert_eq!(json[1].as_str(), Some(&*values.0[0]), "{}", text);
+            }
+        }
     }
 }
