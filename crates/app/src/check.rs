@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_core::plan::{Each, Exhausted, Group, Load, Plan};
+use plimsoll_core::plan::{Each, Exhausted, Group, Load, Plan, greeting};
 use plimsoll_core::preflight::{
     self, Change, End, FirstRefusal, Knob, LimitUse, Outcome, Preflight, Retries,
 };
@@ -15,6 +15,7 @@ use crate::console::{BAD, Console, GOOD, WARN, clean, paint};
 use crate::exit::{Ending, Failure};
 use crate::figures::{WIDTH, count, millis, wrap};
 use crate::input;
+use crate::judge::Court;
 use crate::room::{Cost, Room, Shortage};
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
     let console = Console::new(input.secrets);
     let plan = Arc::new(input.plan);
     let preflight = preflight::check(&plan);
+    let judge = plan.judge.as_ref();
+    let court = judge.map(|judge| Court::convene(judge, &input.folder));
     let machine = Here {
         room,
         bytes_each: cost.memory_bytes,
@@ -50,6 +53,9 @@ pub(crate) fn check(args: &Check) -> Result<Ending, Failure> {
             .chain(machine.lines())
             .for_each(|line| console.print(&line));
     }
+    court
+        .transpose()
+        .map_err(|failure| failure.redacted(&console))?;
     if !machine.shortages.is_empty() {
         return Ok(Ending::BadInput);
     }
@@ -98,6 +104,7 @@ impl Here {
 
 fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
     let mut lines = vec![headline(preflight)];
+    lines.extend(begin_small(preflight));
     lines.extend(extent(preflight));
     if let Some(first) = &preflight.first_refusal {
         lines.extend(refusals(preflight, first));
@@ -119,6 +126,9 @@ fn screen(preflight: &Preflight, plan: &Plan, args: &Check) -> Vec<String> {
     lines.extend(figures(preflight, plan));
     lines.extend(sequence(plan));
     lines.extend(rows(preflight));
+    lines.extend(
+        greeting::outlook(plan).map_or_else(Vec::new, |text| row("greeting", &clean(&text))),
+    );
     lines.extend(
         preflight
             .retries
@@ -199,6 +209,27 @@ fn headline(preflight: &Preflight) -> String {
             paint(WARN, "NOT KNOWN")
         ),
     }
+}
+
+/// What to do about a platform of which nothing is known.
+fn begin_small(preflight: &Preflight) -> Vec<String> {
+    if preflight.outcome != Outcome::NothingClaimed {
+        return Vec::new();
+    }
+    let mut ways = Vec::new();
+    if preflight.platform == "generic" {
+        ways.push(
+            "if the bot is on a platform that `plimsoll platforms` lists, name that: platform: NAME",
+        );
+    }
+    ways.push(
+        "else begin with few users and go up: the end of a run that is refused says by what kind of limit, and limits \
+         in a profile of your own (`plimsoll schema profile`) are foretold here",
+    );
+    let lines = ways.iter();
+    lines
+        .flat_map(|way| wrap(way, WIDTH, "  ", "    "))
+        .collect()
 }
 
 /// What of a plan that is too long was played, and what was not.

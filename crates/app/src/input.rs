@@ -76,6 +76,7 @@ pub(crate) fn from_text(
         env: over.env.clone(),
         set: overrides(load, over)?,
         vars: over.vars.clone(),
+        headers: over.header.iter().map(|(name, _)| name.clone()).collect(),
     };
     let read = plimsoll_core::plan::file::read(name, text, &overrides, &here);
     let mut plan = read.map_err(|complaints| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console::Term;
-use plimsoll_core::plan::{Budget, Certificate, GRACE, Plan, Route};
+use plimsoll_core::plan::{Budget, Certificate, GRACE, Plan, Route, greeting};
 use plimsoll_core::rows;
 use plimsoll_core::schedule::asked;
 use plimsoll_core::summary::{Facts, Judged};
@@ -18,7 +18,7 @@ use crate::aim::{self, Aim};
 use crate::appointment::{self, Times};
 use crate::args::{Over, Run, quoted};
 use crate::books::Books;
-use crate::console::Console;
+use crate::console::{Console, clean};
 use crate::exit::{Ending, Failure};
 use crate::figures::{WIDTH, count};
 use crate::input::{self, Input};
@@ -62,6 +62,9 @@ fn load(args: &Run, input: Input, console: &Console) -> Result<Ending, Failure> 
         && !outlook.enough
     {
         say(&format!("Data: {}.", outlook.text));
+    }
+    if let Some(outlook) = greeting::outlook(&input.plan) {
+        say(&format!("Greeting: {}.", clean(&outlook)));
     }
     let (budget, handoffs) = (input.plan.budget, input.plan.handoffs_allowed());
     let budget = Budget { handoffs, ..budget };

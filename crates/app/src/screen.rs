@@ -25,8 +25,8 @@ pub(crate) fn of(books: &Books, written: &[String], width: usize) -> Vec<String>
     if verdict.kind != Kind::Unreachable {
         lines.push(String::new());
         lines.extend(conversations(summary, width));
-        lines.extend(requests(summary, width));
         lines.extend(groups(summary, width));
+        lines.extend(requests(summary, width));
         lines.extend(apart(summary, width));
         lines.extend(upgrades(summary, width));
         lines.extend(turns(summary, width));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use plimsoll_core::fleet::{Trace, TraceEvent};
 use plimsoll_core::goal::Goal;
-use plimsoll_core::plan::{Begin, Closed, Load, Plan, Target, Until};
+use plimsoll_core::plan::{Begin, Closed, Load, Plan, Target, Until, greeting};
 use plimsoll_net::Control;
 use serde_json::Value;
 
@@ -74,12 +74,15 @@ fn converse(
     let display = Display::start(&control, &input.plan, true, console);
     interrupt::watch(&control, display.messages())?;
     let aim = aim::take(&input, |line| console.print(line))?;
+    if let Some(outlook) = greeting::outlook(&input.plan) {
+        console.print(&format!("Greeting: {}.", clean(&outlook)));
+    }
     let mut started = Started::new(input.plan, aim, quoted(&args.subject) + &args.over.typed());
     let mut options = started.options(&args.over)?;
     options.shards = 1;
     let (sender, traces) = sync_channel(MOST_WAITING);
     options.trace = Some(sender);
-    let (finished, (frames, greeted)) = std::thread::scope(|scope| {
+    let (finished, heard) = std::thread::scope(|scope| {
         let printing = scope.spawn(move || print(traces, args.full, console));
         let finished = plimsoll_net::run(Arc::clone(&started.plan), options, &control);
         // The run has dropped its sender, so the printing ends with the last line.
@@ -91,10 +94,13 @@ fn converse(
     screen::short(&books)
         .iter()
         .for_each(|line| console.print(line));
-    let opened = books.summary.upgrades.accepted > 0;
-    if let (Target::Url(url), true) = (&started.plan.target, input::is_address(&args.subject))
-        && opened
-    {
+    if let (Target::Url(url), true) = (&started.plan.target, input::is_address(&args.subject)) {
+        let known = spoken(&args.over, &started.plan);
+        if !heard.answered {
+            let opened = books.summary.upgrades.accepted > 0;
+            say_why_not(args, opened.then_some((&heard, known.is_none())), console);
+            return Ok(books.ending());
+        }
         let headers = started
             .plan
             .headers
@@ -106,10 +112,10 @@ fn converse(
             headers,
             said: words,
             send,
-            frames: &frames,
-            known: spoken(&args.over, &started.plan).map(|yaml| Known {
+            frames: &heard.frames,
+            known: known.map(|yaml| Known {
                 yaml,
-                greets: greeted,
+                greets: heard.greeted,
             }),
         };
         write_draft(args, &seen, console)?;
@@ -151,11 +157,21 @@ fn one_conversation(plan: &mut Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints what happens as it happens, and keeps the messages, and whether the bot spoke first. Of a target that never stops talking neither the screen nor
+/// What was said, as far as a draft wants to know it.
+#[derive(Default)]
+struct Heard {
+    frames: Vec<Frame>,
+    /// The bot spoke first.
+    greeted: bool,
+    /// Something that it said was taken for an answer, or a piece of one.
+    answered: bool,
+}
+
+/// Prints what happens as it happens, and keeps the messages. Of a target that never stops talking neither the screen nor
 /// the memory gets more than so much.
-fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> (Vec<Frame>, bool) {
+fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> Heard {
     let show = if full { Frames::Whole } else { Frames::Short };
-    let (mut frames, mut greeted) = (Vec::new(), false);
+    let mut heard = Heard::default();
     let (mut seen, mut bytes, mut said) = (0_u64, 0, false);
     for trace in traces {
         // Ours too: pings are answered.
@@ -173,25 +189,42 @@ fn print(traces: Receiver<Trace>, full: bool, console: &Console) -> (Vec<Frame>,
             console.print(&line);
         }
         match trace.event {
-            TraceEvent::Sent { text } => frames.push(Frame::Ours(text)),
+            TraceEvent::Sent { text } => heard.frames.push(Frame::Ours(text)),
             TraceEvent::Received { text, meaning, .. } => {
-                greeted |= meaning == "greeting";
-                frames.push(Frame::Theirs(text));
+                heard.greeted |= meaning == "greeting";
+                heard.answered |= meaning.starts_with("reply") || meaning.starts_with("piece");
+                heard.frames.push(Frame::Theirs(text));
             }
             _ => {}
         }
     }
-    (frames, greeted)
+    heard
+}
+
+/// Says why there is nothing to draft a plan from. `heard` is of a conversation that was open, and whether how the bot
+/// speaks was a guess.
+fn say_why_not(args: &Try, heard: Option<(&Heard, bool)>, console: &Console) {
+    if let Some((heard, is_guess)) = heard {
+        let came = heard.frames.iter();
+        let why = match came
+            .filter(|frame| matches!(frame, Frame::Theirs(_)))
+            .count()
+        {
+            0 => "Nothing came back.",
+            _ => "Nothing that came back was an answer.",
+        };
+        let how = if is_guess { SAY_HOW } else { "" };
+        console.print(&format!("{why}{how}"));
+    }
+    if let Some(path) = &args.output {
+        console.print(&format!(
+            "{} was not written: a plan is drafted from a conversation that was answered.",
+            clean(&path.display().to_string())
+        ));
+    }
 }
 
 fn write_draft(args: &Try, seen: &Seen<'_>, console: &Console) -> Result<(), Failure> {
-    if !seen
-        .frames
-        .iter()
-        .any(|frame| matches!(frame, Frame::Theirs(_)))
-    {
-        console.print(NOTHING_CAME);
-    }
     let Some(path) = &args.output else {
         console.print(&format!(
             "To draft a plan from this: plimsoll try {}{} -o bot.yaml",
@@ -297,8 +330,8 @@ const MOST_FRAMES: u64 = 2_000;
 const MOST_BYTES: usize = 16 << 20;
 const TOO_MUCH: &str =
     "         … they go on; what else is sent and received is counted, and not shown";
-const NOTHING_CAME: &str = "Nothing came back. If the bot expects JSON, say how a message looks: \
-                            --send '{\"type\": \"message\", \"text\": \"{{ say }}\"}'";
+const SAY_HOW: &str = " If the bot expects JSON, say how a message looks: \
+                       --send '{\"type\": \"message\", \"text\": \"{{ say }}\"}'";
 
 #[cfg(test)]
 mod tests {
@@ -328,7 +361,7 @@ mod tests {
                     sender.send(trace).expect("somebody prints");
                 }
                 drop(sender);
-                printing.join().expect("it ends").0.len()
+                printing.join().expect("it ends").frames.len()
             });
             assert_eq!(kept as u64, MOST_FRAMES);
         };

@@ -336,9 +336,12 @@ grep -q '"from":"bot"' read.json && printf 'pass\nbecause it answered\n'
         .says("it ended with 7: no licence")
         .says("missed  judge.mean >= 0.5")
         .says("nothing to measure");
-    run(["run", &plan, "--set", "judge.command=./gone.sh"])
-        .ends_with(2)
-        .complains("judge.command: './gone.sh'");
+    for command in ["run", "check"] {
+        run([command, &plan, "--set", "judge.command=./gone.sh"])
+            .ends_with(2)
+            .complains("judge.command: './gone.sh'");
+    }
+    run(["check", &plan]).ends_with(0);
 }
 
 #[test]
@@ -540,7 +543,9 @@ fn check_says_when_nothing_can_be_foretold() {
     run(["check", plan])
         .ends_with(0)
         .says("NOTHING TO FORETELL")
-        .says("generic claims no limit for this endpoint");
+        .says("generic claims no limit for this endpoint")
+        .says("that `plimsoll platforms` lists, name that")
+        .says("begin with few users and go up");
     let ran = run(["check", plan, "--json"]).ends_with(0);
     let json: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(json["outcome"], "nothing-claimed");
@@ -608,6 +613,69 @@ fn a_target_that_is_none_leaves_no_draft_behind() {
     let ran = run(["try", &url, "-o", &draft]).ends_with(6);
     assert!(!ran.out.contains("--send"), "{}", ran.out);
     assert!(!std::path::Path::new(&draft).exists());
+}
+
+#[test]
+fn a_bot_that_answers_nothing_leaves_no_draft_behind() {
+    let files = folder(&[]);
+    let draft = path(&files, "draft.yaml");
+    let check = |args: &[&str], code: i32, why: &str| {
+        run(["try"].iter().chain(args).chain(&["-o", &draft]))
+            .ends_with(code)
+            .says(why)
+            .says("draft.yaml was not written: a plan is drafted from a conversation that was answered");
+        assert!(!std::path::Path::new(&draft).exists());
+    };
+    // It wants JSON, and says so.
+    let emulator = Server::emulate(["generic"]);
+    check(
+        &[emulator.address(0)],
+        3,
+        "Nothing that came back was an answer. If the bot expects JSON",
+    );
+    let gate = folder(&[("gate.yaml", GATE)]);
+    let gate = Server::emulate([path(&gate, "gate.yaml")]);
+    check(&[&format!("{}/nowhere", gate.address(0))], 6, "404");
+}
+
+#[test]
+fn a_header_that_is_typed_stands_for_the_one_that_a_draft_wants_from_the_environment() {
+    let emulator = Server::emulate(["generic"]);
+    let files = folder(&[]);
+    let draft = path(&files, "draft.yaml");
+    let send = r#"{"type": "message", "id": "{{ turn }}", "text": "{{ say }}"}"#;
+    let header = ["-H", "authorization: Bearer bearer-4711"];
+    let words = ["try", emulator.address(0), "--send", send, "-o", &draft];
+    run(words.iter().chain(&header)).ends_with(0).says("wrote");
+    run(["try", &draft].iter().chain(&header)).ends_with(0);
+    run(["check", &draft].iter().chain(&header)).ends_with(0);
+    finish(plimsoll().args(["try", &draft]).env_remove("AUTHORIZATION"))
+        .ends_with(2)
+        .complains("pass -e AUTHORIZATION=value");
+}
+
+#[test]
+fn a_greeting_that_would_be_taken_for_an_answer_is_told_before_the_run() {
+    let plan = "\
+version: 1
+platform: genesys-cloud
+endpoint: guest
+target: emulator
+max_lateness: 60s
+load: {users: 1}
+conversation: [{say: hello}]
+";
+    let plans = folder(&[("plan.yaml", plan)]);
+    let plan = path(&plans, "plan.yaml");
+    for command in ["check", "run", "try"] {
+        let ran = run([command, &plan]).ends_with(0);
+        let words: Vec<_> = ran.out.split_whitespace().collect();
+        let said = words.join(" ");
+        assert!(
+            said.contains("begin with '- greeting: {within: 10s}'"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

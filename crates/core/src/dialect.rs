@@ -45,6 +45,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Does the platform have the bot begin, and mark neither what it greets with nor what it answers?
+    fn greets_as_it_answers(&self) -> bool {
+        false
+    }
+
     /// Can its clients sign in as somebody, by [`Client::sign_in`]?
     fn signs_in(&self) -> bool {
         false

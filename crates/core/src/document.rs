@@ -232,6 +232,8 @@ pub struct Document {
     /// Values that `rewrite` failed on: one complaint about each is enough.
     unwritten: BTreeSet<Place>,
     later: &'static [Later],
+    /// The Rust names of the structs of which the file has keys that they do not know.
+    strayed: RefCell<BTreeSet<&'static str>>,
     complaints: RefCell<Vec<(Place, Wrong)>>,
 }
 
@@ -249,6 +251,7 @@ impl Document {
             rewritten: Vec::new(),
             unwritten: BTreeSet::new(),
             later: &[],
+            strayed: RefCell::default(),
             complaints: RefCell::default(),
         }
     }
@@ -513,6 +516,15 @@ impl Document {
         }
     }
 
+    /// Takes the keys that `is` names out of the mapping at a path, as if the file did not have them.
+    pub fn forget(&mut self, path: &str, is: &dyn Fn(&str) -> bool) {
+        if let Some(node) = self.root.at_mut(path)
+            && let Kind::Map(entries) = &mut node.kind
+        {
+            entries.retain(|(key, _)| !is(&key.name));
+        }
+    }
+
     /// Is the value at a path a mapping?
     pub fn is_mapping(&self, path: &str) -> bool {
         let node = path
@@ -556,6 +568,13 @@ impl Document {
     /// Adds a complaint without a help of its own.
     pub fn complain_that(&self, place: Place, message: impl Into<String>, help: &str) {
         self.complain(place, Wrong::new(message, help));
+    }
+
+    /// Has one of these structs, by their Rust names, a key in the file that it does not know? What stands there was not
+    /// read.
+    pub fn has_strays_in(&self, owners: &[&str]) -> bool {
+        let strayed = self.strayed.borrow();
+        owners.iter().any(|owner| strayed.contains(owner))
     }
 
     pub fn has_complaints(&self) -> bool {

@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod file;
+pub mod greeting;
 pub mod http;
 pub mod judge;
 pub mod link;

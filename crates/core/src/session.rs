@@ -2,10 +2,11 @@
 //! what happened and when, and answers with orders and samples; it waits for nothing and knows no socket.
 //!
 //! `hearing` follows from what came in, `http` asks beside the connection, `knock` before one, `outbox` sends, `allowance` has what must wait for a limit, `pulse` notes when frames went in and out, `turn` has the rules
-//! of when an answer is complete, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
+//! of when an answer is complete, `content` those of what it says, `replies` those of which answer a frame belongs to, `voice` the values of the texts'
 //! variables, `link` what becomes of its connection, `trace` what `try` shows of it, `secrets` what nothing shows, `minutes` what a judge reads, `shared` what all conversations have in common.
 
 mod allowance;
+mod content;
 mod hearing;
 mod http;
 mod knock;
@@ -65,6 +66,8 @@ pub(crate) struct Output {
     pub(crate) abort: bool,
     /// Room for what a frame means, empty between two.
     pub(crate) heard: Vec<Heard>,
+    /// Room for the frames of a message, empty between two.
+    pub(crate) frames: Vec<Outgoing>,
     /// Messages that may still be sent, where the plan has a budget of them.
     pub(crate) messages: Option<u32>,
     /// The first miss of a request, in a sentence.
@@ -692,13 +695,15 @@ impl Session {
                     let number = self.said + 1;
                     let voice = Voice::new(shared, self.who, self.dealt(), number);
                     let voice = voice.knowing(self.captured(shared));
-                    let mut frames = Vec::new();
+                    let mut frames = std::mem::take(&mut cx.out.frames);
                     match &say.message {
                         Message::Said(text) => {
                             let text = text.render(&voice);
                             self.client.say(number, &text, &mut frames);
                         }
-                        Message::Raw(text) => frames.push(Outgoing::Text(text.render(&voice))),
+                        Message::Raw(text) => {
+                            frames.push(Outgoing::Text(text.render(&voice).into()))
+                        }
                         Message::Nothing => {
                             self.begin_turn(here, self.due, self.due, now, cx);
                             return;
@@ -706,14 +711,15 @@ impl Session {
                     }
                     self.phase = Phase::Pacing;
                     let mut says = Some(here);
-                    for frame in frames {
+                    for frame in frames.drain(..) {
                         let (says, due) = (says.take(), self.due);
                         self.post(now, Waiting { frame, says, due }, cx);
                     }
+                    cx.out.frames = frames;
                     return;
                 }
                 Op::Send(text) => {
-                    let frame = Outgoing::Text(text.render(&self.voice(shared)));
+                    let frame = Outgoing::Text(text.render(&self.voice(shared)).into());
                     let (says, due) = (None, self.due);
                     self.post(now, Waiting { frame, says, due }, cx);
                 }
@@ -856,9 +862,9 @@ impl Session {
         self.said += 1;
         let turn = Turn::new(self.said, op, due, released, now);
         let shared = cx.shared;
-        self.deadline = turn.awaits_until(&self.rules(op, shared, &self.voice(shared)));
+        let say = shared.say(self.who, op);
+        self.deadline = turn.awaits_until(&say.expect);
         if self.is_minuted(cx) {
-            let say = shared.say(self.who, op);
             if let Message::Said(text) | Message::Raw(text) = &say.message {
                 let text = text.render(&self.voice(shared));
                 self.minute_said(now, say.label, &text, cx);

@@ -2,7 +2,9 @@
 //! simulated network of [`crate::play`]. Never bytes: DNS, TLS, the HTTP upgrade, the frame codec, FIN and RST lie
 //! below this line.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,10 +85,10 @@ pub enum Incoming<'a> {
     Binary(&'a [u8]),
 }
 
-/// A message to send. Texts that do not vary are encoded once and shared.
+/// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outgoing {
-    Text(Arc<str>),
+    Text(Words),
     Binary(Arc<[u8]>),
     /// By HTTP, beside the connection: only clients of a dialect send so.
     Http(Box<Posted>),
@@ -121,6 +123,57 @@ impl Outgoing {
 impl From<String> for Outgoing {
     fn from(text: String) -> Self {
         Self::Text(text.into())
+    }
+}
+
+/// The text of a message to send.
+#[derive(Clone, Debug)]
+pub enum Words {
+    /// It does not vary, was encoded once, and is everybody's.
+    Shared(Arc<str>),
+    Made(String),
+}
+
+impl Deref for Words {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Shared(text) => text,
+            Self::Made(text) => text,
+        }
+    }
+}
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl PartialEq for Words {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Words {}
+
+impl From<Arc<str>> for Words {
+    fn from(text: Arc<str>) -> Self {
+        Self::Shared(text)
+    }
+}
+
+impl From<String> for Words {
+    fn from(text: String) -> Self {
+        Self::Made(text)
+    }
+}
+
+impl From<&str> for Words {
+    fn from(text: &str) -> Self {
+        Self::Made(text.to_owned())
     }
 }
 

@@ -68,6 +68,23 @@ fn the_seed_draws_whom_a_judge_reads_and_nothing_secret_is_in_it() {
 }
 
 #[test]
+fn no_judge_reads_conversations_of_the_warm_up() {
+    let late = |yaml: &str| {
+        let plan = plan(&yaml.replace("sample: 6", "sample: 100"));
+        let transcripts = play(&plan, &plan.platform, &Network::default()).transcripts;
+        let begins = transcripts.iter().map(|it| it.lines[0].at.as_secs_f64());
+        (
+            begins.clone().filter(|at| *at >= 5.0).count(),
+            begins.filter(|at| *at < 5.0).count(),
+        )
+    };
+    let (measured, warm) = late(PLAN);
+    assert!(measured > 0 && warm > 0, "{measured} and {warm}");
+    let warm_up = PLAN.replace("loops: 2}", "loops: 2, warm_up: 5s}");
+    assert_eq!(late(&warm_up), (measured, 0));
+}
+
+#[test]
 fn nothing_is_kept_where_nobody_judges() {
     let plan = plan(&PLAN.replace("judge: {sample: 6, command: ./judge.sh}\n", ""));
     let played = play(&plan, &plan.platform, &Network::default());

@@ -84,7 +84,7 @@ impl Alarm {
 
     /// Rings at `at`, unless it is already set to ring earlier.
     pub(crate) fn set(&self, at: At) {
-        self.inner.set(at, self.clock.now());
+        self.inner.set(at, || self.clock.now());
     }
 
     /// Waits until it rings. It may ring too early or for nothing, never too late.
@@ -127,13 +127,13 @@ mod timerfd {
             })
         }
 
-        pub(super) fn set(&self, at: At, now: At) {
+        pub(super) fn set(&self, at: At, now: impl FnOnce() -> At) {
             if at >= self.set.get() {
                 return;
             }
             // Zero would disarm it.
             let span = at
-                .since(now)
+                .since(now())
                 .clamp(Duration::from_nanos(1), Duration::from_secs(86_400));
             let value = Itimerspec {
                 it_interval: Timespec::default(),
@@ -187,9 +187,9 @@ mod portable {
     }
 
     impl Timer {
-        pub(super) fn set(&self, at: At, now: At) {
+        pub(super) fn set(&self, at: At, now: impl FnOnce() -> At) {
             if self.set.get().is_none_or(|(earlier, _)| at < earlier) {
-                let span = at.since(now).min(Duration::from_secs(86_400));
+                let span = at.since(now()).min(Duration::from_secs(86_400));
                 self.set.set(Some((at, Instant::now() + span)));
                 self.moved.notify_one();
             }
@@ -239,9 +239,9 @@ mod tests {
     async fn the_portable_timer_moves_forward_too() {
         let timer = portable::Timer::default();
         let begin = tokio::time::Instant::now();
-        timer.set(At::from_secs(60), At::ZERO);
-        timer.set(At::from_secs(5), At::ZERO);
-        timer.set(At::from_secs(9), At::ZERO);
+        timer.set(At::from_secs(60), || At::ZERO);
+        timer.set(At::from_secs(5), || At::ZERO);
+        timer.set(At::from_secs(9), || At::ZERO);
         timer.rung().await;
         assert_eq!(begin.elapsed().as_secs(), 5);
     }

@@ -23,7 +23,7 @@ use crate::stream::Stream;
 /// Where others on the same thread leave what a connection has to do.
 pub(crate) struct Mailbox {
     role: Role,
-    masks: Rc<Masks>,
+    commons: Rc<Commons>,
     /// Of compressed messages, where that was negotiated.
     codec: Cell<Option<Box<Codec>>>,
     state: RefCell<State>,
@@ -56,10 +56,10 @@ pub(crate) enum End {
 }
 
 impl Mailbox {
-    pub(crate) fn new(role: Role, masks: Rc<Masks>) -> Self {
+    pub(crate) fn new(role: Role, commons: Rc<Commons>) -> Self {
         Self {
             role,
-            masks,
+            commons,
             codec: Cell::new(None),
             state: RefCell::default(),
         }
@@ -71,7 +71,7 @@ impl Mailbox {
     }
 
     pub(crate) fn send(&self, message: &Outgoing) {
-        let (role, mask) = (self.role, self.masks.next());
+        let (role, mask) = (self.role, self.commons.mask());
         let mut codec = self.codec.take();
         self.put(|out| match (codec.as_deref_mut(), message) {
             // It goes beside the connection.
@@ -118,19 +118,19 @@ impl Mailbox {
 
     /// Begins the closing handshake, or completes it; once is enough.
     pub(crate) fn close(&self, code: Option<u16>, reason: &str) {
-        let (role, mask) = (self.role, self.masks.next());
+        let (role, mask) = (self.role, self.commons.mask());
         self.put(|out| ws::encode_close(out, role, mask, code, reason));
         self.state.borrow_mut().close_sent = true;
     }
 
     /// Asks for a pong with this number in it.
     pub(crate) fn ping(&self, number: u32) {
-        let (role, mask) = (self.role, self.masks.next());
+        let (role, mask) = (self.role, self.commons.mask());
         self.put(|out| ws::encode_ping(out, role, mask, &number.to_be_bytes()));
     }
 
     fn pong(&self, payload: &[u8]) {
-        let (role, mask) = (self.role, self.masks.next());
+        let (role, mask) = (self.role, self.commons.mask());
         self.put(|out| ws::encode_pong(out, role, mask, payload));
     }
 
@@ -175,6 +175,9 @@ impl Mailbox {
         let mut state = self.state.borrow_mut();
         // Nothing may follow a Close frame.
         if !state.close_sent && state.end.is_none() {
+            if state.outbox.capacity() == 0 {
+                state.outbox = self.commons.spare.take();
+            }
             encode(&mut state.outbox);
             wake(&mut state);
         }
@@ -216,8 +219,8 @@ impl Mailbox {
         // TLS may still hold some of it.
         let flushed = Pin::new(stream).poll_flush(cx);
         if let Poll::Ready(Ok(())) = flushed {
-            state.outbox = Vec::new();
             state.written = 0;
+            self.commons.lay_by(std::mem::take(&mut state.outbox));
         }
         flushed
     }
@@ -242,18 +245,29 @@ fn wake(state: &mut State) {
     }
 }
 
+/// What the connections of one thread have in common.
+///
 /// Mask keys: they only have to be hard for a proxy between us to guess (RFC 6455 section 10.3), so a hash of a counter
-/// does.
-pub(crate) struct Masks {
+/// does. And room for what the next one writes, which is then with the kernel.
+pub(crate) struct Commons {
     seed: Draw,
     count: Cell<u64>,
+    spare: Cell<Vec<u8>>,
 }
 
-impl Masks {
+impl Commons {
     pub(crate) const fn new(seed: Draw) -> Self {
         Self {
             seed,
             count: Cell::new(0),
+            spare: Cell::new(Vec::new()),
+        }
+    }
+
+    fn lay_by(&self, mut room: Vec<u8>) {
+        if room.capacity() <= MOST_SPARE {
+            room.clear();
+            self.spare.set(room);
         }
     }
 
@@ -263,7 +277,7 @@ impl Masks {
         self.seed.of(n).bits()
     }
 
-    fn next(&self) -> [u8; 4] {
+    fn mask(&self) -> [u8; 4] {
         let [a, b, c, d, ..] = self.bits().to_le_bytes();
         [a, b, c, d]
     }
@@ -640,6 +654,8 @@ const FIN_PATIENCE: Duration = Duration::from_secs(1);
 const HALF_FRAME: [u8; 5] = [0x81, 64, b'h', b'a', b'l'];
 /// Longer than any client waits for an answer, or for its Close frame to be answered.
 const HELD_FOR: Duration = Duration::from_secs(600);
+/// Of a long message that nobody sends again.
+const MOST_SPARE: usize = 16 * 1024;
 /// Above so many unsent bytes a connection is not read: whoever floods us with pings waits for its pongs.
 const MOST_UNSENT: usize = 256 * 1024;
 /// Then the other connections of the thread have their turn.

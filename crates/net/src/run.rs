@@ -28,7 +28,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
 use crate::clock::{Clock, epoch_millis};
-use crate::connection::Masks;
+use crate::connection::Commons;
 use crate::courier::Beyond;
 use crate::dial::Dialer;
 use crate::gauge::Gauge;
@@ -205,7 +205,7 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
             stage: control.0.stage.clone(),
             target: target.clone(),
             beyond: Arc::clone(&beyond),
-            masks: Masks::new(masks.of(index as u64)),
+            commons: Commons::new(masks.of(index as u64)),
             grace: options.grace,
             last_call: last_call.as_ref().map(|call| call.at),
             trace: options.trace.clone(),

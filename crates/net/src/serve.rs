@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Alarm, Clock};
-use crate::connection::{Connection, End, Heard, Mailbox, Masks, goodbye, linger, poll_chunk};
+use crate::connection::{Commons, Connection, End, Heard, Mailbox, goodbye, linger, poll_chunk};
 use crate::run::{block_on, open_files_limit};
 use crate::stream::Stream;
 use crate::tls::{Acceptor, ServerTls, TlsError};
@@ -96,7 +96,7 @@ pub fn serve(
             acceptor,
             alarm: Alarm::new(clock)?,
             seats: RefCell::default(),
-            masks: Rc::new(Masks::new(Draw::new(options.seed))),
+            commons: Rc::new(Commons::new(Draw::new(options.seed))),
             conns: Cell::new(0),
         });
         ready(Ready {
@@ -139,7 +139,7 @@ struct Server {
     alarm: Alarm,
     seats: RefCell<BTreeMap<ConnId, Rc<Seat>>>,
     /// A server masks nothing, but the encoder wants to be given a key.
-    masks: Rc<Masks>,
+    commons: Rc<Commons>,
     conns: Cell<u64>,
 }
 
@@ -235,7 +235,7 @@ impl Server {
         let conn = ConnId(self.conns.get());
         self.conns.set(conn.0 + 1);
         let seat = Rc::new(Seat {
-            mailbox: Mailbox::new(Role::Server, self.masks.clone()),
+            mailbox: Mailbox::new(Role::Server, self.commons.clone()),
             verdict: Cell::new(None),
             accept: RefCell::new(head.accept),
             terms: head::terms(&head.request),
@@ -314,7 +314,7 @@ impl Server {
     }
 
     async fn say_last(&self, mut stream: Stream, text: &str) {
-        let mailbox = Mailbox::new(Role::Server, self.masks.clone());
+        let mailbox = Mailbox::new(Role::Server, self.commons.clone());
         mailbox.raw(text.as_bytes());
         goodbye(&mut stream, &mailbox).await;
         linger(stream).await;

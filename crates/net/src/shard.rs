@@ -26,7 +26,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::clock::{Alarm, Clock};
-use crate::connection::{Connection, End, Heard, Mailbox, Masks, linger};
+use crate::connection::{Commons, Connection, End, Heard, Mailbox, linger};
 use crate::courier::{Beyond, Courier};
 use crate::dial::Failure;
 use crate::gauge::{Gauge, LOOK_EVERY, Meter};
@@ -55,7 +55,7 @@ pub(crate) struct Parts {
     pub(crate) stage: watch::Sender<Stage>,
     pub(crate) target: Target,
     pub(crate) beyond: Arc<Beyond>,
-    pub(crate) masks: Masks,
+    pub(crate) commons: Commons,
     pub(crate) grace: Duration,
     /// When the run must end, less the grace.
     pub(crate) last_call: Option<At>,
@@ -246,7 +246,7 @@ struct Shard {
     stage: watch::Sender<Stage>,
     target: Target,
     courier: Courier,
-    masks: Rc<Masks>,
+    commons: Rc<Commons>,
     grace: Duration,
     last_call: Cell<Option<At>>,
     trace: Option<mpsc::SyncSender<Trace>>,
@@ -276,7 +276,7 @@ impl Shard {
             stage: parts.stage,
             courier: Courier::new(parts.target.clone(), parts.beyond),
             target: parts.target,
-            masks: Rc::new(parts.masks),
+            commons: Rc::new(parts.commons),
             grace: parts.grace,
             last_call: Cell::new(parts.last_call),
             trace: parts.trace,
@@ -387,7 +387,7 @@ impl Shard {
     fn act(self: &Rc<Self>, conn: ConnId, order: Order) {
         match order {
             Order::Open(open) => {
-                let mailbox = Rc::new(Mailbox::new(Role::Client, self.masks.clone()));
+                let mailbox = Rc::new(Mailbox::new(Role::Client, self.commons.clone()));
                 self.mailboxes.borrow_mut().insert(conn, mailbox.clone());
                 tokio::task::spawn_local(self.clone().converse(conn, Box::new(open), mailbox));
             }
@@ -481,7 +481,7 @@ impl Shard {
             let elsewhere = elsewhere.transpose()?;
             let target = elsewhere.as_ref().unwrap_or(&self.target);
             target
-                .attempt(&open, self.masks.key(), self.clock, &mut times)
+                .attempt(&open, self.commons.key(), self.clock, &mut times)
                 .await
         };
         let outcome = tokio::select! {

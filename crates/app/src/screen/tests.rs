@@ -12,16 +12,19 @@ use crate::console::{Console, Secrets};
 
 /// The screen of the Singapore example, played with these values of the plan, without its colours.
 fn screen(set: &[(&str, &str)], written: &[&str], width: usize) -> String {
-    let plan = singapore(set);
-    let played = play(&plan, &plan.platform, &Network::default());
+    shown(&singapore(set), written, width)
+}
+
+fn shown(plan: &Arc<Plan>, written: &[&str], width: usize) -> String {
+    let played = play(plan, &plan.platform, &Network::default());
     let facts = Facts {
         run_id: "20261123-1".to_owned(),
         plan_file: "examples/singapore.yaml".to_owned(),
         load_flags: vec!["--pace off".to_owned()],
         started_at: "2026-11-23T10:00:00Z".to_owned(),
-        ..played.facts(&plan)
+        ..played.facts(plan)
     };
-    let mut books = Books::close(played.recorder.finish(&facts), &plan, None, None, None);
+    let mut books = Books::close(played.recorder.finish(&facts), plan, None, None, None);
     let mut secrets = Secrets::default();
     secrets.add("courier brings");
     books.redact(&Console::new(secrets));
@@ -65,6 +68,23 @@ fn wrong_answers_are_shown_without_secrets() {
         ),
     ];
     insta::assert_snapshot!(screen(&set, &[], 100));
+}
+
+#[test]
+fn groups_stand_below_the_conversations_and_not_below_the_requests() {
+    let yaml = "{version: 1, target: emulator, groups: [
+        {name: buyers, load: {users: 2}, conversation: [say: hi], before: [http: {url: /login}]},
+        {name: askers, load: {users: 3}, conversation: [say: ho]}]}";
+    let plan = file::read("plan.yaml", yaml, &Overrides::default(), &Files(&[]));
+    let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+    let shown = shown(&Arc::new(plan), &[], 100);
+    let at = |label: &str| {
+        let line = shown.lines().position(|line| line.starts_with(label));
+        line.unwrap_or_else(|| panic!("no {label:?} in\n{shown}"))
+    };
+    let groups = at("    askers")..=at("    buyers");
+    assert!(at("  conversations") < *groups.start(), "{shown}");
+    assert!(*groups.end() < at("  http requests"), "{shown}");
 }
 
 fn singapore(set: &[(&str, &str)]) -> Arc<Plan> {

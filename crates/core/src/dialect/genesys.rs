@@ -50,6 +50,10 @@ impl Dialect for WebMessaging {
         true
     }
 
+    fn greets_as_it_answers(&self) -> bool {
+        true
+    }
+
     fn signs_in(&self) -> bool {
         true
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use self::server::{Said, Serving};
-use self::shape::{Condition, Path};
+use self::shape::{Condition, Path, share_places};
 use self::template::{Template, Variable};
 use super::{Client, Dialect, Identity, Server};
 use crate::text::Slot;
@@ -198,7 +198,7 @@ impl Declared {
         let mut errors = Errors::default();
         let default_send = || Self::default_vocabulary().send.unwrap_or_default();
         let send = self.send.clone().unwrap_or_else(default_send);
-        let rules = Rules {
+        let mut rules = Rules {
             ack: errors.rule("ack", self.ack.as_ref(), &["turn"]),
             refusal: errors.rule(
                 "refusal",
@@ -220,6 +220,7 @@ impl Declared {
             end: errors.rule("end", self.end.as_ref(), &["turn"]),
             usage: errors.usage(self.usage.as_ref()),
         };
+        share_places(rules.conditions());
         let resume = self.resume.as_ref();
         let resume = resume.and_then(|resume| resume::compile(resume, &mut errors));
         let template = errors.template("send", &send, &SENT);
@@ -277,6 +278,26 @@ struct Rules {
     reply: Option<Parts>,
     end: Option<Parts>,
     usage: Option<Parts>,
+}
+
+impl Rules {
+    fn conditions(&mut self) -> impl Iterator<Item = &mut Condition> {
+        let all = [
+            &mut self.ack,
+            &mut self.refusal,
+            &mut self.error,
+            &mut self.over,
+            &mut self.typing,
+            &mut self.greeting,
+            &mut self.handoff,
+            &mut self.chunk,
+            &mut self.reply,
+            &mut self.end,
+            &mut self.usage,
+        ];
+        all.into_iter()
+            .filter_map(|rule| rule.as_mut()?.when.as_mut())
+    }
 }
 
 /// A rule, parsed.

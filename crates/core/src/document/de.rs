@@ -213,7 +213,7 @@ impl<'a> De<'a> {
     /// Complains about every key that a struct does not have.
     fn complain_of_unknown(
         self,
-        owner: &str,
+        owner: &'static str,
         entries: &[(Key, Node)],
         allowed: &'static [&'static str],
     ) {
@@ -235,6 +235,7 @@ impl<'a> De<'a> {
                     suggestion(&key.name, allowed.iter().copied()),
                 ),
             };
+            self.document.strayed.borrow_mut().insert(owner);
             self.document.complain(key.place, wrong);
         }
     }

@@ -119,6 +119,16 @@ x.yaml:2:2: not valid YAML: illegal placement of ':' indicator
     |  ^
   help: look for brackets and quotes that were never closed, for lines that are not indented alike, and for a ': ' inside a text that has no quotes",
     );
+    for escape in [r"\d+", r"\x", r"\u{1f}"] {
+        let said = match read(&format!("users: \"order {escape}\"\n")) {
+            Ok(_) => String::new(),
+            Err(complaints) => complaints.to_string(),
+        };
+        assert!(
+            said.contains("between single quotes it is a backslash: '\\d+'"),
+            "{said}"
+        );
+    }
     check(
         "users: 'five\n",
         "

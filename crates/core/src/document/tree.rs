@@ -108,6 +108,17 @@ impl Node {
         }
     }
 
+    pub(super) fn at_mut(&mut self, path: &str) -> Option<&mut Self> {
+        path.split('.')
+            .try_fold(self, |node, part| match &mut node.kind {
+                Kind::Map(entries) => {
+                    let found = entries.iter_mut().find(|(key, _)| key.name == part);
+                    found.map(|(_, value)| value)
+                }
+                Kind::Scalar { .. } | Kind::List(_) => None,
+            })
+    }
+
     /// Puts a value at a path, making the mappings on the way.
     pub(super) fn put(&mut self, path: &str, value: Self, place: Place) -> Result<(), Wrong> {
         if path.split('.').any(str::is_empty) {
@@ -435,7 +446,9 @@ fn not_yaml(error: &ScanError, lines: &[String]) -> Misplaced {
         let indent = &line[..line.len() - line.trim_start().len()];
         indent.contains('\t')
     };
-    let help = if lines.iter().skip(line - 1).take(2).any(|line| tab(&line)) {
+    let help = if ESCAPES.iter().any(|words| error.info().contains(words)) {
+        "between double quotes a backslash begins an escape; between single quotes it is a backslash: '\\d+'"
+    } else if lines.iter().skip(line - 1).take(2).any(|line| tab(&line)) {
         "indent with spaces; YAML does not take tabs"
     } else {
         "look for brackets and quotes that were never closed, for lines that are not indented alike, and for a ': ' \
@@ -458,6 +471,8 @@ fn place(span: &Span, lines: &[String]) -> Place {
     Place::in_file(line, column, width.max(1))
 }
 
+/// What the scanner says of an escape that YAML does not have, as in "\d+".
+const ESCAPES: [&str; 3] = ["escape c", "expected hexadecimal number", "surrogate"];
 /// Far above any real file, and a few tens of megabytes at most.
 const MOST_NODES: usize = 200_000;
 /// Reading is recursive; a plan with every feature is about ten deep.

@@ -82,6 +82,8 @@ pub struct Overrides {
     pub set: Vec<(String, String)>,
     /// `-e NAME=value`: wins over `vars` of the file, and over the environment in `${NAME}`.
     pub vars: Vec<(String, String)>,
+    /// `--header`: names of headers of the target whose values stand outside the file. The file's own are not read.
+    pub headers: Vec<String>,
 }
 
 /// Reads a plan. `file` is its name in complaints.
@@ -103,6 +105,10 @@ pub fn read(
         let keeps = is_address && document.is_mapping("target");
         document.set(if keeps { "target.url" } else { path }, value);
     }
+    document.forget("target.headers", &|name| {
+        let mut given = overrides.headers.iter();
+        given.any(|given| given.eq_ignore_ascii_case(name))
+    });
     document.include(&|path| sources.read(path));
     document.rewrite_beside(environments::KEY, &mut |text| {
         expand::expand(text, &overrides.vars, sources)
@@ -228,7 +234,8 @@ impl Reader<'_> {
             || Some(Around::default()),
             |run| run.and_then(|run| conversations.around(run.before, run.after)),
         );
-        let known = groups.is_some() && around.is_some();
+        let known =
+            groups.is_some() && around.is_some() && !self.document.has_strays_in(raw::WITH_NAMES);
         let dialect_asks = dialect
             .as_ref()
             .map_or(&[][..], |dialect| dialect.requests());
@@ -507,6 +514,7 @@ impl Reader<'_> {
             ("before", before.map(|field| field.key)),
             ("after", after.map(|field| field.key)),
         ];
+        let is_lost = (beside.iter()).any(|(name, key)| key.is_some() && *name != "load");
         for (name, key) in beside {
             let Some(key) = key else { continue };
             if key.is_flag() {
@@ -570,7 +578,9 @@ impl Reader<'_> {
                 })
             })
             .collect();
-        converted.into_iter().collect()
+        let groups = converted.into_iter().collect();
+        // What stands beside them was not read, and may have names of its own.
+        if is_lost { None } else { groups }
     }
 
     fn required<T>(&self, field: raw::Maybe<T>, name: &str, help: &str) -> Option<(T, Place)> {
@@ -635,7 +645,7 @@ impl Reader<'_> {
         for (source, place) in fields.into_iter().filter_map(Field::placed) {
             match parse(&source) {
                 Ok(goal) => goals.push(goal),
-                // Its turn may be among those that were not understood.
+                // Its turn or request may be among those that were not understood.
                 Err(_) if !names_known && source.contains("by_name") => {}
                 Err(error) => self.document.complain(place, Wrong::from(error)),
             }

@@ -281,7 +281,7 @@ impl Session {
             let text = match (&turn.failure, takes_secret) {
                 (Some(failure), _) => failure.clone(),
                 (None, true) => AN_ANSWER_WITH_ONE.to_owned(),
-                (None, false) => turn.text(),
+                (None, false) => turn.text().into_owned(),
             };
             self.minute_answer(now, say.label, &text, outcome, cx);
         }

@@ -1,11 +1,13 @@
 //! What a session asks over HTTP: the requests under way, the steps that wait for one, and what goes before the upgrade and
 //! after the conversation. Frames are left out, whatever a request has them say.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::content::Content;
 use super::secrets::AN_ANSWER_WITH_ONE;
 use super::shared::identity_of;
 use super::{Context, Phase, Session, Shared};
@@ -551,16 +553,16 @@ impl Session {
         }
         let values = self.voice(shared);
         let frames: Vec<Value> = serde_json::from_str(&answer.body).into_iter().collect();
-        let lower = answer.body.to_lowercase();
+        let body = Content::new(Cow::Borrowed(&answer.body), &frames);
         if let Some(check) = &http.check
-            && !check.holds(&answer.body, &lower, &frames, &values)
+            && !check.holds(&body, &values)
         {
             let why = format!("the answer {} is not the expected one", answer.status);
             return missed(HttpOutcome::Mismatched, why);
         }
         let mut captured = Vec::new();
         for capture in &http.captures {
-            let found = found(&capture.from, answer, &frames, &values);
+            let found = found(&capture.from, answer, &body, &values);
             let Some(value) = found.or_else(|| capture.default.clone()) else {
                 let name = &shared.plan.captured[capture.variable].name;
                 let why = format!(
@@ -672,12 +674,17 @@ fn reply_of(came: &Came) -> Reply {
     }
 }
 
-fn found(from: &Source, answer: &Answer, frames: &[Value], values: &dyn Values) -> Option<String> {
+fn found(
+    from: &Source,
+    answer: &Answer,
+    body: &Content<'_>,
+    values: &dyn Values,
+) -> Option<String> {
     match from {
         Source::Header(name) => answer.header(name).map(str::to_owned),
         Source::InHeader(name, part) => (answer.headers.iter())
             .filter(|(known, _)| known.eq_ignore_ascii_case(name))
-            .find_map(|(_, value)| part.find(value, &[], values)),
-        other => other.find(&answer.body, frames, values),
+            .find_map(|(_, value)| part.find(&Content::new(Cow::Borrowed(value), &[]), values)),
+        other => other.find(body, values),
     }
 }

@@ -28,10 +28,10 @@ impl Session {
         self.keep(at, From::Bot, text, Some((label, Some(outcome))), cx);
     }
 
-    /// Is this conversation's text kept at all? Most are not, and cost nothing.
+    /// Is this conversation's text kept at all? Most are not, and cost nothing; nor is what is not measured.
     pub(super) fn is_minuted(&self, cx: &Context<'_>) -> bool {
         let transcripts = cx.out.transcripts.as_ref();
-        transcripts.is_some_and(|transcripts| transcripts.wants(self.who))
+        !self.warm_up && transcripts.is_some_and(|transcripts| transcripts.wants(self.who))
     }
 
     /// A value is known for a secret only now; it may have been said before.

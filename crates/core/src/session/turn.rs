@@ -1,11 +1,12 @@
 //! What counts as a turn: when an answer has begun, when it is complete, and whether it is the one that was expected.
 //! Which frames belong to it is decided in [`super::replies`].
 
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::content::Content;
 use crate::plan::{Capture, Check, Expect, Source};
 use crate::sample::{TurnOutcome, Usage};
 use crate::text::Values;
@@ -84,8 +85,8 @@ impl Turn {
     }
 
     /// Until when the first frame is awaited.
-    pub(super) fn awaits_until(&self, rules: &Rules<'_>) -> At {
-        self.released + rules.expect.within
+    pub(super) fn awaits_until(&self, expect: &Expect) -> At {
+        self.released + expect.within
     }
 
     /// A whole message of the answer. `last` as in [`crate::dialect::Heard::Reply`].
@@ -234,22 +235,14 @@ impl Turn {
         if rules.take_anything() {
             return TurnOutcome::Answered;
         }
-        let text = self.text();
-        let lower = text.to_lowercase();
-        if rules
-            .fallback
-            .iter()
-            .any(|apology| lower.contains(&apology.to_lowercase()))
-        {
+        let content = self.content();
+        let mut apologies = rules.fallback.iter();
+        if apologies.any(|apology| content.contains(apology)) {
             return TurnOutcome::Fallback;
         }
-        let holds = |check: &Check| check.holds(&text, &lower, &self.frames, rules.values);
+        let holds = |check: &Check| check.holds(&content, rules.values);
         let found = |capture: &Capture| {
-            capture.default.is_some()
-                || capture
-                    .from
-                    .find(&text, &self.frames, rules.values)
-                    .is_some()
+            capture.default.is_some() || capture.from.find(&content, rules.values).is_some()
         };
         let expected = rules.expect.check.as_ref().is_none_or(holds);
         match expected && rules.captures.iter().all(found) {
@@ -261,31 +254,35 @@ impl Turn {
     /// Why it is not the expected answer, where there is more to say than that.
     pub(super) fn why_not(&self, rules: &Rules<'_>) -> Option<String> {
         let check = rules.expect.check.as_ref()?;
-        let why = check.why_not(&self.text(), &self.frames)?;
+        let why = check.why_not(&self.content())?;
         Some(beginning(why, LONGEST_REASON))
     }
 
     /// What the answer gives to variables, by their numbers.
     pub(super) fn captured(&self, rules: &Rules<'_>) -> Vec<(usize, String)> {
-        let text = self.text();
+        let content = self.content();
         let value = |capture: &Capture| {
-            let found = capture.from.find(&text, &self.frames, rules.values);
+            let found = capture.from.find(&content, rules.values);
             Some((capture.variable, found.or_else(|| capture.default.clone())?))
         };
         rules.captures.iter().filter_map(value).collect()
     }
 
     /// The answer's messages in the platform's own order where it gives one, a line each.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        if let [part] = self.parts.as_slice() {
+            return Cow::Borrowed(&part.text);
+        }
         let mut parts: Vec<_> = self.parts.iter().collect();
         if parts.iter().all(|part| part.order.is_some()) {
             parts.sort_by_key(|part| part.order);
         }
-        parts
-            .iter()
-            .map(|part| part.text.as_str())
-            .collect::<Vec<_>>()
-            .join("\n")
+        let texts: Vec<_> = parts.iter().map(|part| part.text.as_str()).collect();
+        Cow::Owned(texts.join("\n"))
+    }
+
+    fn content(&self) -> Content<'_> {
+        Content::new(self.text(), &self.frames)
     }
 }
 
@@ -308,82 +305,6 @@ impl Rules<'_> {
     }
 }
 
-impl Source {
-    pub(super) fn find(&self, text: &str, frames: &[Value], values: &dyn Values) -> Option<String> {
-        let found = match self {
-            Self::Json(path) => {
-                let value = frames.iter().find_map(|frame| path.query(frame).first())?;
-                match value {
-                    Value::Null => return None,
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                }
-            }
-            Self::Regex(pattern) => {
-                let found = pattern.captures(text)?;
-                found.get(1).or_else(|| found.get(0))?.as_str().to_owned()
-            }
-            Self::Between(before, after) => {
-                let (_, rest) = text.split_once(&*before.render(values))?;
-                rest.split_once(&*after.render(values))?.0.to_owned()
-            }
-            // No frame has headers.
-            Self::Header(_) | Self::InHeader(..) => return None,
-        };
-        (found.len() <= LONGEST_CAPTURE).then_some(found)
-    }
-}
-
-impl Check {
-    fn reads_json(&self) -> bool {
-        match self {
-            Self::Json(_) => true,
-            Self::Not(inner) => inner.reads_json(),
-            Self::All(all) => all.iter().any(Self::reads_json),
-            Self::Schema(part, _) => part.reads_frames(),
-            Self::Contains(_) | Self::AnyOf(_) | Self::Equals(_) | Self::Regex(_) => false,
-        }
-    }
-
-    pub(super) fn holds(
-        &self,
-        text: &str,
-        lower: &str,
-        frames: &[Value],
-        values: &dyn Values,
-    ) -> bool {
-        let contains = |wanted: &Arc<str>| lower.contains(&wanted.to_lowercase());
-        match self {
-            Self::Contains(wanted) => contains(&wanted.render(values)),
-            Self::AnyOf(several) => several.iter().any(|wanted| {
-                let wanted = wanted.render(values);
-                wanted
-                    .split('|')
-                    .map(str::trim)
-                    .filter(|one| !one.is_empty())
-                    .any(|one| contains(&one.into()))
-            }),
-            Self::Equals(wanted) => text.trim() == wanted.render(values).trim(),
-            Self::Regex(pattern) => pattern.is_match(text),
-            Self::Json(predicate) => frames.iter().any(|frame| predicate.holds(frame)),
-            Self::Not(inner) => !inner.holds(text, lower, frames, values),
-            Self::All(all) => all
-                .iter()
-                .all(|check| check.holds(text, lower, frames, values)),
-            Self::Schema(part, schema) => part.mismatch(schema.as_ref(), text, frames).is_none(),
-        }
-    }
-
-    /// Why it does not hold, where there is more to say than what was expected.
-    fn why_not(&self, text: &str, frames: &[Value]) -> Option<String> {
-        match self {
-            Self::Schema(part, schema) => part.mismatch(schema.as_ref(), text, frames),
-            Self::All(all) => all.iter().find_map(|check| check.why_not(text, frames)),
-            _ => None,
-        }
-    }
-}
-
 /// A stream that never ends would hold its conversation for ever.
 const LONGEST_ANSWER: Duration = Duration::from_secs(600);
 /// Nobody's answer is larger, or comes in more messages.
@@ -393,5 +314,3 @@ const MOST_PARTS: usize = 1_000;
 const MOST_JUDGED: usize = 1 << 20;
 /// A schema may list all that it would allow.
 const LONGEST_REASON: usize = 300;
-/// A conversation keeps what it captured; nobody's order number is longer.
-const LONGEST_CAPTURE: usize = 64 << 10;

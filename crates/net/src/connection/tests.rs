@@ -87,7 +87,7 @@ async fn open(address: SocketAddr, tls: Option<&ClientTls>) -> (Connection, Vec<
 }
 
 fn mailbox() -> Mailbox {
-    Mailbox::new(Role::Client, Rc::new(Masks::new(Draw::new(1))))
+    Mailbox::new(Role::Client, Rc::new(Commons::new(Draw::new(1))))
 }
 
 // --- The upgrade ------------------------------------------------------------------------------------------------------

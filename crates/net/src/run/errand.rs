@@ -13,7 +13,7 @@ use plimsoll_core::summary::Recorder;
 use super::control::Control;
 use super::{RunOptions, block_on};
 use crate::clock::Clock;
-use crate::connection::Masks;
+use crate::connection::Commons;
 use crate::courier::Beyond;
 use crate::pauses::Pauses;
 use crate::shard::{self, Gate, Parts, Stage, locked};
@@ -81,7 +81,7 @@ impl Errands<'_> {
             stage: self.control.0.stage.clone(),
             target: self.target.clone(),
             beyond: Arc::clone(self.beyond),
-            masks: Masks::new(Draw::new(0)),
+            commons: Commons::new(Draw::new(0)),
             grace: self.options.grace,
             last_call: None,
             trace: self.options.trace.clone(),

@@ -1,10 +1,11 @@
 //! The client's half: fills the declared message, and judges frames by the declared rules.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::frame::Frame;
+use super::frame::{Frame, Json};
 use super::shape::Path;
 use super::{Compiled, Parts, Rules};
 use crate::dialect::{Client, Heard, Identity};
@@ -74,9 +75,17 @@ impl Client for Talker {
             },
         };
         let dialect = Arc::clone(&self.dialect);
-        match Frame::read(text) {
-            Ok(frame) if self.resuming && self.judge_resume(&dialect, &frame, text, heard) => {}
-            Ok(frame) => self.judge(&dialect, &frame, text, heard),
+        if dialect.plain {
+            heard.push(dialect.rules.answer(text.to_owned(), None, None));
+            return;
+        }
+        match Json::read(text) {
+            Ok(json) => {
+                let frame = Frame::new(&json);
+                if !(self.resuming && self.judge_resume(&dialect, &frame, text, heard)) {
+                    self.judge(&dialect, &frame, text, heard);
+                }
+            }
             Err(_)
                 if dialect
                     .rules
@@ -95,17 +104,17 @@ impl Client for Talker {
 
 impl Talker {
     /// Is it the answer to whether the conversation goes on?
-    fn judge_resume(
+    fn judge_resume<'a>(
         &mut self,
-        dialect: &Compiled,
-        frame: &Frame<'_>,
+        dialect: &'a Compiled,
+        frame: &Frame<'a>,
         raw: &str,
         heard: &mut Vec<Heard>,
     ) -> bool {
         let Some(resume) = &dialect.resume else {
             return false;
         };
-        let holds = |rule: &Parts| rule.when.as_ref().is_some_and(|when| when.holds(frame));
+        let holds = |rule: &'a Parts| rule.when.as_ref().is_some_and(|when| when.holds(frame));
         let refused = resume.refused.as_ref().filter(|refused| holds(refused));
         if refused.is_none() && !holds(&resume.resumed) {
             return false;
@@ -119,7 +128,13 @@ impl Talker {
         true
     }
 
-    fn judge(&mut self, dialect: &Compiled, frame: &Frame<'_>, raw: &str, heard: &mut Vec<Heard>) {
+    fn judge<'a>(
+        &mut self,
+        dialect: &'a Compiled,
+        frame: &Frame<'a>,
+        raw: &str,
+        heard: &mut Vec<Heard>,
+    ) {
         let rules = &dialect.rules;
         let token = &*self.token;
         if let Some(ack) = holding(&rules.ack, frame) {
@@ -150,10 +165,10 @@ impl Talker {
         }
     }
 
-    fn judge_answer(
+    fn judge_answer<'a>(
         &mut self,
-        dialect: &Compiled,
-        frame: &Frame<'_>,
+        dialect: &'a Compiled,
+        frame: &Frame<'a>,
         raw: &str,
         heard: &mut Vec<Heard>,
     ) {
@@ -226,48 +241,48 @@ impl Rules {
 
 /// The text of a reply, or nothing when the frame is none. A rule without `when` leaves frames without its text, and
 /// frames that another rule has `claimed`, alone.
-fn reply_text(reply: &Parts, frame: &Frame<'_>, raw: &str, claimed: bool) -> Option<String> {
+fn reply_text<'a>(reply: &'a Parts, frame: &Frame<'a>, raw: &str, claimed: bool) -> Option<String> {
     match (&reply.when, &reply.text) {
         (Some(when), _) if !when.holds(frame) => None,
-        (Some(_), Some(path)) => Some(path.text(frame).unwrap_or_default()),
-        (None, Some(path)) => path.text(frame),
+        (Some(_), Some(path)) => Some(path.text(frame).unwrap_or_default().into_owned()),
+        (None, Some(path)) => path.text(frame).map(Cow::into_owned),
         (None, None) if claimed => None,
         (_, None) => Some(raw.to_owned()),
     }
 }
 
-fn holding<'a>(rule: &'a Option<Parts>, frame: &Frame<'_>) -> Option<&'a Parts> {
+fn holding<'a>(rule: &'a Option<Parts>, frame: &Frame<'a>) -> Option<&'a Parts> {
     rule.as_ref()
         .filter(|rule| rule.when.as_ref().is_some_and(|when| when.holds(frame)))
 }
 
 impl Parts {
-    fn text(&self, frame: &Frame<'_>) -> Option<String> {
-        self.text.as_ref()?.text(frame)
+    fn text<'a>(&'a self, frame: &Frame<'a>) -> Option<String> {
+        self.text.as_ref()?.text(frame).map(Cow::into_owned)
     }
 
-    fn text_or_excerpt(&self, frame: &Frame<'_>, raw: &str) -> String {
+    fn text_or_excerpt<'a>(&'a self, frame: &Frame<'a>, raw: &str) -> String {
         self.text(frame)
             .unwrap_or_else(|| raw.chars().take(EXCERPT).collect())
     }
 
     /// The number in a message's id, which may have been sent with words or the token around it.
-    fn turn(&self, frame: &Frame<'_>, token: &str) -> Option<u32> {
+    fn turn<'a>(&'a self, frame: &Frame<'a>, token: &str) -> Option<u32> {
         let id = self.turn.as_ref()?.text(frame)?;
         let id = match token {
-            "" => id,
-            token => id.replace(token, ""),
+            token if !token.is_empty() && token.len() <= id.len() => id.replace(token, "").into(),
+            _ => id,
         };
         id.trim_start_matches(|c: char| !c.is_ascii_digit())
             .parse()
             .ok()
     }
 
-    fn usage(&self, frame: &Frame<'_>, token: &str) -> Option<Heard> {
+    fn usage<'a>(&'a self, frame: &Frame<'a>, token: &str) -> Option<Heard> {
         if self.when.as_ref().is_some_and(|when| !when.holds(frame)) {
             return None;
         }
-        let tokens = |path: &Option<Path>| path.as_ref()?.first(frame)?.as_u64();
+        let tokens = |path: &'a Option<Path>| path.as_ref()?.first(frame)?.as_u64();
         let (input, output) = (tokens(&self.input), tokens(&self.output));
         (input.is_some() || output.is_some()).then(|| Heard::Usage {
             turn: self.turn(frame, token),
@@ -276,7 +291,7 @@ impl Parts {
         })
     }
 
-    fn retry_after(&self, frame: &Frame<'_>) -> Option<Duration> {
+    fn retry_after<'a>(&'a self, frame: &Frame<'a>) -> Option<Duration> {
         let seconds: f64 = self
             .retry_after
             .as_ref()?

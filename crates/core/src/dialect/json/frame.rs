@@ -2,8 +2,9 @@
 //! few frames have many members. What the JSONPath library wants is made when a rule wants the library.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
+use std::ptr;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
@@ -11,8 +12,10 @@ use serde_json::{Number, Value};
 use super::shape::Step;
 
 pub(super) struct Frame<'a> {
-    json: Json<'a>,
+    json: &'a Json<'a>,
     whole: OnceCell<Value>,
+    /// The last place that was looked at, and what is there: most rules of a dialect look at the same one.
+    last: Cell<Option<(&'a [Step], Option<&'a Json<'a>>)>>,
 }
 
 pub(super) enum Json<'a> {
@@ -26,17 +29,23 @@ pub(super) enum Json<'a> {
 }
 
 impl<'a> Frame<'a> {
-    pub(super) fn read(text: &'a str) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            json: serde_json::from_str(text)?,
+    pub(super) const fn new(json: &'a Json<'a>) -> Self {
+        Self {
+            json,
             whole: OnceCell::new(),
-        })
+            last: Cell::new(None),
+        }
     }
 
-    pub(super) fn at(&self, steps: &[Step]) -> Option<&Json<'a>> {
-        steps
-            .iter()
-            .try_fold(&self.json, |json, step| json.at(step))
+    pub(super) fn at(&self, steps: &'a [Step]) -> Option<&'a Json<'a>> {
+        if let Some((last, found)) = self.last.get()
+            && ptr::eq(last, steps)
+        {
+            return found;
+        }
+        let found = steps.iter().try_fold(self.json, |json, step| json.at(step));
+        self.last.set(Some((steps, found)));
+        found
     }
 
     pub(super) fn whole(&self) -> &Value {
@@ -44,7 +53,11 @@ impl<'a> Frame<'a> {
     }
 }
 
-impl Json<'_> {
+impl<'a> Json<'a> {
+    pub(super) fn read(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
     fn at(&self, step: &Step) -> Option<&Self> {
         match (self, step) {
             (Self::Object(members), Step::Name(name)) => {
@@ -159,8 +172,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str) {
         let theirs = serde_json::from_str::<Value>(text).ok();
-        let ours = Frame::read(text).ok();
-        assert_eq!(ours.map(|frame| frame.whole().clone()), theirs, "{text}");
+        let ours = Json::read(text).ok();
+        assert_eq!(ours.map(|json| json.to_value()), theirs, "{text}");
     }
 
     #[test]

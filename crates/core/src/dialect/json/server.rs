@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::frame::Json;
 use super::shape::{Path, Step};
 use super::template::{LAST, RETRY_AFTER, Template, Variable};
 use super::{Compiled, Errors, Parts, Rules, Serve};
@@ -56,17 +57,20 @@ impl Said {
                 turn: None,
             });
         }
-        let frame = super::frame::Frame::read(text).map_err(|_| "not JSON")?;
+        let json = Json::read(text).map_err(|_| "not JSON")?;
+        let frame = super::frame::Frame::new(&json);
         if when.as_ref().is_some_and(|when| !when.holds(&frame)) {
             return Err("not a message of the user");
         }
         let said = match path {
             Some(path) => path.text(&frame).ok_or("no text where one is expected")?,
-            None => text.to_owned(),
+            None => text.into(),
         };
         Ok(Asked::Say {
-            text: said,
-            turn: turn.as_ref().and_then(|turn| turn.text(&frame)),
+            text: said.into_owned(),
+            turn: turn
+                .as_ref()
+                .and_then(|turn| Some(turn.text(&frame)?.into_owned())),
         })
     }
 }

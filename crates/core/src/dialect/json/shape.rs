@@ -2,6 +2,9 @@
 //! says how such a frame looks, so the emulator can write one. The simple ones are also judged without a JSONPath
 //! engine, which wants a copy of the frame.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
@@ -18,7 +21,7 @@ pub(super) struct Condition {
 /// `$.a.b == literal`; without a literal, that there is such a value.
 #[derive(Clone, Debug)]
 struct Term {
-    steps: Vec<Step>,
+    steps: Arc<[Step]>,
     equals: Option<Value>,
 }
 
@@ -36,7 +39,7 @@ impl Condition {
         })
     }
 
-    pub(super) fn holds(&self, frame: &Frame<'_>) -> bool {
+    pub(super) fn holds<'a>(&'a self, frame: &Frame<'a>) -> bool {
         match &self.terms {
             Some(terms) => terms.iter().all(|term| term.holds(frame)),
             None => self.predicate.holds(frame.whole()),
@@ -64,8 +67,19 @@ impl Condition {
     }
 }
 
+/// Has conditions on the same place of a frame name it by the same steps, so that a frame knows it again.
+pub(super) fn share_places<'a>(conditions: impl Iterator<Item = &'a mut Condition>) {
+    let mut places: Vec<Arc<[Step]>> = Vec::new();
+    for term in conditions.filter_map(|it| it.terms.as_mut()).flatten() {
+        match places.iter().find(|place| **place == term.steps) {
+            Some(place) => term.steps = Arc::clone(place),
+            None => places.push(Arc::clone(&term.steps)),
+        }
+    }
+}
+
 impl Term {
-    fn holds(&self, frame: &Frame<'_>) -> bool {
+    fn holds<'a>(&'a self, frame: &Frame<'a>) -> bool {
         let Some(literal) = &self.equals else {
             return frame.at(&self.steps).is_some();
         };
@@ -103,7 +117,7 @@ impl Path {
     }
 
     /// The first value that it names.
-    pub(super) fn first(&self, frame: &Frame<'_>) -> Option<Value> {
+    pub(super) fn first<'a>(&'a self, frame: &Frame<'a>) -> Option<Value> {
         match &self.steps {
             Some(steps) => frame.at(steps).map(Json::to_value),
             None => self.path.query(frame.whole()).first().cloned(),
@@ -111,15 +125,15 @@ impl Path {
     }
 
     /// What it names as one text: several values are joined, `None` when there is none but null.
-    pub(super) fn text(&self, frame: &Frame<'_>) -> Option<String> {
+    pub(super) fn text<'a>(&'a self, frame: &Frame<'a>) -> Option<Cow<'a, str>> {
         if let Some(steps) = &self.steps {
             return match frame.at(steps)? {
                 Json::Null => None,
-                Json::Text(text) => Some(text.clone().into_owned()),
-                other => Some(other.to_value().to_string()),
+                Json::Text(text) => Some(Cow::Borrowed(text)),
+                other => Some(Cow::Owned(other.to_value().to_string())),
             };
         }
-        let mut joined = None;
+        let mut joined: Option<String> = None;
         for value in self.path.query(frame.whole()) {
             match value {
                 Value::Null => {}
@@ -129,7 +143,7 @@ impl Path {
                     .push_str(&other.to_string()),
             }
         }
-        joined
+        joined.map(Cow::Owned)
     }
 
     /// Puts a value where this path points; false where it names several places or another value is in the way.
@@ -220,6 +234,7 @@ fn terms(source: &str) -> Option<Vec<Term>> {
             }
             None => None,
         };
+        let steps = steps.into();
         terms.push(Term { steps, equals });
         if rest.is_empty() {
             return Some(terms);
@@ -291,8 +306,8 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Frame<'_> {
-        Frame::read(text).unwrap()
+    fn read(text: &str) -> Json<'_> {
+        Json::read(text).unwrap()
     }
 
     fn check(condition: &str, expect: Option<Value>) {
@@ -301,7 +316,7 @@ mod tests {
         let imposed = condition.impose(&mut frame) && condition.impose_existence(&mut frame);
         assert_eq!(imposed.then_some(frame.clone()), expect, "{condition:?}");
         if imposed {
-            assert!(condition.holds(&read(&frame.to_string())));
+            assert!(condition.holds(&Frame::new(&read(&frame.to_string()))));
             assert!(condition.predicate.holds(&frame));
         }
     }
@@ -357,7 +372,10 @@ mod tests {
             ("$..b[0]", Some("x")),
         ] {
             assert_eq!(
-                Path::parse(path).unwrap().text(&read(frame)).as_deref(),
+                Path::parse(path)
+                    .unwrap()
+                    .text(&Frame::new(&read(frame)))
+                    .as_deref(),
                 expect,
                 "{path}"
             );
@@ -380,15 +398,15 @@ mod tests {
             for condition in [format!("$.{other} == {literal}"), format!("$.{other}"), format!("$.{other}.b == {literal}")] {
                 let condition = Condition::parse(&condition).unwrap();
                 prop_assert!(condition.terms.is_some());
-                prop_assert_eq!(condition.holds(&read(&frame.to_string())), condition.predicate.holds(&frame));
+                prop_assert_eq!(condition.holds(&Frame::new(&read(&frame.to_string()))), condition.predicate.holds(&frame));
             }
         }
 
         #[test]
         fn any_text_is_a_condition_and_a_path_or_an_error(source in "\\PC{0,40}", tail in "[$.a\\[\\]'\"0-9=& |]{0,20}") {
             for source in [source, format!("${tail}"), format!("$.a{tail}")] {
-                let _ = Condition::parse(&source).map(|condition| condition.holds(&read(r#"{"a": 1}"#)));
-                let _ = Path::parse(&source).map(|path| path.text(&read(r#"{"a": [1]}"#)));
+                let _ = Condition::parse(&source).map(|condition| condition.holds(&Frame::new(&read(r#"{"a": 1}"#))));
+                let _ = Path::parse(&source).map(|path| path.text(&Frame::new(&read(r#"{"a": [1]}"#))).is_some());
                 let _ = terms(&source);
             }
         }

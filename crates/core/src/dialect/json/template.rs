@@ -63,9 +63,9 @@ impl Template {
 
     pub(in crate::dialect) fn render(&self, values: &dyn Values) -> Outgoing {
         match self {
-            Self::Fixed(text) => Outgoing::Text(Arc::clone(text)),
+            Self::Fixed(text) => Outgoing::Text(Arc::clone(text).into()),
             Self::Alone(slot) => Outgoing::Text(values.value(*slot).into()),
-            Self::Plain(text) => Outgoing::Text(text.render(values)),
+            Self::Plain(text) => Outgoing::Text(text.render(values).into()),
             Self::Json(node) => {
                 let mut json = String::with_capacity(USUAL);
                 node.write(values, &mut json);
@@ -161,8 +161,9 @@ impl Node {
 }
 
 fn push_string(text: &str, json: &mut String) {
-    let is_plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
-    if text.as_bytes().iter().all(is_plain) {
+    let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\');
+    // Without an early end, so that many bytes are looked at together.
+    if (text.as_bytes().iter()).fold(true, |plain, byte| plain & is_plain(byte)) {
         json.push('"');
         json.push_str(text);
         json.push('"');

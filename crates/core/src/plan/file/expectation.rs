@@ -125,6 +125,14 @@ impl Conversation<'_> {
 
     pub(super) fn regex(&self, field: Field<String>) -> Option<Regex> {
         let (source, place) = field.placed()?;
+        if source.contains('\u{8}') {
+            self.document.complain_that(
+                place,
+                format!("{} has a backspace in it: so YAML reads \\b between double quotes", quoted(&source)),
+                "put the pattern between single quotes, where a backslash is a backslash: '\\bword\\b'",
+            );
+            return None;
+        }
         Regex::new(&source)
             .map_err(|error| {
                 let error = error.to_string();

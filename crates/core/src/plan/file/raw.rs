@@ -259,6 +259,8 @@ pub(super) struct Group {
 /// One step: exactly one of [`KINDS`], with the keys that belong to it.
 pub(super) struct Step(pub(super) StepKeys);
 
+/// The structs in which a key that is not known may hide the name of a turn or a request.
+pub(super) const WITH_NAMES: &[&str] = &["Plan", "Run", "Group", "Step", "Http", "Arm"];
 /// What a step can be.
 pub(super) const KINDS: [&str; 15] = [
     "greeting",

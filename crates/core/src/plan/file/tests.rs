@@ -136,6 +136,7 @@ fn read_with(yaml: &str, set: &[(&str, &str)], vars: &[(&str, &str)]) -> Result<
         env: None,
         set: owned(set),
         vars: owned(vars),
+        ..Overrides::default()
     };
     read("plan.yaml", &with_base(yaml), &overrides, &sources())
 }
@@ -218,6 +219,23 @@ plan.yaml: 'a..b' is not a path (set on the command line: a..b)
 "
         .trim()
     );
+}
+
+#[test]
+fn a_header_that_is_typed_needs_nothing_from_the_environment() {
+    let target = "target: {url: 'ws://127.0.0.1/', headers: {Authorization: '${NOT_SET}', X-Tenant: '${NOT_THERE:-a}'}}";
+    let typed = |headers: &[&str]| {
+        let overrides = Overrides {
+            headers: headers.iter().map(|name| (*name).to_owned()).collect(),
+            ..Overrides::default()
+        };
+        read("plan.yaml", &with_base(target), &overrides, &sources())
+    };
+    let plan = typed(&["authorization"]).unwrap_or_else(|complaints| panic!("{complaints}"));
+    let left: Vec<_> = plan.headers.iter().map(|(name, _)| name).collect();
+    assert_eq!(left, ["x-tenant"]);
+    let missing = typed(&["x-other"]).unwrap_err().to_string();
+    assert!(missing.contains("pass -e NOT_SET=value"), "{missing}");
 }
 
 #[test]

@@ -238,6 +238,15 @@ plan.yaml:1:61: 'not' says nothing
 ",
     );
     check(
+        r#"conversation: [{say: hi, expect: {regex: "\bhi\b"}}]"#,
+        r#"
+plan.yaml:1:42: '\u{8}hi\u{8}' has a backspace in it: so YAML reads \b between double quotes
+  1 | conversation: [{say: hi, expect: {regex: "\bhi\b"}}]
+    |                                          ^^^^^^^^
+  help: put the pattern between single quotes, where a backslash is a backslash: '\bword\b'
+"#,
+    );
+    check(
         "conversation: [{say: hi, expect: {regex: '('}}]",
         r"
 plan.yaml:1:42: '(' is not a regular expression: unclosed group

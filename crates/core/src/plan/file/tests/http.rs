@@ -97,6 +97,36 @@ fn what_makes_no_request_is_said() {
 }
 
 #[test]
+fn a_request_whose_name_could_not_be_read_is_not_said_to_be_missing() {
+    let group = |before: &str| {
+        format!(
+            "groups:\n- name: a\n  load: {{users: 1}}\n  conversation: [say: hi]\n  {before}\ngoals: [http.by_name.login.failed == 0]"
+        )
+    };
+    let check = |yaml: &str, message: &str| check(yaml, &[(message, "")]);
+    check(
+        &group("before: [{http: {url: /login}, nmae: login}]"),
+        "unknown key 'nmae' in 'before'",
+    );
+    check(
+        &group("before: [{http: {url: /login, name: login}}]"),
+        "unknown key 'name' in 'http'",
+    );
+    check(
+        &group("befor: [{http: {url: /login}, name: login}]"),
+        "unknown key 'befor' in 'groups'",
+    );
+    let beside = "before: [{http: {url: /login}, name: login}]";
+    check(
+        &format!("{beside}\n{}", group("start: 1s")),
+        "'before' does not go with 'groups'",
+    );
+    // What has no names in it hides none.
+    let found = complaints(&group("start: 1s\nbudget: {chats: 1}"));
+    assert!(found.contains("no request is called 'login'"), "{found}");
+}
+
+#[test]
 fn what_goes_before_and_after_has_no_connection() {
     check(
         "before: [say: hi]\nconversation: [say: hi]",

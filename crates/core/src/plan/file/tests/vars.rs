@@ -324,7 +324,7 @@ fn placed(yaml: &str, env: Option<&str>, set: &[(&str, &str)]) -> Result<Plan, C
         set: (set.iter())
             .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
             .collect(),
-        vars: Vec::new(),
+        ..Overrides::default()
     };
     read("plan.yaml", &with_base(yaml), &overrides, &sources())
 }
