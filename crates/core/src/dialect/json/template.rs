@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::text::{Slot, Text, Values};
+use crate::text::{Slot, Text, Values, push_json_string};
 use crate::wire::Outgoing;
 
 #[derive(Clone, Debug)]
@@ -127,8 +127,8 @@ impl Node {
                 "" => json.push_str("null"),
                 value => json.push_str(value),
             },
-            Self::Alone(slot) => push_string(values.value(*slot), json),
-            Self::Text(text) => push_string(&text.render(values), json),
+            Self::Alone(slot) => push_json_string(values.value(*slot), json),
+            Self::Text(text) => push_json_string(&text.render(values), json),
             Self::Object(members) => {
                 json.push('{');
                 let mut first = true;
@@ -157,18 +157,6 @@ impl Node {
     /// A member that is only a variable without a value is left out. An empty text is a value.
     fn absent(&self, values: &dyn Values) -> bool {
         matches!(self, Self::Alone(slot) if *slot != Slot::Say && values.value(*slot).is_empty())
-    }
-}
-
-fn push_string(text: &str, json: &mut String) {
-    let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\');
-    // Without an early end, so that many bytes are looked at together.
-    if (text.as_bytes().iter()).fold(true, |plain, byte| plain & is_plain(byte)) {
-        json.push('"');
-        json.push_str(text);
-        json.push('"');
-    } else {
-        json.push_str(&Value::from(text).to_string());
     }
 }
 
