@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_core::fleet::{Trace, TraceEvent};
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_core::plan::file::{self, Files, Overrides};
 use plimsoll_net::{ClientTls, Control, RunOptions, run};
 
 use crate::pace::{THINK, figures};
@@ -114,21 +114,7 @@ fn plan(sessions: usize, ramp: usize, conversation: &str) -> io::Result<Arc<Plan
          load: {{users: {sessions}, ramp_up: {ramp}s, loops: 1}}\n\
          conversation: {conversation}\nadmission: {{pace: off}}\n"
     );
-    let plan = file::read("plan.yaml", &yaml, &Overrides::default(), &Nothing)
+    let plan = file::read("plan.yaml", &yaml, &Overrides::default(), &Files(&[]))
         .map_err(|complaints| io::Error::other(complaints.to_string()))?;
     Ok(Arc::new(plan))
-}
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!(
-            "the benchmark's plan reads no file, also not {path}"
-        ))
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
 }

@@ -2,11 +2,9 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
-use rustix::process::{Pid, Signal, kill_process};
-use support::{Server, folder, path, plimsoll, run};
+use rustix::process::Signal;
+use support::running::Running;
+use support::{Server, folder, path, run};
 
 const GUESTS: &str = "\
 version: 1
@@ -38,21 +36,10 @@ conversation: [say: hello, think: 1h, say: bye]
         emulator.address(0)
     );
     std::fs::write(files.path().join("plan.yaml"), plan).expect("a plan");
-    let mut child = plimsoll()
-        .args(["run", &path(&files, "plan.yaml")])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the run starts");
-    let mut told = BufReader::new(child.stderr.take().expect("it is piped"));
-    let mut line = String::new();
-    while !line.contains("open 30") {
-        line.clear();
-        assert_ne!(told.read_line(&mut line).expect("a line"), 0, "it ended");
-    }
-    kill_process(Pid::from_child(&child), Signal::INT).expect("it is told to stop");
-    std::io::copy(&mut told, &mut std::io::sink()).expect("the rest");
-    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let mut running = Running::start(&["run", &path(&files, "plan.yaml")]);
+    running.wait_for_note("open 30");
+    running.signal(Signal::INT);
+    running.ends().ends_with(130);
     assert_eq!(
         emulator.ends().trim(),
         "30 connections were let in; 0 are still open"

@@ -4,6 +4,8 @@
 
 #[path = "../tests/storm/mod.rs"]
 mod storm;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use plimsoll_core::play::Network;
 use plimsoll_core::sample::Upgraded;

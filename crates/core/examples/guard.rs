@@ -16,7 +16,7 @@ use std::time::Duration;
 use plimsoll_core::admission::Admission;
 use plimsoll_core::fleet::{Asker, Fleet, Gatekeeper, Next, Order, Stripe};
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_core::plan::file::{self, Files, Overrides};
 use plimsoll_core::sample::{Sample, Turn, TurnOutcome, What, Who};
 use plimsoll_core::schedule::Schedule;
 use plimsoll_core::script;
@@ -225,22 +225,9 @@ fn at(micros: u64) -> At {
 
 fn plan(more: &str) -> Arc<Plan> {
     let yaml = format!("version: 1\nname: guard\ntarget: emulator\n{more}\n");
-    match file::read("guard.yaml", &yaml, &Overrides::default(), &Nothing) {
+    match file::read("guard.yaml", &yaml, &Overrides::default(), &Files(&[])) {
         Ok(plan) => Arc::new(plan),
         Err(complaints) => panic!("{complaints:?}"),
-    }
-}
-
-/// No files and no environment.
-struct Nothing;
-
-impl Sources for Nothing {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("{path} is not there"))
-    }
-
-    fn env(&self, _: &str) -> Option<String> {
-        None
     }
 }
 

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::sample::Who;
-use crate::text::{Text, Values};
+use crate::text::{Text, Values, push_json_string};
 use crate::wire::{Answer, ConnectError};
 
 /// One request, as a conversation and its driver agree to call it: never used twice by a conversation.
@@ -152,8 +152,7 @@ impl Node {
         match self {
             Self::Fixed(encoded) => json.push_str(encoded),
             Self::Text(text) => {
-                let text = text.try_render(values)?;
-                json.push_str(&Value::from(&*text).to_string());
+                push_json_string(&text.try_render(values)?, json);
             }
             Self::Object(members) => {
                 json.push('{');

@@ -10,9 +10,11 @@ mod machine;
 mod moment;
 mod phase;
 mod request;
+mod session;
 mod speaker;
 mod spread;
 mod transaction;
+mod turn;
 mod usage;
 
 pub mod contract;
@@ -24,8 +26,8 @@ use crate::evidence::{Clues, Flaw, Problem};
 use crate::fleet::Pause;
 use crate::http;
 use crate::sample::{
-    self, Closure, Evidence, Failure, HttpOutcome, Millis, Renewed, Sample, Session,
-    SessionOutcome, Throttle, Turn, TurnOutcome, Upgrade, Upgraded, What, Who,
+    self, Closure, Evidence, HttpOutcome, Millis, Sample, SessionOutcome, TurnOutcome, Upgrade,
+    Upgraded, What, Who,
 };
 use crate::script::Labels;
 use crate::time::At;
@@ -52,8 +54,10 @@ use link::LinkFigures;
 use moment::Earliest;
 use phase::{Asked, Tally};
 use request::HttpFigures;
+use session::SessionCounts;
 use spread::Spans;
 use transaction::TransactionFigures;
+use turn::{Throttles, TurnFigures};
 pub use usage::Usage;
 
 /// Adds samples up, for one shard; recorders of several shards merge into one.
@@ -73,16 +77,6 @@ pub struct Recorder {
     wrong: Earliest<sample::WrongAnswer>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct SessionCounts {
-    due: u64,
-    /// Came to their end without having been open.
-    never_open: u64,
-    by_outcome: BTreeMap<SessionOutcome, u64>,
-    never_reached: u64,
-    handoffs: u64,
-}
-
 #[derive(Clone, Debug)]
 struct UpgradeCounts {
     accepted: u64,
@@ -100,25 +94,6 @@ struct UpgradeCounts {
     service: Spans,
     refusal: Spans,
     handshakes: Handshakes,
-}
-
-#[derive(Clone, Debug)]
-struct TurnFigures {
-    by_outcome: BTreeMap<TurnOutcome, u64>,
-    latency: Spans,
-    first_frame: Spans,
-    hold: Spans,
-    /// The latency without the hold; the same as with it until the first is held.
-    service: Option<Box<Spans>>,
-}
-
-/// What limits said on open connections.
-#[derive(Clone, Copy, Debug, Default)]
-struct Throttles {
-    notices: u64,
-    asked: Option<Millis>,
-    silent: Millis,
-    cut: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -362,90 +337,6 @@ impl Recorder {
     }
 }
 
-impl SessionCounts {
-    fn ended(&mut self, session: &Session) {
-        *self.by_outcome.entry(session.outcome).or_default() += 1;
-        self.never_reached += u64::from(session.never_reached);
-        if matches!(
-            session.outcome,
-            SessionOutcome::Refused
-                | SessionOutcome::NotStarted
-                | SessionOutcome::Failed(Failure::Connect | Failure::Before)
-        ) {
-            self.never_open += 1;
-        }
-    }
-
-    fn count(&self, outcome: SessionOutcome) -> u64 {
-        self.by_outcome.get(&outcome).copied().unwrap_or_default()
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.due += other.due;
-        self.never_open += other.never_open;
-        add_all(&mut self.by_outcome, other.by_outcome);
-        self.never_reached += other.never_reached;
-        self.handoffs += other.handoffs;
-    }
-
-    fn finish(
-        &self,
-        asked: Option<u64>,
-        opened: u64,
-        peak_open: u64,
-        renewed: impl Fn(Renewed) -> u64,
-    ) -> Sessions {
-        let by_failure: BTreeMap<_, _> = self
-            .by_outcome
-            .iter()
-            .filter_map(|(outcome, count)| match outcome {
-                SessionOutcome::Failed(failure) => Some((failure_name(*failure), *count)),
-                _ => None,
-            })
-            .collect();
-        let ended: u64 = self.by_outcome.values().sum();
-        let due = self.due.max(ended);
-        Sessions {
-            planned: asked.map(|asked| asked.max(due)),
-            due,
-            opened,
-            completed: self.count(SessionOutcome::Completed),
-            refused: self.count(SessionOutcome::Refused),
-            failed: by_failure.values().sum(),
-            aborted: self.count(SessionOutcome::Aborted),
-            // A run that ends early leaves conversations that the plan had for later.
-            not_started: self.count(SessionOutcome::NotStarted)
-                + asked.map_or(0, |asked| asked.saturating_sub(due)),
-            // Somebody stopped listening before they ended.
-            open_at_end: self.count(SessionOutcome::OpenAtEnd) + (due - ended),
-            peak_open,
-            handoffs: self.handoffs,
-            resumed: renewed(Renewed::Resumed),
-            begun_anew: renewed(Renewed::Anew),
-            not_resumed: renewed(Renewed::Refused),
-            by_failure,
-        }
-    }
-}
-
-impl SessionCounts {
-    /// Of one group: how many of it the plan wants is not known here.
-    fn of_group(&self, opened: u64) -> GroupSessions {
-        let all = self.finish(None, opened, 0, |_| 0);
-        GroupSessions {
-            due: all.due,
-            opened: all.opened,
-            completed: all.completed,
-            refused: all.refused,
-            failed: all.failed,
-            aborted: all.aborted,
-            not_started: all.not_started,
-            open_at_end: all.open_at_end,
-            handoffs: all.handoffs,
-        }
-    }
-}
-
 impl Summary {
     /// Those of the warm-up among them: what a limit did shows in all.
     pub fn all_upgrades(&self) -> &Upgrades {
@@ -588,118 +479,6 @@ impl UpgradeCounts {
             refusal: self.refusal.percentiles(),
             handshakes: self.handshakes.counted(),
         }
-    }
-}
-
-impl TurnFigures {
-    fn new(digits: u8) -> Self {
-        Self {
-            by_outcome: BTreeMap::new(),
-            latency: Spans::new(digits),
-            first_frame: Spans::new(digits),
-            hold: Spans::new(digits),
-            service: None,
-        }
-    }
-
-    /// Only answers enter the percentiles, and waits that were given up. A fast apology, a wrong answer or a message
-    /// that a limit refused must not improve them.
-    fn record(&mut self, turn: &Turn) {
-        *self.by_outcome.entry(turn.outcome).or_default() += 1;
-        let (first, last) = (turn.first.since(turn.due), turn.last.since(turn.due));
-        let hold = turn.released.since(turn.due);
-        self.hold.record(hold);
-        if !hold.is_zero() {
-            self.service
-                .get_or_insert_with(|| Box::new(self.latency.clone()));
-        }
-        let unheld = turn.last.since(turn.released);
-        match turn.outcome {
-            TurnOutcome::Answered => {
-                self.first_frame.record(first);
-                self.latency.record(last);
-                self.service
-                    .iter_mut()
-                    .for_each(|spans| spans.record(unheld));
-            }
-            TurnOutcome::TimedOut => {
-                if turn.first > turn.sent {
-                    self.first_frame.record(first);
-                } else {
-                    self.first_frame.record_given_up(last);
-                }
-                self.latency.record_given_up(last);
-                self.service
-                    .iter_mut()
-                    .for_each(|spans| spans.record_given_up(unheld));
-            }
-            TurnOutcome::Mismatched
-            | TurnOutcome::Fallback
-            | TurnOutcome::Throttled
-            | TurnOutcome::Cut
-            | TurnOutcome::Errored => {}
-        }
-    }
-
-    fn count(&self, outcome: TurnOutcome) -> u64 {
-        self.by_outcome.get(&outcome).copied().unwrap_or_default()
-    }
-
-    fn sent(&self) -> u64 {
-        self.by_outcome.values().sum()
-    }
-
-    fn merge(&mut self, other: &Self) {
-        add_all(&mut self.by_outcome, other.by_outcome.clone());
-        if self.service.is_some() || other.service.is_some() {
-            let ours = &self.latency;
-            self.service
-                .get_or_insert_with(|| Box::new(ours.clone()))
-                .merge(other.service());
-        }
-        self.latency.merge(&other.latency);
-        self.first_frame.merge(&other.first_frame);
-        self.hold.merge(&other.hold);
-    }
-
-    fn service(&self) -> &Spans {
-        self.service.as_deref().unwrap_or(&self.latency)
-    }
-
-    fn counts(&self) -> TurnCounts {
-        TurnCounts {
-            sent: self.sent(),
-            answered: self.count(TurnOutcome::Answered),
-            timed_out: self.count(TurnOutcome::TimedOut),
-            mismatched: self.count(TurnOutcome::Mismatched),
-            fallback: self.count(TurnOutcome::Fallback),
-            throttled: self.count(TurnOutcome::Throttled),
-            unfinished: self.count(TurnOutcome::Cut),
-            errored: self.count(TurnOutcome::Errored),
-            failed: self.sent() - self.count(TurnOutcome::Answered),
-            latency: self.latency.percentiles(),
-            first_frame: self.first_frame.percentiles(),
-            hold: self.hold.percentiles(),
-            service: self.service().percentiles(),
-        }
-    }
-}
-
-impl Throttles {
-    fn record(&mut self, throttle: Throttle) {
-        let Throttle { asked, silent } = throttle;
-        self.notices += 1;
-        self.asked = self.asked.max(asked);
-        self.silent = self.silent.max(silent);
-        let is_cut = silent.0 > 0 && asked.is_some_and(|asked| asked > silent);
-        self.cut += u64::from(is_cut);
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.notices += other.notices;
-        self.asked = self.asked.max(other.asked);
-        self.silent = self.silent.max(other.silent);
-        self.cut += other.cut;
     }
 }
 
@@ -856,20 +635,6 @@ fn add_all<K: Ord>(ours: &mut BTreeMap<K, u64>, theirs: BTreeMap<K, u64>) {
 
 fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     one.into_iter().chain(other).min()
-}
-
-const fn failure_name(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Connect => "connect",
-        Failure::Closed => "closed",
-        Failure::Greeting => "greeting",
-        Failure::Missed => "missed",
-        Failure::Handoff => "handoff",
-        Failure::Before => "before",
-        Failure::Reconnect => "reconnect",
-        Failure::Resume => "resume",
-        Failure::SignIn => "sign-in",
-    }
 }
 
 /// Significant digits of the summary's few histograms, and of each label's.

@@ -122,6 +122,19 @@ impl Text {
     }
 }
 
+/// Writes a text as a string of JSON.
+pub(crate) fn push_json_string(text: &str, json: &mut String) {
+    let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\');
+    // Without an early end, so that many bytes are looked at together.
+    if (text.as_bytes().iter()).fold(true, |plain, byte| plain & is_plain(byte)) {
+        json.push('"');
+        json.push_str(text);
+        json.push('"');
+    } else {
+        json.push_str(&serde_json::Value::from(text).to_string());
+    }
+}
+
 /// A question about variables: `status == "open" and tries < 3`. A variable whose text is a number is that number.
 #[derive(Clone, Debug)]
 pub struct Condition(Text);

@@ -1,6 +1,7 @@
 //! Admission against the emulated platform, in virtual time: who is refused is tried again, and everybody gets in.
 
 mod storm;
+mod support;
 
 use std::time::Duration;
 

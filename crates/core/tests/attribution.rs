@@ -1,5 +1,7 @@
 //! What the verdict sees when the Singapore plan meets a platform whose limits the judge is not told of.
 
+mod support;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +9,6 @@ use std::time::Duration;
 use plimsoll_core::draw::Spread;
 use plimsoll_core::limit::{Anchor, Key, Law, Limit, Refusal};
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, play};
 use plimsoll_core::profile::{self, Cut, Fault, FaultKind, Profile, Quiet, When};
 use plimsoll_core::summary::Facts;
@@ -691,29 +692,5 @@ fn singapore() -> Arc<Plan> {
 }
 
 fn read(set: &[(&str, &str)]) -> Arc<Plan> {
-    let owned = |(path, value): &(&str, &str)| ((*path).to_owned(), (*value).to_owned());
-    let overrides = Overrides {
-        set: set.iter().map(owned).collect(),
-        ..Overrides::default()
-    };
-    let yaml = include_str!("../../../examples/singapore.yaml");
-    match file::read("singapore.yaml", yaml, &overrides, &Files) {
-        Ok(plan) => Arc::new(plan),
-        Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-struct Files;
-
-impl Sources for Files {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "orders.csv" => Ok(include_str!("../../../examples/orders.csv").to_owned()),
-            _ => Err(format!("no file {path} in this test")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
+    support::plan_set(support::SINGAPORE, set)
 }

@@ -1,34 +1,22 @@
 //! Whole conversations in the dialects that keep time or tell limits by themselves, in virtual time; and the declarations
 //! of the page about dialects.
 
+mod support;
+
 use std::sync::Arc;
 
 use plimsoll_core::dialect::{Dialect, Heard, Identity};
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, play_watched};
 use plimsoll_core::sample::{TurnOutcome, What};
 use plimsoll_core::summary::Summary;
 use plimsoll_core::wire::Incoming;
 
-/// The plan's platform is this text.
-struct Platform(String);
-
-impl Sources for Platform {
-    fn read(&self, _: &str) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
-
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
 /// Plays a conversation against a platform with one endpoint, and tells how its turns ended.
 #[track_caller]
 fn played(profile: &str, plan: &str) -> (Summary, Vec<TurnOutcome>) {
     let profile = format!("version: 1\nname: test\n{profile}");
-    let plan = read(profile, &format!("platform: platform.yaml\n{plan}"));
+    let plan = read(&profile, &format!("platform: platform.yaml\n{plan}"));
     let mut outcomes = Vec::new();
     let watch = &mut |sample: &plimsoll_core::sample::Sample| {
         if let What::Turn(turn) = sample.what {
@@ -40,15 +28,9 @@ fn played(profile: &str, plan: &str) -> (Summary, Vec<TurnOutcome>) {
 }
 
 #[track_caller]
-fn read(profile: String, plan: &str) -> Arc<Plan> {
+fn read(profile: &str, plan: &str) -> Arc<Plan> {
     let plan = format!("version: 1\ntarget: emulator\n{plan}");
-    let plan = file::read(
-        "plan.yaml",
-        &plan,
-        &Overrides::default(),
-        &Platform(profile),
-    );
-    Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")))
+    support::plan_beside(&[("platform.yaml", profile)], &plan)
 }
 
 const PINGS: &str = "
@@ -291,7 +273,7 @@ fn declarations() -> Vec<Arc<dyn Dialect>> {
     blocks("yaml")
         .map(|block| {
             let plan = format!("{block}\nload: {{users: 1}}\nconversation: [say: hello]\n");
-            Arc::clone(&read(String::new(), &plan).dialect)
+            Arc::clone(&read("", &plan).dialect)
         })
         .collect()
 }

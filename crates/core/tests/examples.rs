@@ -1,40 +1,15 @@
 //! Every plan in `examples/`, played in virtual time, keeps the goals that it sets.
 
-use std::sync::Arc;
+mod support;
 
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, play};
 use plimsoll_core::summary::Summary;
 use plimsoll_core::verdict::{Kind, judge};
 
-struct Examples;
-
-impl Sources for Examples {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "orders.csv" => Ok(include_str!("../../../examples/orders.csv").to_owned()),
-            "faq.csv" => Ok(include_str!("../../../examples/faq.csv").to_owned()),
-            "order-status.csv" => Ok(include_str!("../../../examples/order-status.csv").to_owned()),
-            "platforms/order-desk.yaml" => {
-                Ok(include_str!("../../../examples/platforms/order-desk.yaml").to_owned())
-            }
-            "platforms/shop-agent.yaml" => {
-                Ok(include_str!("../../../examples/platforms/shop-agent.yaml").to_owned())
-            }
-            other => Err(format!("{other}: no such file")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
-
 /// Plays a plan that must pass, with every answer in time and as expected.
 #[track_caller]
-fn check(file: &str, text: &str) -> Summary {
-    let plan = file::read(file, text, &Overrides::default(), &Examples);
-    let plan = Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")));
+fn check(text: &str) -> Summary {
+    let plan = support::plan(text);
     let summary = play(&plan, &plan.platform, &Network::default()).summary(&plan);
     let verdict = judge(&summary, &plan);
     assert_eq!(verdict.kind, Kind::Passed, "{verdict:#?}");
@@ -52,23 +27,20 @@ fn check(file: &str, text: &str) -> Summary {
 
 #[test]
 fn faq_is_asked_again_and_again_for_two_minutes() {
-    let summary = check("faq.yaml", include_str!("../../../examples/faq.yaml"));
+    let summary = check(include_str!("../../../examples/faq.yaml"));
     assert!(summary.sessions.completed > 100, "{:?}", summary.sessions);
 }
 
 #[test]
 fn guest_messaging_talks_with_every_guest() {
     let text = include_str!("../../../examples/guest-messaging.yaml");
-    let summary = check("guest-messaging.yaml", text);
+    let summary = check(text);
     assert_eq!(summary.sessions.completed, 100);
 }
 
 #[test]
 fn llm_agent_streams_and_hands_over() {
-    let summary = check(
-        "llm-agent.yaml",
-        include_str!("../../../examples/llm-agent.yaml"),
-    );
+    let summary = check(include_str!("../../../examples/llm-agent.yaml"));
     assert_eq!(summary.sessions.completed, 100);
     // One in thirty asks for a person, and is left with nobody.
     let asked = &summary.turns.by_name["person"];
@@ -86,7 +58,7 @@ fn llm_agent_streams_and_hands_over() {
 #[test]
 fn order_status_asks_once_for_each_order_and_goes_on_as_told() {
     let text = include_str!("../../../examples/order-status.yaml");
-    let summary = check("order-status.yaml", text);
+    let summary = check(text);
     assert_eq!(summary.sessions.completed, 60);
     let answered = |name: &str| summary.turns.by_name[name].answered;
     assert_eq!(answered("status"), 60);
@@ -96,17 +68,14 @@ fn order_status_asks_once_for_each_order_and_goes_on_as_told() {
 
 #[test]
 fn open_arrivals_come_at_the_rates_of_the_stages() {
-    let summary = check(
-        "open-arrivals.yaml",
-        include_str!("../../../examples/open-arrivals.yaml"),
-    );
+    let summary = check(include_str!("../../../examples/open-arrivals.yaml"));
     // 2/s for a minute, the ramp's mean of 6/s for two, 10/s for one.
     assert_eq!(summary.sessions.completed, 120 + 720 + 600);
 }
 
 #[test]
 fn rasa_talks_with_everybody() {
-    let summary = check("rasa.yaml", include_str!("../../../examples/rasa.yaml"));
+    let summary = check(include_str!("../../../examples/rasa.yaml"));
     assert_eq!(summary.sessions.completed, 50);
     assert_eq!(summary.turns.counts.answered, 100);
 }
@@ -114,7 +83,7 @@ fn rasa_talks_with_everybody() {
 #[test]
 fn direct_line_posts_and_hears_over_the_socket() {
     let text = include_str!("../../../examples/direct-line.yaml");
-    let summary = check("direct-line.yaml", text);
+    let summary = check(text);
     assert_eq!(summary.sessions.completed, 30);
     assert_eq!(summary.turns.counts.answered, 60);
     let http = summary.http.as_ref().expect("it asks over HTTP");
@@ -125,17 +94,14 @@ fn direct_line_posts_and_hears_over_the_socket() {
 #[test]
 fn realtime_gets_every_response() {
     let text = include_str!("../../../examples/realtime.yaml");
-    let summary = check("realtime.yaml", text);
+    let summary = check(text);
     assert_eq!(summary.sessions.completed, 20);
     assert_eq!(summary.turns.counts.answered, 80);
 }
 
 #[test]
 fn singapore_completes_all_five_hundred() {
-    let summary = check(
-        "singapore.yaml",
-        include_str!("../../../examples/singapore.yaml"),
-    );
+    let summary = check(include_str!("../../../examples/singapore.yaml"));
     assert_eq!(
         (summary.sessions.completed, summary.upgrades.refused),
         (500, 0)

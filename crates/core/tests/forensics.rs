@@ -5,6 +5,8 @@
     reason = "the table is what `cargo xtask bench forensics` collects"
 )]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,11 +15,10 @@ use std::time::Duration;
 use plimsoll_core::draw::{Draw, Spread};
 use plimsoll_core::forensics::{Case, Cause};
 use plimsoll_core::limit::On;
-use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_core::plan::{Pace, Plan};
 use plimsoll_core::platform::By;
 use plimsoll_core::play::{Network, play, play_told};
-use plimsoll_core::profile::{self, Cut, FaultKind, Profile, When};
+use plimsoll_core::profile::{Cut, FaultKind, Profile, When};
 use plimsoll_core::verdict::judge;
 
 // --- Each row alone ---------------------------------------------------------------------------------------------------
@@ -556,40 +557,15 @@ bot:
   otherwise: {{reply: \"you said {{{{ text }}}}\", delay: {{uniform: [250ms, 900ms]}}}}
 {more}"
     );
-    match profile::file::read("made.yaml", &yaml) {
-        Ok(profile) => Arc::new(profile),
-        Err(complaints) => panic!("{complaints}\n{yaml}"),
-    }
+    support::platform(&yaml)
 }
 
 fn plan(platform: &Arc<Profile>, yaml: &str) -> Arc<Plan> {
     let yaml =
         format!("version: 1\nname: made\nplatform: generic\ntarget: ws://127.0.0.1/bot\n{yaml}");
-    match file::read("plan.yaml", &yaml, &Overrides::default(), &Nothing) {
-        Ok(plan) => Arc::new(Plan {
-            platform: Arc::clone(platform),
-            endpoint: platform.endpoints[0].name.clone(),
-            dialect: Arc::clone(&platform.endpoints[0].dialect),
-            admission: plimsoll_core::plan::Admission {
-                pace: plimsoll_core::plan::Pace::Off,
-                ..plan.admission
-            },
-            ..plan
-        }),
-        Err(complaints) => panic!("{complaints}\n{yaml}"),
-    }
-}
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("no file {path} in this test"))
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
+    let mut plan = Plan::clone(&support::against(platform, &support::plan(&yaml)));
+    plan.admission.pace = Pace::Off;
+    Arc::new(plan)
 }
 
 const MIXTURES: u64 = 400;

@@ -1,9 +1,10 @@
 //! Requests in virtual time: logins against an emulated platform, once for each user and once for the run.
 
+mod support;
+
 use std::sync::Arc;
 
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, play};
 use plimsoll_core::summary::Summary;
 use plimsoll_core::verdict::{Kind, judge};
@@ -126,21 +127,5 @@ load: {{users: 20, ramp_up: 10s, loops: 2}}
 conversation: [{{say: hi, expect: {{contains: hello, within: 5s}}}}]
 {keys}"
     );
-    let plan = file::read("plan.yaml", &text, &Overrides::default(), &Desk(desk));
-    Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")))
-}
-
-struct Desk<'a>(&'a str);
-
-impl Sources for Desk<'_> {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "desk.yaml" => Ok(self.0.to_owned()),
-            _ => Err(format!("{path}: no such file")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
+    support::plan_beside(&[("desk.yaml", desk)], &text)
 }

@@ -1,17 +1,19 @@
 //! Conversations that lose, leave and regain their connections, in virtual time: what the platform still knows of them,
 //! and that everything is accounted for.
 
+mod support;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Interruption, Network, play, play_until};
-use plimsoll_core::profile::{self, Profile};
-use plimsoll_core::summary::Summary;
+use plimsoll_core::profile::Profile;
 use plimsoll_core::time::At;
 use plimsoll_core::verdict::judge;
 use proptest::prelude::*;
+
+use self::support::accounted_for;
 
 /// The dialects that can take a conversation up again.
 const RESUMING: [&str; 3] = [
@@ -249,47 +251,6 @@ proptest! {
     }
 }
 
-/// What is always true of a summary.
-#[track_caller]
-fn accounted_for(summary: &Summary) {
-    let s = &summary.sessions;
-    if let Some(planned) = s.planned {
-        assert_eq!(
-            planned,
-            s.completed + s.refused + s.failed + s.aborted + s.open_at_end + s.not_started,
-            "sessions"
-        );
-    }
-    assert!(s.opened <= s.due, "a conversation is opened once");
-    let u = &summary.upgrades;
-    assert_eq!(u.attempted, u.accepted + u.refused + u.errored, "upgrades");
-    let renewed = s.resumed + s.begun_anew + s.not_resumed;
-    assert!(
-        u.accepted >= s.opened && renewed <= u.accepted - s.opened,
-        "renewals are upgrades"
-    );
-    let (turns, t) = (&summary.turns, &summary.turns.counts);
-    assert_eq!(turns.planned, t.sent + turns.never_reached, "turns");
-    assert_eq!(
-        t.sent,
-        t.answered
-            + t.timed_out
-            + t.mismatched
-            + t.fallback
-            + t.errored
-            + t.throttled
-            + t.unfinished,
-        "turns sent"
-    );
-    let p = &summary.pings;
-    assert_eq!(p.sent, p.answered + p.timed_out + p.unfinished, "pings");
-    assert_eq!(
-        summary.closures.clean + summary.closures.abnormal,
-        u.accepted - s.open_at_end,
-        "closures"
-    );
-}
-
 fn platform(dialect: &str, fault: &str, bot: &str) -> Arc<Profile> {
     platform_with(dialect, fault, bot, "")
 }
@@ -304,31 +265,13 @@ faults: [{fault}]
 {more}
 "
     );
-    let profile = profile::file::read("platform.yaml", &profile);
-    Arc::new(profile.unwrap_or_else(|complaints| panic!("{complaints}")))
+    support::platform(&profile)
 }
 
 fn plan(keys: &str, steps: &str, platform: &Arc<Profile>) -> Arc<Plan> {
-    struct Nothing;
-
-    impl Sources for Nothing {
-        fn read(&self, path: &str) -> Result<String, String> {
-            Err(format!("there is no {path}"))
-        }
-
-        fn env(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
-
     let dialect = platform.endpoints[0].dialect.name();
     let text = format!(
         "version: 1\ntarget: emulator\ndialect: {dialect}\nconversation: {steps}\n{keys}\n"
     );
-    let plan = file::read("plan.yaml", &text, &Overrides::default(), &Nothing);
-    let mut plan = plan.unwrap_or_else(|complaints| panic!("{text}\n{complaints}"));
-    plan.platform = Arc::clone(platform);
-    plan.endpoint = "bot".to_owned();
-    plan.dialect = Arc::clone(&platform.endpoints[0].dialect);
-    Arc::new(plan)
+    support::against(platform, &support::plan(&text))
 }

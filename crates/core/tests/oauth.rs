@@ -1,10 +1,11 @@
 //! Tokens of OAuth in virtual time, against an emulated platform that issues them and wants them on upgrades.
 
+mod support;
+
 use std::sync::Arc;
 
 use plimsoll_core::fleet::Renewals;
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, Played, play};
 use plimsoll_core::time::At;
 
@@ -155,8 +156,7 @@ fn a_token_that_is_still_valid_ends_no_run() {
     let text = format!(
         "version: 1\ntarget: 'ws://127.0.0.1/'\nload: {{users: 1}}\nconversation: [say: hi]\n{CLIENT}"
     );
-    let plan = file::read("plan.yaml", &text, &Overrides::default(), &Desk(""));
-    let mut renewals = Renewals::of(&plan.unwrap_or_else(|complaints| panic!("{complaints}")));
+    let mut renewals = Renewals::of(&support::plan(&text));
     let renewals = renewals.as_mut().unwrap();
     let mut attempt = |ms: u64, given: Result<[&str; 2], &str>| {
         let given = given.map(|all| all.map(|part| Some(Arc::from(part))).into());
@@ -192,24 +192,8 @@ target: '{target}'
 {load}conversation: [{{say: hi, expect: {{contains: hello, within: 5s}}}}]
 {keys}"
     );
-    let plan = file::read("plan.yaml", &text, &Overrides::default(), &Desk(desk));
-    let plan = Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")));
+    let clients = "id,secret\na,1\nb,2\nc,3\n";
+    let plan = support::plan_beside(&[("desk.yaml", desk), ("clients.csv", clients)], &text);
     let played = play(&plan, &plan.platform, &Network::default());
     (plan, played)
-}
-
-struct Desk<'a>(&'a str);
-
-impl Sources for Desk<'_> {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "desk.yaml" => Ok(self.0.to_owned()),
-            "clients.csv" => Ok("id,secret\na,1\nb,2\nc,3\n".to_owned()),
-            _ => Err(format!("{path}: no such file")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
 }

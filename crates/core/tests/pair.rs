@@ -1,20 +1,22 @@
 //! Client and platform paired in virtual time: simulated hours, no socket, no waiting.
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core::draw::Spread;
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Interruption, Network, play, play_until, play_watched};
-use plimsoll_core::profile::{self, Profile};
+use plimsoll_core::profile::Profile;
 use plimsoll_core::sample::{SessionOutcome, What};
 use plimsoll_core::schedule::{Schedule, asked};
-use plimsoll_core::summary::Summary;
 use plimsoll_core::time::{At, span_text};
 use plimsoll_core::verdict::judge;
 use proptest::prelude::*;
+
+use self::support::{SINGAPORE, accounted_for, against, plan_set, platform};
 
 #[test]
 fn singapore_unpaced_refuses_exactly_users_301_to_500() {
@@ -43,7 +45,7 @@ fn singapore_unpaced_refuses_exactly_users_301_to_500() {
         "{}",
         summary.sessions.peak_open
     );
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 #[test]
@@ -56,13 +58,13 @@ fn singapore_paced_completes_all_five_hundred() {
     assert_eq!(summary.upgrades.refused, 0);
     assert_eq!(summary.turns.counts.answered, 3_500);
     assert!((140.0..150.0).contains(&elapsed), "{elapsed}");
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_seed_another() {
     let run = |seed: u32| {
-        let plan = read(
+        let plan = plan_set(
             SINGAPORE,
             &[("seed", &seed.to_string()), ("admission.pace", "off")],
         );
@@ -87,7 +89,7 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
 
 #[test]
 fn a_day_of_open_load_is_played_to_its_end() {
-    let plan = read(
+    let plan = plan_set(
         "version: 1
 platform: generic
 target: emulator
@@ -98,12 +100,12 @@ conversation: [{say: hello}, {think: 20s}, {say: bye}]
     );
     let summary = play(&plan, &plan.platform, &Network::default()).summary(&plan);
     assert_eq!(summary.sessions.completed, 14_400);
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 #[test]
 fn a_lost_connection_ends_its_conversation_and_the_run_goes_on() {
-    let plan = read(SINGAPORE, &[]);
+    let plan = plan_set(SINGAPORE, &[]);
     let network = Network {
         lost: 0.5,
         ..Network::default()
@@ -114,7 +116,7 @@ fn a_lost_connection_ends_its_conversation_and_the_run_goes_on() {
         "{}",
         summary.turns.counts.timed_out
     );
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 #[test]
@@ -124,11 +126,11 @@ fn a_cap_on_concurrency_lets_no_more_in_and_admission_waits_for_a_place() {
         "",
     );
     for (pace, refused) in [("off", true), ("limits", false)] {
-        let plan = with_platform(&singapore(pace), &gate);
+        let plan = against(&gate, &singapore(pace));
         let summary = play(&plan, &gate, &Network::default()).summary(&plan);
         assert_eq!(summary.sessions.peak_open, 50, "pace {pace}");
         assert_eq!(summary.upgrades.refused > 0, refused, "pace {pace}");
-        identities(&summary);
+        accounted_for(&summary);
     }
 }
 
@@ -197,11 +199,7 @@ conversation: [{repeat: 8, do: [{say: Where is my order, expect: {within: 5s}}]}
 ";
             let platform = messages(dialect, on, law);
             for (pace, kept) in [("limits", true), ("off", false)] {
-                let plan = with_platform(&read(talk, &[("admission.pace", pace)]), &platform);
-                let plan = Arc::new(Plan {
-                    dialect: Arc::clone(&platform.endpoints[0].dialect),
-                    ..Plan::clone(&plan)
-                });
+                let plan = against(&platform, &plan_set(talk, &[("admission.pace", pace)]));
                 let played = play(&plan, &platform, &network);
                 let (refused, elapsed) = (played.usage[0].refused, played.elapsed.as_secs_f64());
                 let summary = played.summary(&plan);
@@ -211,7 +209,7 @@ conversation: [{repeat: 8, do: [{say: Where is my order, expect: {within: 5s}}]}
                     "{law}, {dialect}, pace {pace}: {refused}"
                 );
                 assert_eq!(summary.generator.lateness.max, Some(0.0), "{law}");
-                identities(&summary);
+                accounted_for(&summary);
                 if kept {
                     assert_eq!(summary.turns.counts.answered, 160, "{law}, {dialect}");
                     assert_eq!(summary.sessions.completed, 20, "{law}, {dialect}");
@@ -241,9 +239,9 @@ load: {users: 5, ramp_up: 1s}
 conversation: [{repeat: 6, do: [{say: hello, expect: {within: 5s}}]}]
 ";
     let summary = |pace| {
-        let plan = read(talk, &[("admission.pace", pace)]);
+        let plan = plan_set(talk, &[("admission.pace", pace)]);
         let summary = play(&plan, &platform, &Network::default()).summary(&plan);
-        identities(&summary);
+        accounted_for(&summary);
         summary.turns
     };
     // Two, one that is refused; the next ones ten seconds later.
@@ -257,7 +255,7 @@ conversation: [{repeat: 6, do: [{say: hello, expect: {within: 5s}}]}]
 
 #[test]
 fn a_duration_begins_nothing_at_its_end_and_lets_what_is_open_finish() {
-    let plan = read(
+    let plan = plan_set(
         "version: 1
 target: emulator
 load: {users: 4, ramp_up: 2s, start_delay: 1s, duration: 25s}
@@ -285,12 +283,12 @@ conversation: [{say: hi}, {think: 4s}, {say: bye}]
     let s = &summary.sessions;
     assert!(rounds >= 5, "{rounds}");
     assert_eq!((s.planned, s.due, s.completed), (None, due, due));
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 #[test]
 fn who_is_still_held_at_the_end_of_a_duration_is_not_let_go_after_it() {
-    let plan = read(
+    let plan = plan_set(
         "version: 1
 target: emulator
 admission: {pace: 1/s}
@@ -308,12 +306,12 @@ conversation: [{say: hi}, {think: 20s}, {say: bye}]
     let summary = played.summary(&plan);
     let s = &summary.sessions;
     assert_eq!((s.due, s.completed, s.not_started), (20, 5, 15));
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 #[test]
 fn what_is_open_half_a_minute_after_a_duration_is_stopped_politely() {
-    let plan = read(
+    let plan = plan_set(
         "version: 1
 platform: generic
 target: emulator
@@ -329,7 +327,7 @@ conversation: [{say: hi}, {think: 5m}, {say: bye}]
 
 #[test]
 fn a_rule_that_holds_for_the_last_minute_ends_the_run_politely() {
-    let plan = read(
+    let plan = plan_set(
         "version: 1
 platform: generic
 target: emulator
@@ -357,7 +355,7 @@ abort: [turns.failed > 90% for 10s, turns.failed > 20% for 1m]
     let s = &summary.sessions;
     assert!((30..=32).contains(&s.aborted), "{s:?}");
     assert_eq!((s.failed, s.open_at_end), (0, 0));
-    identities(&summary);
+    accounted_for(&summary);
     let verdict = judge(&summary, &plan);
     assert_eq!(verdict.exit_code(), 3);
     let missed: Vec<_> = verdict.goals.iter().filter(|goal| !goal.passed).collect();
@@ -372,7 +370,7 @@ abort: [turns.failed > 90% for 10s, turns.failed > 20% for 1m]
 #[test]
 fn a_budget_is_never_exceeded() {
     let check = |budget: &str, due: u64, sent: u64, aborted: u64| {
-        let plan = read(
+        let plan = plan_set(
             &format!(
                 "version: 1
 platform: generic
@@ -395,7 +393,7 @@ conversation: [{{say: hi}}, {{think: 25s}}, {{send: x}}, {{think: 1s}}, {{say: b
             "{budget}: {s:?}"
         );
         assert_eq!((s.open_at_end, summary.closures.abnormal), (0, 0));
-        identities(&summary);
+        accounted_for(&summary);
         elapsed
     };
     check("conversations: 1000, messages: 1000", 30, 60, 0);
@@ -417,7 +415,7 @@ conversation: [{{say: hi}}, {{think: 25s}}, {{send: x}}, {{think: 1s}}, {{say: b
 #[test]
 fn the_first_hand_off_too_many_ends_the_run() {
     let check = |allowed: u32, handoffs: u64, exit_code: u8| {
-        let plan = read(
+        let plan = plan_set(
             &format!(
                 "version: 1
 platform: rehearsal-singapore
@@ -436,7 +434,7 @@ conversation:
         let summary = played.summary(&plan);
         assert_eq!(summary.sessions.handoffs, handoffs, "{allowed}");
         assert_eq!(summary.sessions.open_at_end, 0);
-        identities(&summary);
+        accounted_for(&summary);
         let verdict = judge(&summary, &plan);
         assert_eq!(verdict.exit_code(), exit_code, "{:?}", verdict.goals);
     };
@@ -447,7 +445,7 @@ conversation:
 
 #[test]
 fn users_of_stages_come_and_go_and_finish_what_they_began() {
-    let plan = read(
+    let plan = plan_set(
         "version: 1
 platform: generic
 target: emulator
@@ -484,7 +482,7 @@ conversation: [{say: hi}, {think: 4s}, {say: bye}]
         (None, s.due, 0),
         "{s:?}"
     );
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 #[test]
@@ -493,7 +491,7 @@ fn a_closed_load_that_is_refused_pauses_before_it_tries_again() {
         "{name: never, on: upgrade, law: {concurrency: {quota: 1000}}, refusal: {http: {status: 429}}, source: {label: fiction, from: this test}}",
         "{every: 1, what: {refuse: {status: 503}}}",
     );
-    let plan = read(
+    let plan = plan_set(
         SINGAPORE,
         &[
             ("load.users", "1"),
@@ -502,7 +500,7 @@ fn a_closed_load_that_is_refused_pauses_before_it_tries_again() {
             ("admission.pace", "off"),
         ],
     );
-    let plan = with_platform(&plan, &platform);
+    let plan = against(&platform, &plan);
     let mut due = Vec::new();
     let played = play_watched(&plan, &platform, &Network::default(), &mut |sample| {
         if sample.what == What::Due {
@@ -520,7 +518,7 @@ fn a_closed_load_that_is_refused_pauses_before_it_tries_again() {
 
 #[test]
 fn data_that_runs_out_leaves_no_row_unused_and_starts_nobody_without_one() {
-    let plan = read(
+    let plan = plan_set(
         "version: 1
 target: emulator
 data: {csv: orders.csv, when_exhausted: stop}
@@ -537,12 +535,12 @@ groups:
     assert_eq!(summary.sessions.completed, rows);
     assert_eq!(summary.sessions.not_started, 360_006 - rows);
     assert_eq!(summary.turns.planned, 6 + 720_000);
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 #[test]
 fn a_miss_that_aborts_stops_everybody_once() {
-    let plan = read(
+    let plan = plan_set(
         "version: 1
 target: emulator
 load: {users: 4000, ramp_up: 2s, loops: 3}
@@ -555,7 +553,7 @@ conversation: [{say: hi}, {think: {uniform: [3s, 4s]}}, {say: bye, expect: {cont
     assert_eq!((s.due, s.opened, s.failed), (4_000, 4_000, 1));
     assert_eq!((s.aborted, s.not_started), (3_999, 8_000));
     assert_eq!(summary.closures.clean, 4_000);
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 #[test]
@@ -564,7 +562,7 @@ fn a_fault_that_resets_every_third_upgrade_does_not_slow_the_rest_down_without_e
         "{name: l, on: upgrade, law: {fixed-window: {quota: 22, window: 10s, anchor: clock}}, refusal: {http: {status: 503}}, source: {label: fiction, from: a test}}",
         "{every: 3, what: {cut: reset}}",
     );
-    let plan = read(
+    let plan = plan_set(
         SINGAPORE,
         &[
             ("load.users", "99"),
@@ -579,7 +577,7 @@ fn a_fault_that_resets_every_third_upgrade_does_not_slow_the_rest_down_without_e
         latency: Duration::from_millis(320),
         ..Network::default()
     };
-    let plan = with_platform(&plan, &platform);
+    let plan = against(&platform, &plan);
     let played = play(&plan, &platform, &network);
     let widest = Duration::from_secs(60);
     assert!(
@@ -589,7 +587,7 @@ fn a_fault_that_resets_every_third_upgrade_does_not_slow_the_rest_down_without_e
     );
     let summary = played.summary(&plan);
     assert_eq!(summary.sessions.open_at_end, 0);
-    identities(&summary);
+    accounted_for(&summary);
 }
 
 proptest! {
@@ -619,7 +617,7 @@ proptest! {
         let fault = ["", "{every: 3, what: {cut: reset}}", "{every: 4, at_message: 2, what: stall}", "{chance: 0.3, at_age: 7s, what: {close: {code: 1011}}}",
             "{open_above: 5, what: {slow-upgrade: {by: 3s}}}", "{every: 5, what: {refuse: {status: 500}}}"][usize::from(fault)];
         let platform = profile(&limit, fault);
-        let plan = read(SINGAPORE, &[
+        let plan = plan_set(SINGAPORE, &[
             ("load.users", &users.to_string()),
             ("load.ramp_up", &format!("{ramp}s")),
             ("load.loops", &loops.to_string()),
@@ -627,7 +625,7 @@ proptest! {
             ("admission.pace", pace),
             ("admission.on_refusal", on_refusal),
         ]);
-        let plan = with_platform(&plan, &platform);
+        let plan = against(&platform, &plan);
         let network = Network {
             latency: Duration::from_millis(latency),
             jitter: Spread::Uniform(Duration::ZERO, Duration::from_millis(latency)),
@@ -638,7 +636,7 @@ proptest! {
         prop_assert_eq!(summary.sessions.planned, Some(u64::from(users) * u64::from(loops)));
         prop_assert_eq!(summary.sessions.open_at_end, 0);
         prop_assert_eq!(summary.sessions.not_started, 0);
-        identities(&summary);
+        accounted_for(&summary);
     }
 }
 
@@ -666,7 +664,7 @@ proptest! {
             &format!("{{name: l, on: upgrade, law: {{concurrency: {{quota: {quota}}}}}, refusal: {{http: {{status: 429}}}}, source: {{label: fiction, from: a test}}}}"),
             "{every: 6, at_message: 1, what: stall}",
         );
-        let plan = read(&format!("version: 1
+        let plan = plan_set(&format!("version: 1
 target: emulator
 admission: {{pace: {pace}}}
 data: {{csv: orders.csv, when_exhausted: {exhausted}}}
@@ -674,7 +672,7 @@ groups:
   - {{name: a, load: {load}, conversation: [greeting: , {{say: '{{{{ order }}}}', expect: {{within: 4s}}}}, {{think: 2s}}, {{say: bye}}]}}
   - {{name: b, load: {other}, conversation: [{{repeat: 3, do: [{{say: hi, on_miss: end, expect: {{within: 3s}}}}]}}]}}
 "), &[]);
-        let plan = with_platform(&plan, &platform);
+        let plan = against(&platform, &plan);
         let network = Network { latency: Duration::from_millis(latency), lost, ..Network::default() };
         let interruption = Interruption { at: At::from_millis(at), grace: Duration::from_millis(grace) };
         let played = play_until(&plan, &platform, &network, interruption, &mut |_| {});
@@ -688,7 +686,7 @@ groups:
         if grace == 60_000 {
             prop_assert_eq!(summary.sessions.open_at_end, 0);
         }
-        identities(&summary);
+        accounted_for(&summary);
     }
 }
 
@@ -699,7 +697,7 @@ fn a_bot_that_never_answers_does_not_pass() {
         "{name: l, on: upgrade, law: {concurrency: {quota: 999}}, refusal: {http: {status: 503}}, source: {label: fiction, from: a test}}",
         "{at_message: 1, what: stall}",
     );
-    let plan = read(
+    let plan = plan_set(
         "version: 1
 platform: generic
 target: emulator
@@ -708,7 +706,7 @@ conversation: [{say: hello, expect: {within: 2s}}]
 ",
         &[],
     );
-    let plan = with_platform(&plan, &mute);
+    let plan = against(&mute, &plan);
     let summary = play(&plan, &mute, &Network::default()).summary(&plan);
     assert_eq!(
         (summary.sessions.completed, summary.turns.counts.answered),
@@ -726,56 +724,8 @@ conversation: [{say: hello, expect: {within: 2s}}]
     );
 }
 
-/// What is always true of a summary.
-#[track_caller]
-fn identities(summary: &Summary) {
-    let s = &summary.sessions;
-    if let Some(planned) = s.planned {
-        assert_eq!(
-            planned,
-            s.completed + s.refused + s.failed + s.aborted + s.open_at_end + s.not_started,
-            "sessions"
-        );
-    }
-    let u = &summary.upgrades;
-    assert_eq!(u.attempted, u.accepted + u.refused + u.errored, "upgrades");
-    let (turns, t) = (&summary.turns, &summary.turns.counts);
-    assert_eq!(turns.planned, t.sent + turns.never_reached, "turns");
-    assert_eq!(
-        t.sent,
-        t.answered
-            + t.timed_out
-            + t.mismatched
-            + t.fallback
-            + t.throttled
-            + t.unfinished
-            + t.errored,
-        "turns sent"
-    );
-    assert_eq!(
-        summary.closures.clean + summary.closures.abnormal,
-        u.accepted - s.open_at_end,
-        "closures"
-    );
-}
-
 fn singapore(pace: &str) -> Arc<Plan> {
-    read(SINGAPORE, &[("admission.pace", pace)])
-}
-
-fn read(yaml: &str, set: &[(&str, &str)]) -> Arc<Plan> {
-    let set = set
-        .iter()
-        .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
-        .collect();
-    let overrides = Overrides {
-        set,
-        ..Overrides::default()
-    };
-    match file::read("plan.yaml", yaml, &overrides, &Files) {
-        Ok(plan) => Arc::new(plan),
-        Err(complaints) => panic!("{complaints}"),
-    }
+    plan_set(SINGAPORE, &[("admission.pace", pace)])
 }
 
 fn profile(limit: &str, fault: &str) -> Arc<Profile> {
@@ -797,10 +747,7 @@ limits:
   otherwise: {{reply: your order is on its way, delay: {{lognormal: {{median: 400ms, p95: 900ms}}}}}}
 "
     );
-    match profile::file::read("made.yaml", &yaml) {
-        Ok(profile) => Arc::new(profile),
-        Err(complaints) => panic!("{complaints}"),
-    }
+    platform(&yaml)
 }
 
 /// A platform whose only limit is on what each connection sends.
@@ -818,33 +765,5 @@ bot:
 "
     )
     .replace("{genesys-web-messaging}", "genesys-web-messaging");
-    match profile::file::read("made.yaml", &yaml) {
-        Ok(profile) => Arc::new(profile),
-        Err(complaints) => panic!("{complaints}"),
-    }
+    platform(&yaml)
 }
-
-fn with_platform(plan: &Arc<Plan>, platform: &Arc<Profile>) -> Arc<Plan> {
-    Arc::new(Plan {
-        platform: Arc::clone(platform),
-        endpoint: platform.endpoints[0].name.clone(),
-        ..Plan::clone(plan)
-    })
-}
-
-struct Files;
-
-impl Sources for Files {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "orders.csv" => Ok(include_str!("../../../examples/orders.csv").to_owned()),
-            _ => Err(format!("no file {path} in this test")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
-
-const SINGAPORE: &str = include_str!("../../../examples/singapore.yaml");

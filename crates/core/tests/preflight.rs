@@ -1,11 +1,13 @@
 //! The preflight names the first refusal, and offers only changes that fit.
 
+mod support;
+
 use std::sync::Arc;
 
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::preflight::{End, Knob, LimitUse, Outcome, Preflight, check, check_within};
-use plimsoll_core::profile;
+
+use self::support::{SINGAPORE, against, plan, plan_set, platform};
 
 #[test]
 fn singapore_unpaced_meets_the_limit_with_user_301_at_36_seconds() {
@@ -129,15 +131,8 @@ target: emulator
 load: {users: 4, ramp_up: 1s}
 conversation: [{say: one, expect: {within: 1s}}, {say: two, expect: {within: 1s}}, {say: three, expect: {within: 1s}}]
 ";
-    let platform = profile::file::read("made.yaml", &profile);
-    let platform = Arc::new(platform.unwrap_or_else(|complaints| panic!("{complaints}")));
-    let plan = read(plan, &[("admission.pace", pace)]);
-    check(&Arc::new(Plan {
-        endpoint: platform.endpoints[0].name.clone(),
-        dialect: Arc::clone(&platform.endpoints[0].dialect),
-        platform,
-        ..Plan::clone(&plan)
-    }))
+    let plan = plan_set(plan, &[("admission.pace", pace)]);
+    check(&against(&platform(&profile), &plan))
 }
 
 /// A plan for an address of one's own was told that its path is unknown.
@@ -437,20 +432,10 @@ fn made(limits: &str, load: &str, conversation: &str, admission: &str) -> Arc<Pl
         "{{version: 1, name: made, about: Made by a test., endpoints: [{{name: bot, path: /bot, dialect: {{json: {{}}}}}}],
          limits: {limits}, bot: {{otherwise: {{reply: ok, delay: 100ms}}}}}}"
     );
-    let platform = match profile::file::read("made.yaml", &profile) {
-        Ok(profile) => Arc::new(profile),
-        Err(complaints) => panic!("{complaints}"),
-    };
     let yaml = format!(
         "{{version: 1, target: emulator, load: {load}, conversation: [{conversation}], admission: {admission}}}"
     );
-    let plan = read(&yaml, &[]);
-    Arc::new(Plan {
-        endpoint: "bot".to_owned(),
-        dialect: Arc::clone(&platform.endpoints[0].dialect),
-        platform,
-        ..Plan::clone(&plan)
-    })
+    against(&platform(&profile), &plan(&yaml))
 }
 
 fn change(found: &Preflight, knob: Knob) -> Option<&str> {
@@ -460,37 +445,5 @@ fn change(found: &Preflight, knob: Knob) -> Option<&str> {
 }
 
 fn of(yaml: &str, set: &[(&str, &str)]) -> Preflight {
-    check(&read(yaml, set))
+    check(&plan_set(yaml, set))
 }
-
-fn read(yaml: &str, set: &[(&str, &str)]) -> Arc<Plan> {
-    let set = set
-        .iter()
-        .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
-        .collect();
-    let overrides = Overrides {
-        set,
-        ..Overrides::default()
-    };
-    match file::read("plan.yaml", yaml, &overrides, &Files) {
-        Ok(plan) => Arc::new(plan),
-        Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-struct Files;
-
-impl Sources for Files {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "orders.csv" => Ok(include_str!("../../../examples/orders.csv").to_owned()),
-            _ => Err(format!("no file {path} in this test")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
-
-const SINGAPORE: &str = include_str!("../../../examples/singapore.yaml");

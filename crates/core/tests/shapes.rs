@@ -1,20 +1,23 @@
 //! Shapes of load in virtual time: warm-ups, groups that follow one another, pauses, and runs that their own bounds cut.
 
+mod support;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_core::fleet::Pause;
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, play, play_paused, play_watched};
 use plimsoll_core::preflight;
 use plimsoll_core::sample::{Sample, What};
 use plimsoll_core::schedule::asked;
+use plimsoll_core::summary::Summary;
 use plimsoll_core::summary::contract::Document;
-use plimsoll_core::summary::{Sessions, Summary, Turns, Upgrades};
 use plimsoll_core::time::At;
 use plimsoll_core::verdict::{Kind, judge};
 use proptest::prelude::*;
+
+use self::support::adds_up;
 
 #[test]
 fn what_was_planned_for_the_warm_up_stands_apart() {
@@ -133,7 +136,7 @@ fn a_group_follows_when_nobody_of_the_other_is_left() {
         .values()
         .map(|group| group.sessions.completed);
     assert_eq!(completed.sum::<u64>(), summary.sessions.completed);
-    identities(&summary.sessions, &summary.upgrades, &summary.turns);
+    adds_up(&summary.sessions, &summary.upgrades, &summary.turns);
 }
 
 #[test]
@@ -265,7 +268,7 @@ fn a_load_that_ends_by_the_clock_ends_later_by_the_pause() {
         "{last:?}"
     );
     assert!(paused.sessions.due.abs_diff(calm.sessions.due) <= 4);
-    identities(&paused.sessions, &paused.upgrades, &paused.turns);
+    adds_up(&paused.sessions, &paused.upgrades, &paused.turns);
 }
 
 /// A run that its own budget cut missed the goal that everybody starts, as if the target had failed.
@@ -367,12 +370,12 @@ groups:
         let network = Network { lost, ..Network::default() };
         let pauses = [Pause { at: At::from_millis(from), lasts: Duration::from_millis(lasts) }];
         let summary = play_paused(&plan, &plan.platform, &network, &pauses, &mut |_| {}).summary(&plan);
-        identities(&summary.sessions, &summary.upgrades, &summary.turns);
+        adds_up(&summary.sessions, &summary.upgrades, &summary.turns);
         let mut due = summary.sessions.due;
         let mut planned = summary.sessions.planned;
         if let Some(warm_up) = &summary.warm_up {
             let warm_up = &warm_up.figures;
-            identities(&warm_up.sessions, &warm_up.upgrades, &warm_up.turns);
+            adds_up(&warm_up.sessions, &warm_up.upgrades, &warm_up.turns);
             due += warm_up.sessions.due;
             planned = planned.zip(warm_up.sessions.planned).map(|(a, b)| a + b);
         }
@@ -386,18 +389,6 @@ groups:
         }
         prop_assert_eq!(of_groups, due);
     }
-}
-
-fn identities(s: &Sessions, u: &Upgrades, turns: &Turns) {
-    if let Some(planned) = s.planned {
-        let ends = s.completed + s.refused + s.failed + s.aborted + s.open_at_end + s.not_started;
-        assert_eq!(planned, ends, "sessions");
-    }
-    assert_eq!(u.attempted, u.accepted + u.refused + u.errored, "upgrades");
-    let t = &turns.counts;
-    assert_eq!(turns.planned, t.sent + turns.never_reached, "turns");
-    let ends = t.answered + t.timed_out + t.mismatched + t.fallback + t.throttled + t.unfinished;
-    assert_eq!(t.sent, ends, "turns sent");
 }
 
 fn pause(at_s: u64, for_s: u64) -> Pause {
@@ -415,35 +406,19 @@ fn watched(plan: &Arc<Plan>, pauses: &[Pause]) -> (Summary, Vec<Sample>) {
         [] => play_watched(plan, &plan.platform, &network, &mut watch),
         pauses => play_paused(plan, &plan.platform, &network, pauses, &mut watch),
     };
-    (played.summary(plan), samples)
+    let summary = played.summary(plan);
+    let warm_up = summary.warm_up.iter().map(|more| &more.figures.turns);
+    for turns in warm_up.chain([&summary.turns]) {
+        assert_eq!(turns.counts.errored, 0, "nobody is cut off here");
+    }
+    (summary, samples)
 }
 
 fn plan(rest: &str) -> Arc<Plan> {
-    read(&format!("version: 1\ntarget: emulator\n{rest}"))
+    let yaml = format!("version: 1\ntarget: emulator\n{rest}");
+    support::plan_beside(&[("rows.csv", "a\none\ntwo\n")], &yaml)
 }
 
 fn rehearsal(rest: &str) -> Arc<Plan> {
     plan(&format!("platform: rehearsal-singapore\n{rest}"))
-}
-
-fn read(yaml: &str) -> Arc<Plan> {
-    match file::read("plan.yaml", yaml, &Overrides::default(), &Files) {
-        Ok(plan) => Arc::new(plan),
-        Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-struct Files;
-
-impl Sources for Files {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "rows.csv" => Ok("a\none\ntwo\n".to_owned()),
-            _ => Err(format!("no file {path} in this test")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
 }

@@ -1,13 +1,14 @@
 //! What a judge is given to read of a run in virtual time.
 
-use std::sync::Arc;
+mod support;
+
 use std::time::Duration;
 
 use plimsoll_core::draw::Spread;
-use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, play};
 use serde_json::Value;
+
+use self::support::plan;
 
 const PLAN: &str = r#"
 version: 1
@@ -89,23 +90,4 @@ fn nothing_is_kept_where_nobody_judges() {
     let played = play(&plan, &plan.platform, &Network::default());
     assert!(played.transcripts.is_empty());
     assert!(played.recorder.progress().completed > 0);
-}
-
-fn plan(yaml: &str) -> Arc<Plan> {
-    match file::read("plan.yaml", yaml, &Overrides::default(), &Nothing) {
-        Ok(plan) => Arc::new(plan),
-        Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("{path}: no such file"))
-    }
-
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
 }

@@ -1,43 +1,50 @@
 //! A run from the plan to its recording: checks what can be checked before the first socket, divides the fleet among
 //! threads, and puts their recordings together.
 
+mod control;
+mod errand;
+mod permit;
+
 use std::io;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use plimsoll_core::admission::Admission;
 use plimsoll_core::draw::Draw;
-use plimsoll_core::fleet::{Errand, Fleet, Given, Pause, Relay, Stripe, Tokens, Trace};
+use plimsoll_core::fleet::{Errand, Fleet, Pause, Relay, Stripe, Trace};
 use plimsoll_core::plan::{Permission, Plan, Proxy};
-use plimsoll_core::profile::file::owner_of;
-use plimsoll_core::profile::{Demand, Profile};
 use plimsoll_core::schedule::asked;
 use plimsoll_core::script;
-use plimsoll_core::summary::{Machine, Progress, Recorder};
+use plimsoll_core::summary::{Machine, Recorder};
 use plimsoll_core::time::{At, span_text};
 use plimsoll_core::transcript::{Transcript, Transcripts};
 use plimsoll_core::watch::{Aborted, Watch};
-use plimsoll_core::wire::{ConnectError, Wall};
+use plimsoll_core::wire::Wall;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
 use url::Url;
 
 use crate::clock::{Clock, epoch_millis};
 use crate::connection::Commons;
 use crate::courier::Beyond;
-use crate::dial::{Dialer, Failure};
+use crate::dial::Dialer;
 use crate::gauge::Gauge;
 use crate::mint::Mint;
-use crate::pauses::Pauses;
 use crate::shard::{self, Gate, News, Parts, Report, Stage, locked};
 use crate::source::Sources;
 use crate::target::Target;
 use crate::tls::{ClientTls, Connector, TlsError};
 use crate::upgrade::Resource;
+
+pub use control::Control;
+pub(crate) use errand::Errands;
+pub(crate) use permit::heed_owner;
+
+use errand::bearing;
+use permit::{LastCall, explain, last_call};
 
 /// How to reach the target, beyond what the plan says.
 #[derive(Clone, Debug)]
@@ -63,144 +70,6 @@ pub struct RunOptions {
     /// Gets every frame as it happens. When it is full, frames of the target's are left out: one that never stops talking
     /// fills no memory.
     pub trace: Option<mpsc::SyncSender<Trace>>,
-}
-
-/// A run seen from outside: stops it, and shows how far it is. May be used from any thread, and before it begins.
-#[derive(Clone)]
-pub struct Control(Arc<Shared>);
-
-struct Shared {
-    stage: watch::Sender<Stage>,
-    interrupted: OnceLock<()>,
-    clock: OnceLock<Clock>,
-    pauses: Pauses,
-    recorders: Mutex<Vec<Arc<Mutex<Recorder>>>>,
-    /// Once the run is over.
-    last: OnceLock<Progress>,
-}
-
-impl Control {
-    pub fn new() -> Self {
-        Self(Arc::new(Shared {
-            stage: watch::Sender::new(Stage::Running),
-            interrupted: OnceLock::new(),
-            clock: OnceLock::new(),
-            pauses: Pauses::new(),
-            recorders: Mutex::default(),
-            last: OnceLock::new(),
-        }))
-    }
-
-    /// Starts nothing more, and ends open conversations politely, within the grace.
-    pub fn stop(&self) {
-        self.reach(Stage::Stopping);
-    }
-
-    /// Ends the run at once.
-    pub fn abandon(&self) {
-        self.reach(Stage::Abandoned);
-    }
-
-    /// Begins no conversation until [`Control::resume`]; open ones go on. A run that has not begun yet begins with it.
-    /// `false` where that is so already, and after the run's end.
-    pub fn pause(&self) -> bool {
-        self.on_clock(|pauses, now| pauses.pause(now))
-    }
-
-    /// Goes on, with the rest of the schedule so much later as the pause was long. `false` where nothing is paused.
-    pub fn resume(&self) -> bool {
-        self.on_clock(|pauses, now| pauses.resume(now))
-    }
-
-    pub fn is_paused(&self) -> bool {
-        self.0.pauses.is_on()
-    }
-
-    /// For how long in all it was, or is, paused.
-    pub fn paused_for(&self) -> Duration {
-        let pauses = self.0.pauses.until(self.elapsed());
-        pauses.iter().map(|pause| pause.lasts).sum()
-    }
-
-    fn on_clock(&self, change: impl FnOnce(&Pauses, At) -> bool) -> bool {
-        self.0.last.get().is_none() && change(&self.0.pauses, self.elapsed())
-    }
-
-    /// Waits for a date, as the machine's clock has it, and shows once a second how long that still is. `false` when the
-    /// run was stopped meanwhile.
-    pub fn wait_until(&self, date: Timestamp, mut show: impl FnMut(Duration)) -> io::Result<bool> {
-        let mut stage = self.0.stage.subscribe();
-        block_on(async {
-            loop {
-                // Looked at anew each time: a clock may be set, and a machine sleep.
-                let left = Duration::try_from(date.duration_since(Timestamp::now()));
-                let left = left.unwrap_or_default();
-                if left.is_zero() {
-                    return Ok(true);
-                }
-                show(left);
-                let stopped = stage.wait_for(|stage| *stage > Stage::Running);
-                if tokio::time::timeout(left.min(SECOND), stopped)
-                    .await
-                    .is_ok()
-                {
-                    return Ok(false);
-                }
-            }
-        })
-    }
-
-    /// What all shards have recorded so far.
-    pub fn progress(&self) -> Progress {
-        if let Some(last) = self.0.last.get() {
-            return *last;
-        }
-        locked(&self.0.recorders)
-            .iter()
-            .map(|recorder| locked(recorder).progress())
-            .reduce(add)
-            .unwrap_or_default()
-    }
-
-    /// Zero before the run begins.
-    pub fn elapsed(&self) -> At {
-        self.0.clock.get().map_or(At::ZERO, |clock| clock.now())
-    }
-
-    /// Waits until somebody uses this to end the run; that may be long after it has ended by itself.
-    pub async fn interrupted(&self) {
-        let mut stage = self.0.stage.subscribe();
-        while self.0.interrupted.get().is_none() && stage.changed().await.is_ok() {}
-    }
-
-    fn reach(&self, stage: Stage) {
-        let _ = self.0.interrupted.set(());
-        // Told even when the stage is reached already: somebody may wait for the interruption.
-        self.0.stage.send_modify(|now| *now = stage.max(*now));
-    }
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn add(a: Progress, b: Progress) -> Progress {
-    let both = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b);
-    Progress {
-        planned: both(a.planned, b.planned),
-        due: a.due + b.due,
-        held: a.held + b.held,
-        open: a.open + b.open,
-        refused: a.refused + b.refused,
-        dropped: a.dropped + b.dropped,
-        completed: a.completed + b.completed,
-        turns_answered: a.turns_answered + b.turns_answered,
-        turns_planned: both(a.turns_planned, b.turns_planned),
-        // The worse shard's: percentiles do not add up, and this one only moves on a screen.
-        p95_ms: a.p95_ms.into_iter().chain(b.p95_ms).reduce(f64::max),
-    }
 }
 
 /// A run that has ended.
@@ -408,90 +277,6 @@ pub fn run(plan: Arc<Plan>, options: RunOptions, control: &Control) -> Result<Fi
     })
 }
 
-/// What the whole run does once.
-#[derive(Clone)]
-pub(crate) struct Errands<'a> {
-    pub(crate) plan: &'a Arc<Plan>,
-    /// Each thread has its own.
-    target: Target,
-    beyond: &'a Arc<Beyond>,
-    options: &'a RunOptions,
-    control: &'a Control,
-}
-
-impl Errands<'_> {
-    /// Ends the run politely, which was nobody's wish.
-    pub(crate) fn stop(&self) {
-        let stage = &self.control.0.stage;
-        stage.send_modify(|now| *now = Stage::Stopping.max(*now));
-    }
-
-    pub(crate) fn is_stopped(&self) -> bool {
-        *self.control.0.stage.borrow() > Stage::Running
-    }
-
-    pub(crate) fn run(
-        &self,
-        errand: Errand,
-        given: Given,
-        tokens: Option<&Tokens>,
-    ) -> io::Result<(Result<Given, String>, Recorder)> {
-        let (_, labels) = script::compile(self.plan);
-        let clock = Clock::start_at(self.options.begins);
-        let recorder = Recorder::new(labels).with_wall(clock.wall());
-        let around = &self.plan.around;
-        let is_empty = match errand {
-            Errand::Before => around.before.is_empty(),
-            Errand::After => around.after.is_empty(),
-            Errand::Token(_) => false,
-        };
-        if is_empty {
-            return Ok((Ok(given), recorder));
-        }
-        if errand != Errand::After && self.is_stopped() {
-            return Ok((Err("it was stopped".to_owned()), recorder));
-        }
-        let run_id = &self.options.run_id;
-        let fleet = Fleet::errand(self.plan.clone(), errand, given, run_id).with_wall(clock.wall());
-        let fleet = bearing(fleet, tokens);
-        let recorder = Arc::new(Mutex::new(recorder));
-        let (inbox, receiver) = tokio::sync::mpsc::unbounded_channel();
-        let admission = Arc::new(Mutex::new(Admission::of(self.plan, clock.wall())));
-        let parts = Parts {
-            index: 0,
-            clock,
-            fleet,
-            gate: Gate {
-                admission,
-                relay: Arc::new(Mutex::new(Relay::new(self.plan, 1))),
-                inboxes: [inbox].into(),
-            },
-            recorder: Arc::clone(&recorder),
-            stage: self.control.0.stage.clone(),
-            target: self.target.clone(),
-            beyond: Arc::clone(self.beyond),
-            commons: Commons::new(Draw::new(0)),
-            grace: self.options.grace,
-            last_call: None,
-            trace: self.options.trace.clone(),
-            watch: None,
-            // What is done once is done, paused or not.
-            pauses: Pauses::new(),
-        };
-        let fleet = block_on(shard::run_errand(parts, receiver))?;
-        let empty = Recorder::new(script::compile(self.plan).1);
-        let recorder = std::mem::replace(&mut *locked(&recorder), empty);
-        Ok((fleet.into_given(), recorder))
-    }
-}
-
-fn bearing(fleet: Fleet, tokens: Option<&Tokens>) -> Fleet {
-    match tokens {
-        Some(tokens) => fleet.bearing(tokens.clone()),
-        None => fleet,
-    }
-}
-
 /// What was left undone because the budget's counts were used up.
 fn spent(plan: &Plan, [conversations, messages]: [bool; 2]) -> Option<String> {
     let (asked, budget) = (asked(plan), plan.budget);
@@ -639,101 +424,6 @@ fn prepare(
     Ok((target, last_call))
 }
 
-/// A host that is known to be a platform's own asks for what its owner demands, also where it is reached by a private
-/// address, and whatever profile the plan names.
-pub(crate) fn heed_owner(
-    plan: &Plan,
-    host: &str,
-    permission: Option<&Permission>,
-    now: Timestamp,
-) -> Result<(), RunError> {
-    let owner = if plan.platform.owns(host) {
-        Arc::clone(&plan.platform)
-    } else if let Some(owner) = owner_of(host) {
-        owner
-    } else {
-        return Ok(());
-    };
-    let reason = match permission {
-        Some(permission) if permission.holds(host, now) => {
-            let demands = owner.policy.iter().flat_map(|policy| &policy.demands);
-            let missing: Vec<_> = demands
-                .filter(|demand| match demand {
-                    Demand::GrantedBy => permission.granted_by.is_none(),
-                    Demand::Until => permission.until.is_none(),
-                })
-                .map(|demand| format!("`{}`", demand.name()))
-                .collect();
-            if missing.is_empty() {
-                return Ok(());
-            }
-            format!(
-                "the permission for {host} does not say {}",
-                missing.join(" and ")
-            )
-        }
-        _ => format!(
-            "{host} belongs to the platform {}, and no permission holds for it now",
-            owner.name
-        ),
-    };
-    Err(RunError::NotPermitted {
-        reason,
-        policy: policy_text(&owner),
-    })
-}
-
-/// When open conversations must begin to end for the run to be over in time.
-#[derive(Debug, PartialEq, Eq)]
-struct LastCall {
-    at: At,
-    why: &'static str,
-}
-
-/// The first of those that the permission, the budget and the user set.
-fn last_call(
-    plan: &Plan,
-    permission: Option<&Permission>,
-    options: &RunOptions,
-    now: Timestamp,
-) -> Option<LastCall> {
-    let until = |end: Timestamp| Duration::try_from(end.duration_since(now)).unwrap_or_default();
-    let permitted = permission.and_then(|permission| permission.ends(now));
-    let ends = [
-        (permitted.map(until), "The permission's time ran out"),
-        (plan.budget.time, "The budget of time was used up"),
-        (
-            options.stop_by.map(until),
-            "The time that --stop-by names came",
-        ),
-    ];
-    ends.into_iter()
-        .filter_map(|(left, why)| {
-            let at = At::ZERO + left?.saturating_sub(options.grace);
-            Some(LastCall { at, why })
-        })
-        .min_by_key(|call| call.at)
-}
-
-fn explain(plan: &Plan, failure: Failure) -> RunError {
-    match failure.error {
-        ConnectError::NotPermitted => {}
-        ConnectError::Proxy => return RunError::Proxy(failure.detail),
-        _ => return RunError::Resolve(failure.detail),
-    }
-    RunError::NotPermitted {
-        reason: failure.detail,
-        policy: policy_text(&plan.platform),
-    }
-}
-
-fn policy_text(profile: &Profile) -> String {
-    profile.policy.as_ref().map_or_else(String::new, |policy| {
-        let text = policy.text.trim_end_matches('.');
-        format!("{} says: {text} ({}). ", profile.name, policy.source)
-    })
-}
-
 /// Runs a future on a runtime of its own, on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let runtime = Builder::new_current_thread()
@@ -773,7 +463,6 @@ pub fn open_files_limit() -> u64 {
     u64::MAX
 }
 
-const SECOND: Duration = Duration::from_secs(1);
 const OUT_OF_HANDOFFS: &str =
     "The budget of hand-offs was used up: the run was ended, so that no more people were called";
 /// Only the resolver blocks, and its answers are kept: more threads would only ask the same again.
@@ -781,8 +470,6 @@ const RESOLVER_THREADS: usize = 2;
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_core::plan::file::{Overrides, Sources};
-
     use super::*;
 
     #[test]
@@ -794,71 +481,5 @@ mod tests {
         });
         assert!(asked.is_ok());
         drop(answer);
-    }
-
-    #[test]
-    fn the_last_call_comes_a_grace_before_the_first_end() {
-        let check = |until: &str,
-                     budget_s: u64,
-                     stop_by: &str,
-                     now_ms: i64,
-                     expect: Option<(u64, &str)>| {
-            let moment = |text: &str| text.parse::<Timestamp>().ok();
-            let permission = Permission {
-                until: moment(until),
-                ..Permission::default()
-            };
-            let mut plan = plimsoll_core::plan::file::read(
-                "plan.yaml",
-                "{version: 1, target: emulator, load: {users: 1}, conversation: [{say: hi}]}",
-                &Overrides::default(),
-                &Nothing,
-            )
-            .unwrap();
-            plan.budget.time = (budget_s > 0).then(|| Duration::from_secs(budget_s));
-            let options = RunOptions {
-                url: "ws://127.0.0.1:9/".parse().unwrap(),
-                tls: ClientTls::default(),
-                permission: None,
-                proxy: None,
-                run_id: String::new(),
-                shards: 1,
-                connect_timeout: Duration::ZERO,
-                grace: Duration::from_secs(30),
-                begins: None,
-                stop_by: moment(stop_by),
-                trace: None,
-            };
-            let now = Timestamp::from_millisecond(now_ms).unwrap();
-            let call = last_call(&plan, Some(&permission), &options, now);
-            let seen = call.map(|call| (call.at, call.why));
-            let expect = expect.map(|(secs, why)| (At::from_secs(secs), why));
-            assert_eq!(seen, expect);
-        };
-        let (permission, budget, user) = (
-            "The permission's time ran out",
-            "The budget of time was used up",
-            "The time that --stop-by names came",
-        );
-        let ten = "1970-01-01T00:10:00Z";
-        check("", 0, "", 0, None);
-        check(ten, 0, "", 0, Some((570, permission)));
-        check(ten, 0, "", 580_000, Some((0, permission)));
-        check(ten, 0, "", 900_000, Some((0, permission)));
-        check(ten, 500, "", 0, Some((470, budget)));
-        check(ten, 500, "1970-01-01T00:05:00Z", 0, Some((270, user)));
-        check("", 0, ten, 0, Some((570, user)));
-    }
-
-    struct Nothing;
-
-    impl Sources for Nothing {
-        fn read(&self, path: &str) -> Result<String, String> {
-            Err(format!("{path}: no such file"))
-        }
-
-        fn env(&self, _name: &str) -> Option<String> {
-            None
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_core::plan::file::{self, Files, Overrides};
 use plimsoll_core::play::{Network, play};
 use plimsoll_core::summary::Facts;
 
@@ -75,7 +75,7 @@ fn groups_stand_below_the_conversations_and_not_below_the_requests() {
     let yaml = "{version: 1, target: emulator, groups: [
         {name: buyers, load: {users: 2}, conversation: [say: hi], before: [http: {url: /login}]},
         {name: askers, load: {users: 3}, conversation: [say: ho]}]}";
-    let plan = file::read("plan.yaml", yaml, &Overrides::default(), &Files);
+    let plan = file::read("plan.yaml", yaml, &Overrides::default(), &Files(&[]));
     let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
     let shown = shown(&Arc::new(plan), &[], 100);
     let at = |label: &str| {
@@ -96,23 +96,14 @@ fn singapore(set: &[(&str, &str)]) -> Arc<Plan> {
         ..Overrides::default()
     };
     let yaml = include_str!("../../../../examples/singapore.yaml");
-    match file::read("singapore.yaml", yaml, &overrides, &Files) {
+    let orders = include_str!("../../../../examples/orders.csv");
+    match file::read(
+        "singapore.yaml",
+        yaml,
+        &overrides,
+        &Files(&[("orders.csv", orders)]),
+    ) {
         Ok(plan) => Arc::new(plan),
         Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-struct Files;
-
-impl Sources for Files {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "orders.csv" => Ok(include_str!("../../../../examples/orders.csv").to_owned()),
-            _ => Err(format!("no file {path} in this test")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
     }
 }

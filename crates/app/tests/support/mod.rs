@@ -3,6 +3,7 @@
 
 pub(crate) mod gateway;
 pub(crate) mod proxy;
+pub(crate) mod running;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};

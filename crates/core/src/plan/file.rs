@@ -58,6 +58,22 @@ pub trait Sources {
     }
 }
 
+/// Files by their paths, and an empty environment: what a plan refers to where there is no machine around it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Files<'a>(pub &'a [(&'a str, &'a str)]);
+
+impl Sources for Files<'_> {
+    fn read(&self, path: &str) -> Result<String, String> {
+        let file = self.0.iter().find(|(name, _)| *name == path);
+        file.map(|(_, text)| (*text).to_owned())
+            .ok_or_else(|| format!("{path}: no such file"))
+    }
+
+    fn env(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
 /// What flags change.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sample::{Failure, Session, Throttle, Turn};
 use crate::script::Labels;
 use crate::wire::{Answer, Handshake, Side};
 

@@ -5,12 +5,12 @@ mod laws;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
 use plimsoll_core::play::{Network, play_watched};
-use plimsoll_core::profile::{self, Profile};
+use plimsoll_core::profile::Profile;
 use plimsoll_core::sample::{SessionOutcome, Upgrade, Upgraded, What};
 use plimsoll_core::summary::Summary;
+
+use crate::support;
 
 pub(crate) use self::laws::{LAWS, SILENT, TOLD, TOLD_ALL, law, optimum};
 
@@ -71,19 +71,11 @@ impl Storm {
             "{{version: 1, target: emulator, load: {{users: {users}, ramp_up: 0s, {until}}}, conversation: [{{think: 2h}}],
              admission: {admission}}}"
         );
-        let plan = match file::read("plan.yaml", &yaml, &Overrides::default(), &Nothing) {
-            Ok(plan) => plan,
-            Err(complaints) => panic!("{complaints}"),
+        let told = match known {
+            Known::Yes => Arc::clone(&enforced),
+            Known::No => platform(""),
         };
-        let plan = Arc::new(Plan {
-            platform: match known {
-                Known::Yes => Arc::clone(&enforced),
-                Known::No => platform(""),
-            },
-            endpoint: "bot".to_owned(),
-            dialect: Arc::clone(&enforced.endpoints[0].dialect),
-            ..plan
-        });
+        let plan = support::against(&told, &support::plan(&yaml));
         let (mut upgrades, mut last) = (BTreeMap::<u32, Vec<_>>::new(), 0.0_f64);
         let (mut refused, mut ends) = (0, 0_u64);
         let played = play_watched(&plan, &enforced, network, &mut |sample| match sample.what {
@@ -126,20 +118,5 @@ fn platform(limits: &str) -> Arc<Profile> {
         "{{version: 1, name: made, about: Made by a test., endpoints: [{{name: bot, path: /bot, dialect: {{json: {{}}}}}}],
          limits: [{limits}], bot: {{otherwise: {{reply: ok}}}}}}"
     );
-    match profile::file::read("made.yaml", &yaml) {
-        Ok(profile) => Arc::new(profile),
-        Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("no file {path} in this test"))
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
+    support::platform(&yaml)
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use plimsoll_core::plan::Plan;
-use plimsoll_core::plan::file::{self, Overrides, Sources};
+use plimsoll_core::plan::file::{self, Files, Overrides};
 use plimsoll_core::profile::{self, Profile};
 use plimsoll_core::schedule;
 use plimsoll_core::summary::{Facts, Summary};
@@ -117,7 +117,7 @@ bot:
 pub(crate) fn plan(platform: &Arc<Profile>, yaml: &str) -> Arc<Plan> {
     let yaml =
         format!("version: 1\nname: made\nplatform: generic\ntarget: ws://127.0.0.1/bot\n{yaml}");
-    match file::read("plan.yaml", &yaml, &Overrides::default(), &Nothing) {
+    match file::read("plan.yaml", &yaml, &Overrides::default(), &Files(&[])) {
         Ok(plan) => Arc::new(Plan {
             platform: Arc::clone(platform),
             endpoint: platform.endpoints[0].name.clone(),
@@ -125,18 +125,6 @@ pub(crate) fn plan(platform: &Arc<Profile>, yaml: &str) -> Arc<Plan> {
             ..plan
         }),
         Err(complaints) => panic!("{complaints}"),
-    }
-}
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("no file {path} in this test"))
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
     }
 }
 

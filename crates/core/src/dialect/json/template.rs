@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::text::{Slot, Text, Values};
+use crate::text::{Slot, Text, Values, push_json_string};
 use crate::wire::Outgoing;
 
 #[derive(Clone, Debug)]
@@ -127,8 +127,8 @@ impl Node {
                 "" => json.push_str("null"),
                 value => json.push_str(value),
             },
-            Self::Alone(slot) => push_string(values.value(*slot), json),
-            Self::Text(text) => push_string(&text.render(values), json),
+            Self::Alone(slot) => push_json_string(values.value(*slot), json),
+            Self::Text(text) => push_json_string(&text.render(values), json),
             Self::Object(members) => {
                 json.push('{');
                 let mut first = true;
@@ -157,18 +157,6 @@ impl Node {
     /// A member that is only a variable without a value is left out. An empty text is a value.
     fn absent(&self, values: &dyn Values) -> bool {
         matches!(self, Self::Alone(slot) if *slot != Slot::Say && values.value(*slot).is_empty())
-    }
-}
-
-fn push_string(text: &str, json: &mut String) {
-    let is_plain = |byte: &u8| (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\');
-    // Without an early end, so that many bytes are looked at together.
-    if (text.as_bytes().iter()).fold(true, |plain, byte| plain & is_plain(byte)) {
-        json.push('"');
-        json.push_str(text);
-        json.push('"');
-    } else {
-        json.push_str(&Value::from(text).to_string());
     }
 }
 
@@ -202,6 +190,7 @@ const BARE: [Slot; 2] = [LAST, RETRY_AFTER];
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -284,5 +273,64 @@ mod tests {
             Template::parse(&json!({"text": "{{ sya }}"}), &VARIABLES).unwrap_err(),
             "no variable is called 'sya'; there are say, turn, last, token"
         );
+    }
+
+    struct Any([String; 3]);
+
+    impl Values for Any {
+        fn value(&self, slot: Slot) -> &str {
+            match slot {
+                Slot::Say => &self.0[0],
+                Slot::Turn => &self.0[1],
+                _ => &self.0[2],
+            }
+        }
+    }
+
+    fn json_with_variables() -> impl Strategy<Value = Value> {
+        const TEXTS: [&str; 7] = [
+            "{{ say }}",
+            " {{ turn }} ",
+            "{{ token }}",
+            "\"{{ say }}\\",
+            "{{ say | upper }}{{ turn }}",
+            "{{ say | tojson }}",
+            "{{ say }}, {{ say }}",
+        ];
+        let leaf = prop_oneof![
+            3 => prop::sample::select(&TEXTS[..]).prop_map(Value::from),
+            1 => "[^{]*".prop_map(Value::from),
+            1 => any::<i64>().prop_map(Value::from),
+            1 => Just(Value::Null),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// The frames of dialects and the bodies of requests.
+        #[test]
+        fn json_stays_json_whatever_its_variables_hold(
+            source in json_with_variables(),
+            held in any::<[String; 3]>(),
+        ) {
+            let source = json!([source, "{{ say }}"]);
+            let values = Any(held);
+            let mut frame = String::new();
+            Node::parse(&source, &VARIABLES).unwrap().write(&values, &mut frame);
+            let mut read = |text: &str| parse_text(text, &VARIABLES).ok();
+            let mut body = String::new();
+            let node = crate::http::Node::parse(&source, &mut read).unwrap();
+            prop_assert_eq!(node.write(&values, &mut body), Ok(()));
+            for text in [frame, body] {
+                let json: Value = serde_json::from_str(&text).unwrap();
+                prop_assert_eq!(json[1].as_str(), Some(&*values.0[0]), "{}", text);
+            }
+        }
     }
 }

@@ -431,30 +431,26 @@ groups:
     );
 }
 
-struct Examples;
-
-impl Sources for Examples {
-    fn read(&self, path: &str) -> Result<String, String> {
-        match path {
-            "orders.csv" => Ok(include_str!("../../../../../examples/orders.csv").to_owned()),
-            "faq.csv" => Ok(include_str!("../../../../../examples/faq.csv").to_owned()),
-            "order-status.csv" => {
-                Ok(include_str!("../../../../../examples/order-status.csv").to_owned())
-            }
-            "platforms/order-desk.yaml" => {
-                Ok(include_str!("../../../../../examples/platforms/order-desk.yaml").to_owned())
-            }
-            "platforms/shop-agent.yaml" => {
-                Ok(include_str!("../../../../../examples/platforms/shop-agent.yaml").to_owned())
-            }
-            other => Err(format!("{other}: no such file")),
-        }
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
+/// What they refer to.
+const BESIDE: Files<'_> = Files(&[
+    (
+        "orders.csv",
+        include_str!("../../../../../examples/orders.csv"),
+    ),
+    ("faq.csv", include_str!("../../../../../examples/faq.csv")),
+    (
+        "order-status.csv",
+        include_str!("../../../../../examples/order-status.csv"),
+    ),
+    (
+        "platforms/order-desk.yaml",
+        include_str!("../../../../../examples/platforms/order-desk.yaml"),
+    ),
+    (
+        "platforms/shop-agent.yaml",
+        include_str!("../../../../../examples/platforms/shop-agent.yaml"),
+    ),
+]);
 
 const EXAMPLES: [(&str, &str); 8] = [
     ("faq.yaml", include_str!("../../../../../examples/faq.yaml")),
@@ -499,7 +495,7 @@ fn json(text: &str) -> serde_json::Value {
 fn every_example_is_a_plan_and_fits_the_schema() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
     for (file, text) in EXAMPLES {
-        if let Err(complaints) = read(file, text, &Overrides::default(), &Examples) {
+        if let Err(complaints) = read(file, text, &Overrides::default(), &BESIDE) {
             panic!("{complaints}");
         }
         let errors: Vec<String> = validator
@@ -522,7 +518,7 @@ fn every_example_is_a_plan_and_fits_the_schema() {
 #[test]
 fn the_singapore_plan_is_the_users_story() {
     let (file, text) = EXAMPLES[4];
-    let plan = read(file, text, &Overrides::default(), &Examples).unwrap();
+    let plan = read(file, text, &Overrides::default(), &BESIDE).unwrap();
     let Load::Closed(closed) = &plan.groups[0].load else {
         panic!("the load is closed");
     };
@@ -592,7 +588,7 @@ proptest! {
             text.splice(at..end, piece.chars());
         }
         let text: String = text.into_iter().collect();
-        if let Err(complaints) = read("plan.yaml", &text, &Overrides::default(), &Examples) {
+        if let Err(complaints) = read("plan.yaml", &text, &Overrides::default(), &BESIDE) {
             let complaints = complaints.to_string();
             prop_assert!(!complaints.is_empty());
             prop_assert!(!complaints.contains("the file was not understood"), "{}\n{}", complaints, text);

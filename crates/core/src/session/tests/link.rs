@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::moves::{check, played};
 use super::steps::planned;
-use super::{ResumingWords, check, played};
+use super::words::ResumingWords;
 use crate::plan::Plan;
 
 fn plan(keys: &str, steps: &str) -> Arc<Plan> {

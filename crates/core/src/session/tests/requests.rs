@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{PoliteWords, Words, log_of, nowhere};
+use super::moves::log_of;
+use super::words::{PoliteWords, Words, nowhere};
 use crate::dialect::{Client, Dialect, Door, Heard, Identity, Server};
 use crate::http::{Reply, Request};
 use crate::plan::Plan;
-use crate::plan::file::{Overrides, Sources, read};
+use crate::plan::file::{Files, Overrides, read};
 use crate::sample::Who;
 use crate::wire::{Incoming, Outgoing, Posted, Wall};
 
@@ -350,7 +351,7 @@ fn plan(keys: &str) -> Arc<Plan> {
             ""
         }
     );
-    let plan = read("plan.yaml", &text, &Overrides::default(), &Nothing);
+    let plan = read("plan.yaml", &text, &Overrides::default(), &Files(&[]));
     let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
     Arc::new(Plan {
         platform: Arc::new(nowhere()),
@@ -366,18 +367,6 @@ before:
 after: [{http: {method: DELETE, url: \"/sessions/{{ token_of_login }}\"}}]
 conversation: [{say: hi}]
 ";
-
-struct Nothing;
-
-impl Sources for Nothing {
-    fn read(&self, path: &str) -> Result<String, String> {
-        Err(format!("{path}: no such file"))
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
 
 /// The words of [`Words`], where the client asks for a stream first and posts what it says.
 #[derive(Clone, Debug, Default)]

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Words, check, limited};
+use super::limits::limited;
+use super::moves::{check, log_of, played};
+use super::words::Words;
 use crate::fleet::TraceEvent;
 use crate::limit::On;
 use crate::plan::Plan;
-use crate::plan::file::{self, Overrides, Sources};
+use crate::plan::file::{self, Files, Overrides};
 
 #[test]
 fn a_condition_takes_one_way_or_the_other() {
@@ -212,7 +214,7 @@ fn a_choice_is_drawn_by_weight_and_the_same_for_the_same_seed() {
         conversation("[{repeat: 400, do: [choose: [{weight: 3, do: [say: a]}, {do: [say: b]}]]}]");
     let said = || {
         let moves: Vec<_> = (1..=400).map(|n| format!("{n} < reply x")).collect();
-        let log = super::log_of(Arc::clone(&plan), &format!("0 open\n{}", moves.join("\n")));
+        let log = log_of(Arc::clone(&plan), &format!("0 open\n{}", moves.join("\n")));
         let said = log.lines().filter(|line| line.contains(" > "));
         said.map(str::to_owned).collect::<Vec<_>>()
     };
@@ -232,7 +234,7 @@ fn a_captured_secret_is_in_nothing_that_is_shown() {
         "[{say: log in, capture: {short: {regex: 'short (\\S+)', secret: true}, long: {regex: 'long (\\S+)', secret: true}}},
           say: 'I am {{ long }}', {say: again, expect: {contains: tomatoes}}]",
     );
-    let (mut fleet, _) = super::played(
+    let (mut fleet, _) = played(
         plan,
         "0.0 open
          1.0 < reply short ab\"c long ab\"cd
@@ -272,7 +274,7 @@ fn a_wrong_answer_is_cut_where_its_secrets_are_out() {
     );
     let token = "x".repeat(4_000);
     let moves = format!("0.0 open\n1.0 < reply {token}\n2.0 < reply {token} {token} {token}");
-    let (mut fleet, _) = super::played(plan, &moves);
+    let (mut fleet, _) = played(plan, &moves);
     let wrong = fleet.poll_wrong_answer().map(|wrong| wrong.text);
     let expected = "[redacted] [redacted] [redacted]";
     assert_eq!(wrong.as_deref(), Some(expected));
@@ -301,22 +303,10 @@ fn conversation(steps: &str) -> Arc<Plan> {
 
 /// The plan with these steps, more keys in its load, and others beside it.
 pub(super) fn planned(load: &str, keys: &str, steps: &str) -> Arc<Plan> {
-    struct Nothing;
-
-    impl Sources for Nothing {
-        fn read(&self, path: &str) -> Result<String, String> {
-            Err(format!("there is no {path}"))
-        }
-
-        fn env(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
-
     let text = format!(
         "version: 1\ntarget: emulator\nload: {{users: 1{load}}}\nconversation: {steps}\n{keys}\n"
     );
-    let mut plan = file::read("plan.yaml", &text, &Overrides::default(), &Nothing)
+    let mut plan = file::read("plan.yaml", &text, &Overrides::default(), &Files(&[]))
         .unwrap_or_else(|complaints| panic!("{text}\n{complaints}"));
     plan.dialect = Arc::new(Words);
     Arc::new(plan)
