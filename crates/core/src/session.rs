@@ -68,6 +68,8 @@ pub(crate) struct Output {
     pub(crate) heard: Vec<Heard>,
     /// Room for the frames of a message, empty between two.
     pub(crate) frames: Vec<Outgoing>,
+    /// Room for the next turn: one that is over.
+    pub(crate) turn: Option<Box<Turn>>,
     /// Messages that may still be sent, where the plan has a budget of them.
     pub(crate) messages: Option<u32>,
     /// The first miss of a request, in a sentence.
@@ -872,7 +874,7 @@ impl Session {
             let text = text.render(&self.voice(shared));
             self.minute_said(now, say.label, &text, cx);
         }
-        self.turn = Some(Box::new(turn));
+        self.turn = Some(turn.begin(cx.out.turn.take()));
         self.phase = Phase::Talking;
     }
 

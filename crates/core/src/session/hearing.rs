@@ -319,8 +319,10 @@ impl Session {
                 why: why.clone(),
             });
         }
+        let number = turn.number;
+        cx.out.turn = Some(turn);
         Some(Closed {
-            number: turn.number,
+            number,
             on_miss: say.on_miss,
             why,
         })

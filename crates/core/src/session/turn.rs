@@ -14,7 +14,7 @@ use crate::time::At;
 
 /// A message that was sent and whose answer is not complete.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     /// From 1.
     pub(super) number: u32,
     /// Where its instruction stands in the script.
@@ -65,6 +65,17 @@ pub(super) struct Rules<'a> {
 }
 
 impl Turn {
+    /// In the room of one that is over, if there is.
+    pub(super) fn begin(self, room: Option<Box<Self>>) -> Box<Self> {
+        let Some(mut room) = room else {
+            return Box::new(self);
+        };
+        let mut parts = std::mem::take(&mut room.parts);
+        parts.clear();
+        *room = Self { parts, ..self };
+        room
+    }
+
     pub(super) const fn new(number: u32, op: usize, due: At, released: At, sent: At) -> Self {
         Self {
             number,

@@ -74,11 +74,11 @@ impl Client for Talker {
                 }
             },
         };
-        let dialect = Arc::clone(&self.dialect);
-        if dialect.plain {
-            heard.push(dialect.rules.answer(text.to_owned(), None, None));
+        if self.dialect.plain {
+            heard.push(self.dialect.rules.answer(text.to_owned(), None, None));
             return;
         }
+        let dialect = Arc::clone(&self.dialect);
         match Json::read(text) {
             Ok(json) => {
                 let frame = Frame::new(&json);
