@@ -331,10 +331,24 @@ impl Shard {
 
     /// Tells the fleet what happened, and then does what it wants done.
     fn on_fleet(self: &Rc<Self>, tell: impl FnOnce(&mut Fleet, At, &mut dyn Gatekeeper)) {
+        self.hear(None, tell);
+    }
+
+    /// As [`Self::on_fleet`], of this connection: what it is to send need not be looked up.
+    fn hear(
+        self: &Rc<Self>,
+        of: Option<(ConnId, &Mailbox)>,
+        tell: impl FnOnce(&mut Fleet, At, &mut dyn Gatekeeper),
+    ) {
         let fleet = &mut *self.fleet.borrow_mut();
         tell(fleet, self.clock.now(), &mut *self.gate.borrow_mut());
         while let Some((conn, order)) = fleet.poll_order() {
-            self.act(conn, order);
+            match (&order, of) {
+                (Order::Send(message), Some((own, mailbox))) if own == conn => {
+                    mailbox.send(message);
+                }
+                _ => self.act(conn, order),
+            }
         }
         if let Some(sample) = fleet.poll_sample() {
             let mut recorder = locked(&self.recorder);
@@ -446,7 +460,9 @@ impl Shard {
         let mut connection = Connection::new(stream, Role::Client);
         let mut on = |heard: Heard<'_>| match heard {
             Heard::Message(message) => {
-                self.on_fleet(|fleet, now, gate| fleet.frame(now, conn, message, gate));
+                self.hear(Some((conn, &*mailbox)), |fleet, now, gate| {
+                    fleet.frame(now, conn, message, gate);
+                });
             }
             Heard::Pong(number) => {
                 self.on_fleet(|fleet, now, gate| fleet.pong(now, conn, number, gate));

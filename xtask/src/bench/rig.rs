@@ -4,12 +4,14 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use crate::{cargo, root, run, shown, target};
 
 pub(super) fn build() -> Result<(), String> {
+    commit();
     run(cargo().args([
         "build",
         "--release",
@@ -213,7 +215,13 @@ fn machine() -> String {
     format!("{cores} cores of {model}, Linux {}", said("uname", &["-r"]))
 }
 
-fn commit() -> String {
+/// What is measured: the sources as they are when this is first asked, before the build.
+fn commit() -> &'static str {
+    static COMMIT: OnceLock<String> = OnceLock::new();
+    COMMIT.get_or_init(commit_now)
+}
+
+fn commit_now() -> String {
     let commit = said("git", &["rev-parse", "--short", "HEAD"]);
     let sources = [
         "status",
