@@ -293,7 +293,7 @@ mod tests {
             "plan.yaml",
             "{version: 1, target: 'ws://127.0.0.1:9/', load: {users: 1}, conversation: [{say: hi}]}",
             &Overrides::default(),
-            &Nothing,
+            &file::Files(&[]),
         );
         let plan = Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")));
         let url: Url = "ws://127.0.0.1:9/".parse().unwrap();
