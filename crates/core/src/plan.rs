@@ -414,6 +414,8 @@ pub struct Captured {
     pub name: String,
     /// Its values are shown nowhere.
     pub secret: bool,
+    /// The plan says itself whether it is one.
+    pub is_said: bool,
 }
 
 /// What is expected of the answer to one message.

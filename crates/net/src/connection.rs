@@ -246,12 +246,12 @@ fn wake(state: &mut State) {
 }
 
 /// What the connections of one thread have in common.
-///
-/// Mask keys: they only have to be hard for a proxy between us to guess (RFC 6455 section 10.3), so a hash of a counter
-/// does. And room for what the next one writes, which is then with the kernel.
 pub(crate) struct Commons {
+    /// Of mask keys, which only have to be hard for a proxy between us to guess (RFC 6455 section 10.3), so a hash of a
+    /// counter does.
     seed: Draw,
     count: Cell<u64>,
+    /// Room to write in, lent by the last connection whose bytes the kernel has taken.
     spare: Cell<Vec<u8>>,
 }
 
@@ -265,7 +265,7 @@ impl Commons {
     }
 
     fn lay_by(&self, mut room: Vec<u8>) {
-        if room.capacity() <= MOST_SPARE {
+        if (1..=MOST_SPARE).contains(&room.capacity()) {
             room.clear();
             self.spare.set(room);
         }

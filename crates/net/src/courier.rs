@@ -79,7 +79,7 @@ impl Courier {
     }
 
     /// Where an attempt to upgrade goes that is not for the target's own address.
-    pub(crate) fn target_at(&self, address: &str, clock: Clock) -> Result<Elsewhere, Failure> {
+    pub(crate) fn elsewhere(&self, address: &str, clock: Clock) -> Result<Elsewhere, Failure> {
         let (url, origin) = self.resolve(address)?;
         let (_, (own_tls, ..)) = self.resolve("/")?;
         if own_tls && !origin.0 {
@@ -293,7 +293,7 @@ mod tests {
             "plan.yaml",
             "{version: 1, target: 'ws://127.0.0.1:9/', load: {users: 1}, conversation: [{say: hi}]}",
             &Overrides::default(),
-            &Nothing,
+            &file::Files(&[]),
         );
         let plan = Arc::new(plan.unwrap_or_else(|complaints| panic!("{complaints}")));
         let url: Url = "ws://127.0.0.1:9/".parse().unwrap();
@@ -313,23 +313,11 @@ mod tests {
         };
         let courier = Courier::new(target, Arc::new(beyond));
         let way = |address: &str| {
-            let found = courier.target_at(address, Clock::start());
+            let found = courier.elsewhere(address, Clock::start());
             found.unwrap_or_else(|failure| panic!("{failure:?}")).way
         };
         let first = way("ws://localhost:9/stream?t=1");
         assert!(Rc::ptr_eq(&first, &way("ws://localhost:9/stream?t=2")));
         assert!(!Rc::ptr_eq(&first, &way("ws://localhost:10/stream")));
-    }
-
-    struct Nothing;
-
-    impl file::Sources for Nothing {
-        fn read(&self, path: &str) -> Result<String, String> {
-            Err(format!("{path}: no such file"))
-        }
-
-        fn env(&self, _name: &str) -> Option<String> {
-            None
-        }
     }
 }

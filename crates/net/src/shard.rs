@@ -331,11 +331,11 @@ impl Shard {
 
     /// Tells the fleet what happened, and then does what it wants done.
     fn on_fleet(self: &Rc<Self>, tell: impl FnOnce(&mut Fleet, At, &mut dyn Gatekeeper)) {
-        self.hear(None, tell);
+        self.on_fleet_of(None, tell);
     }
 
     /// As [`Self::on_fleet`], of this connection: what it is to send need not be looked up.
-    fn hear(
+    fn on_fleet_of(
         self: &Rc<Self>,
         of: Option<(ConnId, &Mailbox)>,
         tell: impl FnOnce(&mut Fleet, At, &mut dyn Gatekeeper),
@@ -460,7 +460,7 @@ impl Shard {
         let mut connection = Connection::new(stream, Role::Client);
         let mut on = |heard: Heard<'_>| match heard {
             Heard::Message(message) => {
-                self.hear(Some((conn, &*mailbox)), |fleet, now, gate| {
+                self.on_fleet_of(Some((conn, &*mailbox)), |fleet, now, gate| {
                     fleet.frame(now, conn, message, gate);
                 });
             }
@@ -492,7 +492,7 @@ impl Shard {
         let elsewhere = open
             .url
             .as_ref()
-            .map(|url| self.courier.target_at(url, self.clock));
+            .map(|url| self.courier.elsewhere(url, self.clock));
         let attempt = async {
             let elsewhere = elsewhere.transpose()?;
             let attempt = match &elsewhere {

@@ -16,7 +16,10 @@ use rustls::pki_types::ServerName;
 
 /// Of one server's users. Clones share what is kept.
 #[derive(Clone)]
-pub(crate) struct Tickets(Arc<Mutex<Kept<Session>>>);
+pub(crate) struct Tickets {
+    kept: Arc<Mutex<Kept<Session>>>,
+    groups: usize,
+}
 
 impl Tickets {
     /// With room for all users of the plan.
@@ -31,11 +34,17 @@ impl Tickets {
         });
         let most = groups.reduce(u64::saturating_add).unwrap_or(0);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        Self(Arc::new(Mutex::new(Kept::with_room_for(most))))
+        Self {
+            kept: Arc::new(Mutex::new(Kept::with_room_for(most))),
+            groups: plan.groups.len(),
+        }
     }
 
-    /// What a connection of this user resumes, and where it keeps its own session.
+    /// What a connection of this user resumes, and where it keeps its own session. What the run does once is nobody's.
     pub(crate) fn of(&self, who: Who) -> Resumption {
+        if usize::from(who.group) >= self.groups {
+            return Resumption::disabled();
+        }
         Resumption::store(Arc::new(Own {
             user: (who.group, who.user),
             tickets: self.clone(),
@@ -43,7 +52,7 @@ impl Tickets {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept<Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,8 @@
 //! also frees those whose refused attempts are charged, whom every further attempt would lock out. Then one upgrade goes
 //! first; when it comes in, the limit is taken for what was seen: so many came in since the first, and so long it took
 //! until there was room again. If even that is refused, there were no windows but a trickle, and upgrades go evenly, at
-//! the rate at which they came in; a rate that grows slowly, and falls with each refusal.
+//! the rate at which they came in; a rate that grows slowly, and falls with each refusal, though not
+//! below one upgrade in the longest back-off.
 
 use std::time::Duration;
 
@@ -83,7 +84,8 @@ impl Learned {
 
 impl Learner {
     /// An upgrade sent at that moment came in. Refusals never space upgrades out further than `widest`: those that do not
-    /// come from the rate, such as a fault that resets every third, would slow it down without end.
+    /// come from the rate, such as a fault that resets every third, would slow it down without end. What the rate had grown
+    /// since it was seen is always taken back.
     pub(super) fn accepted(&mut self, sent: At, conn: ConnId, widest: Duration) {
         self.total += 1;
         if let Some(silence) = self.silence
@@ -245,7 +247,9 @@ impl Learner {
             },
             Some(learned) => match (learned.budget.rule(), self.told) {
                 (Rule::Even { spacing }, _) => Rule::Even {
-                    spacing: spacing.mul_f64(1.0 / FALL).min(widest.max(spacing)),
+                    spacing: spacing
+                        .mul_f64(1.0 / FALL)
+                        .min(widest.max(spacing.mul_f64(learned.grown))),
                 },
                 (_, Some((quota, window))) => Rule::even(quota, window),
                 _ => Rule::Even {

@@ -321,3 +321,26 @@ fn a_crash_of_all_that_came_in_before_a_limit_was_learnt_does_not_stop_the_fleet
     let rate = admission.rate().expect("a pace was learnt");
     assert!(rate > learnt / 2.0 && rate < learnt, "{rate} of {learnt}");
 }
+
+/// A limit of less than one upgrade in the longest back-off: the rate that was seen is not left behind.
+#[test]
+fn a_rate_below_one_in_the_longest_back_off_grows_and_falls_about_what_was_seen() {
+    let (widest, gap) = (Duration::from_secs(1), Duration::from_secs(10));
+    let mut learner = Learner::default();
+    let spacing = |learner: &Learner| match learner.learned.as_ref()?.budget.rule() {
+        Rule::Even { spacing } => Some(spacing),
+        _ => None,
+    };
+    let mut now = At::ZERO;
+    let mut seen = None;
+    for conn in (0..100).map(ConnId) {
+        learner.accepted(now, conn, widest);
+        now += gap;
+        learner.refused(now, now + gap, now, None);
+        learner.silence.as_mut().unwrap().first = Some(ConnId(conn.0 + 1));
+        now += gap;
+        seen = seen.or_else(|| spacing(&learner));
+    }
+    let (first, last) = (seen.unwrap(), spacing(&learner).unwrap());
+    assert!(last > first / 2 && last < first * 2, "{first:?} {last:?}");
+}

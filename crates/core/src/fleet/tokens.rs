@@ -108,7 +108,7 @@ impl Renewals {
             Err(_) if now < one.expires => {
                 let wait = SHORTEST * 2u32.pow(one.tries.min(5));
                 one.tries += 1;
-                // The last attempt is when it expires, and until then upgrades bear it.
+                // The last attempt is when it expires, and until its end upgrades bear it.
                 one.due = (now + wait.min(LONGEST_WAIT)).min(one.expires);
                 Ok(())
             }

@@ -36,12 +36,12 @@ pub fn every_credential(plan: &Plan, see: &mut dyn FnMut(&str)) {
     }
 }
 
-/// What is captured for a place where secrets stand is one, whatever the step that takes it says.
+/// What is captured for a place where secrets stand is one, unless the step that takes it says otherwise.
 pub(super) fn hide_captured(mut plan: Plan) -> Plan {
     let mut captured = std::mem::take(&mut plan.captured);
     every_credential(&plan, &mut |source| {
         for variable in &mut captured {
-            variable.secret |= mentions(source, &variable.name);
+            variable.secret |= !variable.is_said && mentions(source, &variable.name);
         }
     });
     plan.captured = captured;

@@ -23,7 +23,7 @@ pub fn outlook(plan: &Plan) -> Option<String> {
     (!names.is_empty()).then(|| {
         format!(
             "conversations{of} begin with 'say', and this platform does not mark a greeting: that of a bot that speaks \
-             first is taken for the first answer; if yours does, begin with '- greeting: {{within: 10s}}', or of an address with --greeting 10s"
+             first is taken for the first answer; if yours does, begin with '- greeting: {{within: 10s}}', or of an address with --greeting=10s"
         )
     })
 }
@@ -70,24 +70,12 @@ fn hastier(ways: impl IntoIterator<Item = Option<Begins>>) -> Option<Begins> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::file::{self, Overrides, Sources};
-
-    struct Nothing;
-
-    impl Sources for Nothing {
-        fn read(&self, path: &str) -> Result<String, String> {
-            Err(format!("{path}: no such file"))
-        }
-
-        fn env(&self, _: &str) -> Option<String> {
-            None
-        }
-    }
+    use crate::plan::file::{self, Files, Overrides};
 
     fn check(keys: &str, steps: &str, expect: bool) {
         let load = "load: {users: 1}";
         let yaml = format!("{{version: 1, {keys}, {load}, conversation: {steps}}}");
-        let plan = file::read("plan.yaml", &yaml, &Overrides::default(), &Nothing);
+        let plan = file::read("plan.yaml", &yaml, &Overrides::default(), &Files(&[]));
         let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
         let said = outlook(&plan);
         assert_eq!(said.is_some(), expect, "{yaml}: {said:?}");

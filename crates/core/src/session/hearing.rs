@@ -200,7 +200,7 @@ impl Session {
             return;
         };
         let (turn, on_miss) = (closed.number, closed.on_miss);
-        if matches!(outcome, TurnOutcome::TimedOut | TurnOutcome::Cut) {
+        if outcome == TurnOutcome::TimedOut {
             self.replies.timed_out(turn);
         }
         self.due = now;

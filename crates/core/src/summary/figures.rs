@@ -56,7 +56,7 @@ pub struct Upgrades {
     /// From the release to the answer: the response without the hold.
     pub service: Percentiles,
     pub refusal: Percentiles,
-    /// Nothing where the plan lets nobody resume a TLS session.
+    /// Nothing where the plan lets nobody resume a TLS session, and where no handshake came to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handshakes: Option<Handshakes>,
 }

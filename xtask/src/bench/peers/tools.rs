@@ -167,7 +167,8 @@ fn fetch_jars(folder: &Path, artifacts: &[(&str, &str, &str)]) -> Result<PathBuf
 fn fetch_python(folder: &Path, packages: &[&str], program: &str) -> Result<PathBuf, String> {
     let venv = folder.join("venv");
     let binary = venv.join("bin").join(program);
-    if !binary.is_file() {
+    // Its first line names this folder, so one that was moved does not start.
+    if Command::new(&binary).arg("--version").output().is_err() {
         printed(
             Command::new("python3")
                 .args(["-m", "venv", "--clear"])

@@ -148,10 +148,12 @@ pub(super) fn oauth(
         Captured {
             name: ACCESS_TOKEN.to_owned(),
             secret: true,
+            is_said: true,
         },
         Captured {
             name: "token's expires_in".to_owned(),
             secret: false,
+            is_said: true,
         },
     ]);
     names.has_oauth = true;

@@ -28,13 +28,14 @@ pub(super) fn captured<'a>(
                     all.push(Captured {
                         name: name.clone(),
                         secret: false,
+                        is_said: false,
                     });
                 }
-                let secret = (field.as_ref())
-                    .and_then(|capture| capture.secret.as_ref()?.as_ref().copied())
-                    .unwrap_or_default();
+                let secret =
+                    (field.as_ref()).and_then(|capture| capture.secret.as_ref()?.as_ref().copied());
                 if let Some(known) = all.iter_mut().find(|known| known.name == *name) {
-                    known.secret |= secret;
+                    known.secret |= secret.unwrap_or_default();
+                    known.is_said |= secret.is_some();
                 }
             }
         });

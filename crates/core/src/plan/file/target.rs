@@ -84,19 +84,6 @@ pub(super) fn target(
             value_of(&origin, place, names, document).map(|text| ("origin".to_owned(), text)),
         );
     }
-    let resumption = (parts.tls.as_ref())
-        .and_then(|field| field.as_ref())
-        .and_then(|tls| tls.resumption.as_ref())
-        .and_then(|field| Some((*field.as_ref()?, field.place)));
-    if let (Some((true, place)), Some(target)) = (resumption, &target)
-        && !matches!(target, Target::Url(url) if url.scheme() == "wss")
-    {
-        document.complain_that(
-            place,
-            "the target is reached without TLS, so there is no session to resume",
-            "write a wss:// address, or leave 'resumption' out",
-        );
-    }
     let route = Route {
         proxy: parts
             .proxy

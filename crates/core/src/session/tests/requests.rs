@@ -280,8 +280,13 @@ fn a_message_that_was_on_its_way_when_the_connection_dropped_is_cut_or_answered(
          1.6 open /stream/8
          1.7 renewed: Resumed\n";
     check(
-        &(dropped.to_owned() + "5.2 wake"),
-        &(resumed.to_owned() + "5.2 turn cut\n5.2 => 3 POST /messages two"),
+        &(dropped.to_owned() + "5.2 wake\n5.3 <= 3 200\n5.4 < reply hello"),
+        &(resumed.to_owned()
+            + "5.2 turn cut
+               5.2 => 3 POST /messages two
+               5.3 http Answered after 0.1
+               5.4 turn answered in 0.2
+               5.4 => 4 POST /messages bye"),
     );
     check(
         &(dropped.to_owned() + "1.8 < reply hello"),

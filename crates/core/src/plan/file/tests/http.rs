@@ -153,6 +153,14 @@ fn what_goes_before_and_after_has_no_connection() {
 }
 
 #[test]
+fn what_is_named_like_a_credential_is_none_where_the_plan_says_so() {
+    let plan = plan(
+        "before: [{http: {url: /orders}, capture: {order: {json: $.id, secret: false}}}, {http: {url: /pay, headers: {Idempotency-Key: '{{ order }}'}}}]",
+    );
+    assert!(!plan.captured[0].secret);
+}
+
+#[test]
 fn what_is_captured_for_a_credential_is_a_secret() {
     let check = |rest: &str, expect: bool| {
         let plan = plan(&format!(
