@@ -144,6 +144,6 @@ fn start(raw: &mut Vec<Value>) -> Result<String, String> {
 
 const ROUNDS: usize = 5;
 /// A ratio that has to be told from one that is a hundredth off.
-const ROUNDS_OF_TURNS: usize = 11;
+const ROUNDS_OF_TURNS: usize = 15;
 const SESSIONS: usize = 1_000;
 const TURNS: usize = 300;

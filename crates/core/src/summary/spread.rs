@@ -49,6 +49,12 @@ impl Spans {
             .expect("a histogram grows with its largest value");
     }
 
+    pub(super) fn record_zeros(&mut self, count: u64) {
+        self.micros
+            .record_n(0, count)
+            .expect("a histogram has room for zero");
+    }
+
     /// Records a wait that was given up after `span`.
     pub(super) fn record_given_up(&mut self, span: Duration) {
         self.record(span);
