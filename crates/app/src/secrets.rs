@@ -74,6 +74,14 @@ fn add_files(secrets: &mut Secrets, plan: &Plan, outside: &[Outside]) {
     if let Some(oauth) = &plan.oauth {
         oauth.request.sources(&mut frames);
     }
+    let taken_in = |name: &str| frames.iter().any(|frame| mentions(frame, name));
+    let vars: Vec<&str> = (plan.vars.iter())
+        .filter_map(|(name, value)| match value {
+            Value::Text(text) if taken_in(name) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    frames.extend(vars);
     let files = outside.iter().filter(|outside| outside.name.is_none());
     for Outside { value, .. } in files {
         if frames.iter().any(|frame| frame.contains(value.as_str())) {
@@ -303,7 +311,7 @@ mod tests {
     fn what_stands_where_secrets_do_is_one_whatever_its_name() {
         let check = |keys: &str, shows: &str, expect: &str| {
             let plan = format!("version: 1\ntarget: emulator\nload: {{users: 1}}\n{keys}\n");
-            let secrets = secrets_of(&plan, &["statement-is-long"]);
+            let secrets = secrets_of(&plan, &["statement-is-long", "greeting-is-long"]);
             assert_eq!(secrets.redact(shows), expect, "{keys}");
         };
         let words = "word-of-ann word-of-bob row-0001";
@@ -337,6 +345,11 @@ mod tests {
             "vars: {who: {choice: [bearer-of-ann, bearer-of-bob]}}\nconversation: [{http: {url: /me, headers: {X-Api-Key: '{{ who }}'}}}]",
             "bearer-of-ann bearer-of-bob",
             "[redacted] [redacted]",
+        );
+        check(
+            "vars: {word: '${file:statement}', said: '${file:greeting}'}\nconversation: [{send: '{\"a\": \"{{ word }}\"}'}, {say: '{{ said }}'}]",
+            "statement-is-long greeting-is-long",
+            "[redacted] greeting-is-long",
         );
         let oauth = "url: /token, client_id: load-test, client_secret: s3cret-of-load";
         check(

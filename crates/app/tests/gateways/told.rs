@@ -35,7 +35,7 @@ pub(crate) fn on_time<T>(attempt: impl Fn() -> Option<(Told, T)>) -> Option<(Tol
         }
     }
     skipped(&format!(
-        "this machine is busy, three runs were late by more than {MOST_LATE_MS} ms, the last by {late} ms"
+        "this machine is busy, three runs were late by more than {MOST_LATE_MS} ms, the last by {late:.1} ms"
     ));
     None
 }

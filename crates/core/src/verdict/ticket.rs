@@ -72,10 +72,14 @@ impl Findings<'_> {
         let rate = arrivals
             .asked_per_s
             .map_or_else(String::new, |rate| format!(" ({rate:.1} a second)"));
+        // Of users who begin again nobody asks for a time.
+        let over = match over.is_zero() {
+            true => String::new(),
+            false => format!(" in {}", window::seconds(over)),
+        };
         lines.push(format!(
-            "Asked: {} conversations in {}{rate}, {} open at most.",
+            "Asked: {} conversations{over}{rate}, {} open at most.",
             count(arrivals.asked),
-            window::seconds(over),
             count(self.summary.sessions.peak_open)
         ));
         lines.push(format!(
@@ -158,10 +162,15 @@ fn looks_like(seen: &Seen) -> String {
             window,
             anchor,
         } => {
-            let window = window.map_or_else(
-                || "per window, whose length was not shown".to_owned(),
-                |window| format!("per {}", window::seconds(window)),
-            );
+            let Some(window) = window else {
+                return format!(
+                    "A window whose length was not shown ({:.0} % sure). {} new connections came in before it was full, some of \
+                     them perhaps in the one before.",
+                    seen.confidence * 100.0,
+                    count(quota)
+                );
+            };
+            let window = format!("per {}", window::seconds(window));
             let anchor = match anchor {
                 Some(Anchor::FirstRequest) => ", opened by the first of them",
                 Some(Anchor::Clock) => ", one window behind the other",

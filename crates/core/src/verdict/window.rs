@@ -93,7 +93,8 @@ fn by_countdowns(
         }
         None => {
             evidence.push(format!(
-                "{sentence}: a window that let {quota} in; how long it is was not shown."
+                "{sentence}: a window whose length was not shown. {quota} came in before it was full, some of them perhaps \
+                 in the one before."
             ));
             (None, None, LOGS_ARE_RARE * clock.agree)
         }
