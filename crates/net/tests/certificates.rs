@@ -168,15 +168,7 @@ fn demanding(
                 continue;
             }
             let mut stream = StreamOwned::new(session, tcp);
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
-            let head = String::from_utf8(head).unwrap();
-            let session = head.split("session=0.").nth(1).unwrap();
-            let user = session.split('.').next().unwrap().parse().unwrap();
+            let user = common::user_of_upgrade(&mut stream);
             let shown = stream.conn.peer_certificates().unwrap()[0].clone();
             says.send((user, shown.into_owned())).unwrap();
             stream

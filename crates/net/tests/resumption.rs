@@ -3,7 +3,7 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
 
@@ -110,15 +110,7 @@ fn refusing(version: &'static SupportedProtocolVersion, times: usize) -> (RunOpt
             session.complete_io(&mut tcp).unwrap();
             let kind = session.handshake_kind().unwrap();
             let mut stream = StreamOwned::new(session, tcp);
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
-            let head = String::from_utf8(head).unwrap();
-            let user = head.split("session=0.").nth(1).unwrap();
-            let user = user.split('.').next().unwrap().parse().unwrap();
+            let user = common::user_of_upgrade(&mut stream);
             says.send((user, kind)).unwrap();
             stream
                 .write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")

@@ -1,6 +1,7 @@
 //! An emulator in this process, and plans against it.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -151,4 +152,17 @@ pub(crate) fn summary(plan: &Plan, finished: Finished) -> Summary {
     let c = &summary.closures;
     assert_eq!(c.clean + c.abnormal, u.accepted - s.open_at_end);
     summary
+}
+
+/// Reads the head of an upgrade, and whose it is: the number in its run's session.
+pub(crate) fn user_of_upgrade(stream: &mut impl Read) -> u32 {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let session = head.split("session=0.").nth(1).unwrap();
+    session.split('.').next().unwrap().parse().unwrap()
 }
